@@ -1,0 +1,74 @@
+package api
+
+import "context"
+
+// A Backend is everything a front end can ask of the service. core/engine
+// implements it; platform/ipc carries it. Errors are *Error.
+type Backend interface {
+	// State returns the whole state.
+	State(ctx context.Context) (State, error)
+	// Dynamic returns the security associations and drop counters.
+	Dynamic(ctx context.Context) (Dynamic, error)
+	// Log returns up to limit of the newest log entries, oldest first.
+	Log(ctx context.Context, limit int) ([]LogEntry, error)
+	// Events calls yield with each event after seq, in order, until ctx ends or
+	// yield returns false. A follower that is too slow gets EventLost.
+	Events(ctx context.Context, after uint64, yield func(Event) bool) error
+
+	// Import stores the connections of the given files (see ImportRequest).
+	Import(ctx context.Context, r ImportRequest) (ImportResult, error)
+	// Remove disconnects and forgets a connection and its secrets.
+	Remove(ctx context.Context, name string) error
+	// Connect starts a tunnel, and with r.Wait returns when it carries traffic
+	// or has failed. Without Wait it returns when the attempt has begun.
+	Connect(ctx context.Context, r ConnectRequest) error
+	// Disconnect ends a tunnel and returns when the host is as it was before.
+	Disconnect(ctx context.Context, name string) error
+}
+
+// A ConnectRequest starts a tunnel.
+type ConnectRequest struct {
+	Name string `json:"name"`
+	Wait bool   `json:"wait"` // the deadline is the context's
+	// Profile overrides the stored profile for this attempt; empty: as stored.
+	Profile Profile `json:"profile,omitempty"`
+}
+
+// An ImportRequest hands over file contents. The service never opens a path
+// that a caller names: it answers with the names it misses, and the caller
+// reads those with its own rights and asks again with all files so far.
+type ImportRequest struct {
+	// Files[0] is what the user named; the rest answer an earlier Missing.
+	Files []File `json:"files"`
+	// Asked lists the Missing patterns that the caller has already looked for.
+	Asked []string `json:"asked,omitempty"`
+	Name  string   `json:"name,omitempty"` // rename; only with one connection
+	// Password is the secret that the file lacks (PSK, EAP password, key passphrase).
+	Password []byte `json:"password,omitempty"`
+	Replace  bool   `json:"replace,omitempty"` // overwrite connections of the same name
+}
+
+// A File is a file's content under the path the importer knows it by.
+type File struct {
+	Path string `json:"path"`
+	Data []byte `json:"data"`
+}
+
+// An ImportResult tells what was stored, or which files are still missing.
+type ImportResult struct {
+	// Missing lists paths or glob patterns, relative to the folder of Files[0]
+	// or absolute, that the importer wants to see. Nothing is stored while it
+	// is not empty.
+	Missing  []string             `json:"missing,omitempty"`
+	Format   string               `json:"format,omitempty"` // "sallyport", "swanctl"
+	Imported []ImportedConnection `json:"imported,omitempty"`
+}
+
+// An ImportedConnection is one stored connection and what it does not honour.
+type ImportedConnection struct {
+	Name     string   `json:"name"`
+	Gateway  []string `json:"gateway,omitempty"`
+	Auth     string   `json:"auth"`               // "PSK", "certificate (ECDSA P-256)"
+	Warnings []string `json:"warnings,omitempty"` // weak algorithms
+	Ignored  []string `json:"ignored,omitempty"`  // "swanctl.conf:12: connections.home.mobike: why"
+}

@@ -1,0 +1,71 @@
+package api
+
+// An ErrorCode names a failure for programs and translators. Codes are stable;
+// the English sentences beside them are not.
+type ErrorCode string
+
+// The codes. Each has a cause and a next step in core/explain.
+const (
+	CodeInternal        ErrorCode = "internal"
+	CodeUsage           ErrorCode = "usage"            // the request itself is malformed
+	CodeUnreachable     ErrorCode = "unreachable"      // the service does not answer (front ends only)
+	CodeNotAllowed      ErrorCode = "not_allowed"      // this caller may not
+	CodeNotFound        ErrorCode = "not_found"        // no connection of that name
+	CodeExists          ErrorCode = "exists"           // a connection of that name is there already
+	CodeBusy            ErrorCode = "busy"             // another operation on it is under way
+	CodeProfileInvalid  ErrorCode = "profile_invalid"  // a file is malformed; Position says where
+	CodeUnsupported     ErrorCode = "unsupported"      // not available on this system yet, or not offered yet
+	CodeNoPrivilege     ErrorCode = "no_privilege"     // the service lacks a system right
+	CodeNoTUN           ErrorCode = "no_tun"           // the TUN device cannot be opened
+	CodeNetworkSetup    ErrorCode = "network_setup"    // addresses, routes or DNS could not be set
+	CodePortInUse       ErrorCode = "port_in_use"      // UDP 500/4500 are taken
+	CodeNoNetwork       ErrorCode = "no_network"       // no route to the gateway
+	CodeResolve         ErrorCode = "resolve"          // the gateway's name does not resolve
+	CodeGatewaySilent   ErrorCode = "gateway_silent"   // no answer before the timeout
+	CodeNoProposal      ErrorCode = "no_proposal"      // NO_PROPOSAL_CHOSEN
+	CodeAuthRefused     ErrorCode = "auth_refused"     // the gateway refused our credentials
+	CodePSKMismatch     ErrorCode = "psk_mismatch"     // the gateway's AUTH does not verify with our PSK
+	CodePeerUnknownCA   ErrorCode = "peer_unknown_ca"  // the peer's certificate has no path to a trusted CA
+	CodePeerExpired     ErrorCode = "peer_expired"     // ... is expired or not yet valid
+	CodePeerIdentity    ErrorCode = "peer_identity"    // ... does not name who we asked for
+	CodePeerCertificate ErrorCode = "peer_certificate" // ... is unfit for another reason
+	CodePeerAuth        ErrorCode = "peer_auth"        // the peer's proof of identity fails
+	CodeLocalCredential ErrorCode = "local_credential" // our own certificate, key or secret is missing or unfit
+	CodeTSUnacceptable  ErrorCode = "ts_unacceptable"  // TS_UNACCEPTABLE
+	CodeNoAddress       ErrorCode = "no_address"       // INTERNAL_ADDRESS_FAILURE
+	CodePeerRefused     ErrorCode = "peer_refused"     // another error notify; Params["notify"]
+	CodePeerClosed      ErrorCode = "peer_closed"      // the peer deleted the IKE SA
+	CodePeerDead        ErrorCode = "peer_dead"        // an established peer stopped answering
+	CodeProtocol        ErrorCode = "protocol"         // the peer broke the protocol
+	CodeCancelled       ErrorCode = "cancelled"        // the user or the caller gave up
+	CodeTimeout         ErrorCode = "timeout"          // not done within the caller's time
+)
+
+// An Error is an explained failure: what happened, why, and what to do next.
+// Code and Params are for translators and scripts, the sentences for people.
+type Error struct {
+	Code     ErrorCode         `json:"code"`
+	What     string            `json:"what"` // "Could not connect to \"office\"."
+	Why      string            `json:"why,omitempty"`
+	Next     string            `json:"next,omitempty"`
+	Params   map[string]string `json:"params,omitempty"`
+	Position *Position         `json:"position,omitempty"`
+}
+
+// A Position points into a file that the user wrote.
+type Position struct {
+	File  string `json:"file"`
+	Line  int    `json:"line,omitempty"` // 1-based; 0 when unknown
+	Field string `json:"field,omitempty"`
+}
+
+// Error joins the sentences.
+func (e *Error) Error() string {
+	s := e.What
+	for _, t := range []string{e.Why, e.Next} {
+		if t != "" {
+			s += " " + t
+		}
+	}
+	return s
+}

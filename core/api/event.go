@@ -1,0 +1,46 @@
+package api
+
+import "time"
+
+// An EventKind says what an Event carries.
+type EventKind string
+
+// The kinds of events.
+const (
+	EventConnection EventKind = "connection" // a connection was added or changed: Connection is its new state
+	EventRemoved    EventKind = "removed"    // a connection was removed: Name
+	EventLog        EventKind = "log"        // a line for the log: Log
+	EventLost       EventKind = "lost"       // the follower was too slow; read State again
+)
+
+// An Event is one change of the service's state. Seq grows by one with each
+// event, so a follower notices a gap.
+type Event struct {
+	Seq        uint64      `json:"seq"`
+	Time       time.Time   `json:"time"`
+	Kind       EventKind   `json:"kind"`
+	Name       string      `json:"name,omitempty"` // of the connection concerned
+	Connection *Connection `json:"connection,omitempty"`
+	Log        *LogEntry   `json:"log,omitempty"`
+}
+
+// A LogLevel orders log entries by weight.
+type LogLevel string
+
+// The levels.
+const (
+	LogDebug LogLevel = "debug"
+	LogInfo  LogLevel = "info"
+	LogWarn  LogLevel = "warn"
+	LogError LogLevel = "error"
+)
+
+// A LogEntry is one line of the service's log. It never holds a secret.
+type LogEntry struct {
+	Time  time.Time `json:"time"`
+	Level LogLevel  `json:"level"`
+	// Topic is the part that speaks: "ike", "esp", "net", "config", "service".
+	Topic      string `json:"topic"`
+	Connection string `json:"connection,omitempty"`
+	Text       string `json:"text"`
+}

@@ -1,0 +1,134 @@
+// Package api is the contract between the service and every front end: the
+// states, events, requests and error codes that cross IPC. It imports only the
+// standard library, and nothing secret ever has a field here.
+package api
+
+import (
+	"net/netip"
+	"time"
+)
+
+// A TunnelState is what the user sees of a connection as a whole.
+//
+//	Disconnected → Connecting → Connected ⇄ Reconnecting
+//	      ↑            │            │            │
+//	      └────── Disconnecting ←───┴────────────┘
+//	                   Blocked: not protected, and the profile forbids clear text
+type TunnelState string
+
+// The states of a tunnel.
+const (
+	Disconnected  TunnelState = "disconnected"
+	Connecting    TunnelState = "connecting"
+	Connected     TunnelState = "connected"
+	Reconnecting  TunnelState = "reconnecting"
+	Disconnecting TunnelState = "disconnecting"
+	Blocked       TunnelState = "blocked"
+	// Listening is the state of a responder connection that waits for peers.
+	Listening TunnelState = "listening"
+)
+
+// A Profile says what may travel unprotected, in the words of the Windows
+// IPsec policies.
+type Profile string
+
+// The three profiles.
+const (
+	Respond Profile = "respond" // Client (respond only): secure when asked
+	Request Profile = "request" // Server (request security): secure when possible
+	Require Profile = "require" // Secure Server (require security): secure or nothing
+)
+
+// A State is the whole truth of the service at one moment: what a front end
+// draws after connecting, before it follows events.
+type State struct {
+	Service     Service      `json:"service"`
+	Connections []Connection `json:"connections"` // sorted by name
+	Seq         uint64       `json:"seq"`         // the last event folded into this state
+}
+
+// A Service describes the running service process.
+type Service struct {
+	Version    string    `json:"version"`
+	APIVersion int       `json:"api_version"`
+	Started    time.Time `json:"started"`
+	Ports      []string  `json:"ports,omitempty"` // local UDP addresses that IKE uses
+	// Warnings are conditions of the whole service that a user should know.
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// APIVersion is raised when a change would break an older front end.
+const APIVersion = 1
+
+// A Connection is one stored connection profile together with the state of
+// its tunnel.
+type Connection struct {
+	Name     string      `json:"name"`
+	Role     string      `json:"role"` // "initiator" or "responder"
+	Gateway  []string    `json:"gateway,omitempty"`
+	Profile  Profile     `json:"profile"`
+	State    TunnelState `json:"state"`
+	Since    time.Time   `json:"since"`
+	Problem  *Error      `json:"problem,omitempty"`  // why it is not connected, or the profile file's fault
+	Warnings []string    `json:"warnings,omitempty"` // weak algorithms, settings not honoured
+
+	// Set while the tunnel is up.
+	Path      string         `json:"path,omitempty"` // "192.0.2.7:4500 → 198.51.100.1:4500"
+	PeerID    string         `json:"peer_id,omitempty"`
+	Addresses []netip.Addr   `json:"addresses,omitempty"` // virtual addresses
+	DNS       []netip.Addr   `json:"dns,omitempty"`
+	Routes    []netip.Prefix `json:"routes,omitempty"` // protected networks
+	Counters  Counters       `json:"counters"`
+}
+
+// Counters count inner packets and bytes.
+type Counters struct {
+	InPackets  uint64 `json:"in_packets"`
+	InBytes    uint64 `json:"in_bytes"`
+	OutPackets uint64 `json:"out_packets"`
+	OutBytes   uint64 `json:"out_bytes"`
+}
+
+// Dynamic is what "show dynamic" prints: the security associations as they
+// stand (in the UI: main mode and quick mode SAs).
+type Dynamic struct {
+	IKESAs   []IKESA           `json:"ike_sas"`
+	ChildSAs []ChildSA         `json:"child_sas"`
+	Drops    map[string]uint64 `json:"drops"` // packets dropped, by named reason
+}
+
+// An IKESA is one IKE SA (main mode SA).
+type IKESA struct {
+	Connection  string    `json:"connection"`
+	Initiator   bool      `json:"initiator"` // of the IKE SA
+	State       string    `json:"state"`
+	LocalSPI    string    `json:"local_spi"` // 16 hex digits
+	RemoteSPI   string    `json:"remote_spi"`
+	Local       string    `json:"local"` // address and port
+	Remote      string    `json:"remote"`
+	LocalID     string    `json:"local_id"`
+	RemoteID    string    `json:"remote_id"`
+	Proposal    string    `json:"proposal"` // "AES_GCM_16_256/PRF_HMAC_SHA2_384/ECP_384"
+	LocalAuth   string    `json:"local_auth"`
+	RemoteAuth  string    `json:"remote_auth"`
+	NATLocal    bool      `json:"nat_local"`
+	NATRemote   bool      `json:"nat_remote"`
+	Established time.Time `json:"established"`
+	RekeyAt     time.Time `json:"rekey_at,omitzero"`
+	Rekeys      int       `json:"rekeys"` // how often this SA's line has been rekeyed
+}
+
+// A ChildSA is one pair of ESP SAs (quick mode SA).
+type ChildSA struct {
+	Connection  string    `json:"connection"`
+	Child       string    `json:"child"`
+	State       string    `json:"state"`  // "installed", "rekeyed" (old, inbound only)
+	InSPI       string    `json:"in_spi"` // 8 hex digits
+	OutSPI      string    `json:"out_spi"`
+	Proposal    string    `json:"proposal"`
+	LocalTS     []string  `json:"local_ts"`
+	RemoteTS    []string  `json:"remote_ts"`
+	Established time.Time `json:"established"`
+	RekeyAt     time.Time `json:"rekey_at,omitzero"`
+	Counters    Counters  `json:"counters"`
+}

@@ -1,0 +1,124 @@
+// Package host is what core needs of a machine: interfaces and plain configs
+// that platform implements and tests fake. Setters take the whole desired
+// state and may be called twice.
+package host
+
+import (
+	"net/netip"
+)
+
+// A System is one machine, assembled by platform/host.
+type System struct {
+	OpenTUN func(name string, mtu int) (TUN, error)
+	// OpenUDP binds a UDP socket for IKE and ESP on every address of one family
+	// (v6: IPv6 only). Port 0 picks one. The socket carries the mark that keeps
+	// its packets out of the tunnel (see Router).
+	OpenUDP func(v6 bool, port uint16) (UDPConn, error)
+
+	Router     Router
+	DNS        DNS
+	NetMonitor NetMonitor
+
+	Profiles Files // connection profiles: NAME.toml
+	Certs    Files // certificates (public): NAME.pem
+	Secrets  Files // PSKs, passwords, private keys; 0600
+}
+
+// A TUN is a layer-3 device. Read is for one goroutine, Write for one other.
+type TUN interface {
+	Name() string
+	// Read reads one packet, or with Offload one super-packet of up to 64 KiB,
+	// into b and returns its length. The packet is preceded by a virtio-net
+	// header of VNetLen bytes, zero when the packet is a plain one.
+	Read(b []byte) (int, error)
+	// Write writes one packet or super-packet, preceded by the same header.
+	Write(b []byte) (int, error)
+	// Offload reports whether super-packets (TCP and UDP segmentation) may be
+	// read and written; without it each packet stands alone.
+	Offload() (tcp, udp bool)
+	SetMTU(mtu int) error
+	Close() error // unblocks Read
+}
+
+// VNetLen is the length of the virtio-net header before each TUN packet:
+// flags, gso_type (1 byte each), hdr_len, gso_size, csum_start, csum_offset
+// (2 bytes each, host order).
+const VNetLen = 10
+
+// A UDPConn is the socket that IKE and ESP share. Recv is for one goroutine;
+// Send may be called from several.
+type UDPConn interface {
+	// Recv reads into b one datagram, or with receive offload several of one
+	// sender back to back, each segment bytes long but the last.
+	// segment is 0 for a single datagram. local is the address it was sent to.
+	Recv(b []byte) (n, segment int, remote netip.AddrPort, local netip.Addr, err error)
+	// Send sends b as datagrams of segment bytes (0: as one). The caller keeps
+	// groups to at most 64 segments and 65,507 bytes. local chooses the source
+	// address when valid.
+	Send(b []byte, segment int, remote netip.AddrPort, local netip.Addr) error
+	// Offload reports whether segment may be nonzero in Send.
+	Offload() bool
+	LocalPort() uint16
+	Close() error // unblocks Recv
+}
+
+// A Router sets addresses and routes of tunnel devices. The packets of OpenUDP
+// sockets always follow the routes that the machine had without us.
+type Router interface {
+	// Set makes the host match c. The zero RouteConfig removes everything we
+	// added. Set is idempotent; on error the host is left as before.
+	Set(c RouteConfig) error
+	// Cleanup removes what an earlier process of ours left behind.
+	Cleanup() error
+}
+
+// A RouteConfig is the whole desired state of the tunnel device.
+type RouteConfig struct {
+	Device    string
+	MTU       int
+	Addresses []netip.Prefix // of the device
+	Routes    []Route        // through the device
+	// Forward asks that the machine forwards packets between the device and
+	// its other interfaces (we are a gateway).
+	Forward bool
+}
+
+// A Route sends Dst through the tunnel device.
+type Route struct {
+	Dst netip.Prefix
+	Src netip.Addr // preferred source; zero: none
+}
+
+// A DNS sets the name servers that the machine asks.
+type DNS interface {
+	Set(c DNSConfig) error // idempotent; the zero config restores what was
+	Cleanup() error        // restores what an earlier process of ours changed
+}
+
+// A DNSConfig is the whole desired DNS state.
+type DNSConfig struct {
+	Device  string // of the tunnel
+	Servers []netip.Addr
+	Search  []string
+	// Only lists the domains that Servers answer for; empty: every name.
+	Only []string
+}
+
+// A NetMonitor tells when addresses, links or routes of the machine change.
+type NetMonitor interface {
+	// Changes delivers a value after each burst of changes; it never blocks
+	// the monitor, and it is closed by Close.
+	Changes() <-chan struct{}
+	// Source returns the local address that the machine would use to reach dst,
+	// outside of every tunnel of ours.
+	Source(dst netip.Addr) (netip.Addr, error)
+	Close() error
+}
+
+// Files is a flat folder of small files. Names are plain file names.
+type Files interface {
+	List() ([]string, error) // sorted
+	Read(name string) ([]byte, error)
+	Write(name string, data []byte) error // atomic: either old or new content
+	Remove(name string) error             // no error when absent
+}

@@ -1,0 +1,80 @@
+// Package profile holds stored connection profiles: their schema, their strict
+// reader and writer, and the importers of foreign formats.
+package profile
+
+import "time"
+
+// A Connection is one stored profile, as its file NAME.toml says it. Values
+// are checked by Validate; zero values mean the documented default.
+type Connection struct {
+	Version  int      `toml:"version"` // of the schema: 1
+	Name     string   `toml:"name"`
+	Role     string   `toml:"role,omitempty"`     // "initiator" (default) or "responder"
+	Profile  string   `toml:"profile,omitempty"`  // "respond", "request" or "require" (default)
+	Gateways []string `toml:"gateways,omitempty"` // "vpn.example.com", "192.0.2.1:4500", "[2001:db8::1]"
+	// Addresses wanted from the gateway: "0.0.0.0" and "::" ask for any, another address asks for that one.
+	VirtualIPs []string `toml:"virtual_ips,omitempty"`
+
+	Local    Auth    `toml:"local"`
+	Remote   Auth    `toml:"remote"`
+	IKE      IKE     `toml:"ike,omitempty"`
+	Children []Child `toml:"children"`
+	Pools    []Pool  `toml:"pools,omitempty"` // responder: addresses to hand out
+	DNS      DNS     `toml:"dns,omitempty"`
+}
+
+// An Auth says how one end proves who it is.
+type Auth struct {
+	Method string `toml:"method"`       // "psk" or "certificate"
+	ID     string `toml:"id,omitempty"` // identity; of the remote: what its identity must be (empty or "%any": any that its certificate proves)
+	// Secret names the PSK in the secret store.
+	Secret string `toml:"secret,omitempty"`
+	// Certificates name files of the certificate store, the end's own first,
+	// then intermediates. Key names the private key in the secret store.
+	Certificates []string `toml:"certificates,omitempty"`
+	Key          string   `toml:"key,omitempty"`
+	// CAs name the certificate authorities that the remote's certificate must lead to.
+	CAs []string `toml:"cas,omitempty"`
+	// Signatures restrict the signature schemes, as "rsa-pss-sha256", "ecdsa-sha384", "ed25519", "rsa-sha256".
+	Signatures []string `toml:"signatures,omitempty"`
+}
+
+// IKE holds the settings of the IKE SA.
+type IKE struct {
+	Proposals     []string `toml:"proposals,omitempty"`      // "aes256gcm16-prfsha384-x25519"
+	RekeyTime     Duration `toml:"rekey_time,omitempty"`     // default 4h
+	ReauthTime    Duration `toml:"reauth_time,omitempty"`    // 0: never
+	LivenessDelay Duration `toml:"liveness_delay,omitempty"` // idle time before a liveness check; default 30s
+	// RetransmitTimeout and RetransmitTries shape retransmission: the k-th wait is timeout × 1.8^k.
+	RetransmitTimeout Duration `toml:"retransmit_timeout,omitempty"` // default 2s
+	RetransmitTries   int      `toml:"retransmit_tries,omitempty"`   // default 5
+}
+
+// A Child is one Child SA to negotiate.
+type Child struct {
+	Name         string   `toml:"name"`
+	LocalTS      []string `toml:"local_ts,omitempty"`   // "dynamic" (default: the virtual address), "10.0.0.0/8", "10.0.0.0/8[tcp/443]"
+	RemoteTS     []string `toml:"remote_ts,omitempty"`  // as above; initiator default "0.0.0.0/0", "::/0"
+	Proposals    []string `toml:"proposals,omitempty"`  // "aes256gcm16-x25519"
+	RekeyTime    Duration `toml:"rekey_time,omitempty"` // default 1h
+	RekeyBytes   uint64   `toml:"rekey_bytes,omitempty"`
+	RekeyPackets uint64   `toml:"rekey_packets,omitempty"`
+}
+
+// A Pool hands out inner addresses and DNS servers to peers.
+type Pool struct {
+	Name      string   `toml:"name"`
+	Addresses string   `toml:"addresses"` // "10.20.0.0/24" or "10.20.0.10-10.20.0.99"
+	DNS       []string `toml:"dns,omitempty"`
+	Domains   []string `toml:"domains,omitempty"` // split DNS (RFC 8598)
+}
+
+// DNS says what to do with the name servers that the gateway assigns.
+type DNS struct {
+	Ignore  bool     `toml:"ignore,omitempty"`  // leave the machine's DNS alone
+	Servers []string `toml:"servers,omitempty"` // instead of the gateway's
+	Only    []string `toml:"only,omitempty"`    // ask them only for these domains
+}
+
+// A Duration is written as Go's time.Duration is: "90s", "4h".
+type Duration struct{ time.Duration }
