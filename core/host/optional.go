@@ -1,0 +1,31 @@
+package host
+
+import "net/netip"
+
+// The interfaces below are what a TUN or UDPConn may offer beside its own
+// contract. The data path asks for them by type assertion and does without
+// them where they are missing.
+
+// A TryReader is a TUN that can be asked without waiting.
+type TryReader interface {
+	// TryRead is Read, except that it returns 0 when no packet waits. It is for
+	// the goroutine that calls Read.
+	TryRead(b []byte) (int, error)
+}
+
+// A TryReceiver is a UDPConn that can be asked without waiting, so that the
+// receiver knows when the socket is drained.
+type TryReceiver interface {
+	// TryRecv is Recv, except that n is -1 when no datagram waits. It is for
+	// the goroutine that calls Recv.
+	TryRecv(b []byte) (n, segment int, remote netip.AddrPort, local netip.Addr, err error)
+}
+
+// A Fragmenter is a UDPConn whose Send never lets IP fragment a datagram (it
+// returns a *TooBigError instead), and that has another way for those that
+// must arrive all the same: IKE messages to a peer without RFC 7383.
+type Fragmenter interface {
+	// SendFragmented sends b as one datagram that the machine and the routers
+	// on the path may fragment.
+	SendFragmented(b []byte, remote netip.AddrPort, local netip.Addr) error
+}
