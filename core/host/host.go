@@ -50,12 +50,20 @@ const VNetLen = 10
 type UDPConn interface {
 	// Recv reads into b one datagram, or with receive offload several of one
 	// sender back to back, each segment bytes long but the last.
-	// segment is 0 for a single datagram. local is the address it was sent to.
-	Recv(b []byte) (n, segment int, remote netip.AddrPort, local netip.Addr, err error)
-	// Send sends b as datagrams of segment bytes (0: as one). The caller keeps
-	// groups to at most 64 segments and 65,507 bytes. local chooses the source
-	// address when valid.
-	Send(b []byte, segment int, remote netip.AddrPort, local netip.Addr) error
+	// segment is 0 for a single datagram. local is the address it was sent to;
+	// tos is the TOS or traffic class byte of the outer packet (IP_RECVTOS,
+	// IPV6_RECVTCLASS; receive offload merges only equal ones), 0 where the
+	// system does not tell: RFC 6040 needs its two ECN bits.
+	Recv(b []byte) (n, segment int, remote netip.AddrPort, local netip.Addr, tos uint8, err error)
+	// Send sends b as datagrams of segment bytes, the last one maybe shorter
+	// (0: as one). The caller keeps groups to at most 64 segments and 65,507
+	// bytes. local chooses the source address when valid. tos, where the system
+	// can set it per datagram, becomes the outer TOS or traffic class byte.
+	// Send fails with a *TooBigError, nothing sent, when the system refuses a
+	// datagram or group because a segment exceeds the path's MTU (Linux:
+	// EMSGSIZE, or EINVAL for a group); the caller then sends the segments one
+	// by one, or through a Fragmenter.
+	Send(b []byte, segment int, remote netip.AddrPort, local netip.Addr, tos uint8) error
 	// Offload reports whether segment may be nonzero in Send.
 	Offload() bool
 	LocalPort() uint16

@@ -18,7 +18,7 @@ type TryReader interface {
 type TryReceiver interface {
 	// TryRecv is Recv, except that n is -1 when no datagram waits. It is for
 	// the goroutine that calls Recv.
-	TryRecv(b []byte) (n, segment int, remote netip.AddrPort, local netip.Addr, err error)
+	TryRecv(b []byte) (n, segment int, remote netip.AddrPort, local netip.Addr, tos uint8, err error)
 }
 
 // A Fragmenter is a UDPConn whose Send never lets IP fragment a datagram (it
