@@ -62,6 +62,9 @@ type ImportResult struct {
 	Missing  []string             `json:"missing,omitempty"`
 	Format   string               `json:"format,omitempty"` // "sallyport", "swanctl"
 	Imported []ImportedConnection `json:"imported,omitempty"`
+	// Refused names the connections of the file that were not stored, and why:
+	// "swanctl.conf:12: connections.eap.local.auth: EAP is not supported yet".
+	Refused []string `json:"refused,omitempty"`
 }
 
 // An ImportedConnection is one stored connection and what it does not honour.

@@ -20,17 +20,22 @@ type Connection struct {
 	IKE      IKE     `toml:"ike,omitempty"`
 	Children []Child `toml:"children"`
 	Pools    []Pool  `toml:"pools,omitempty"` // responder: addresses to hand out
-	DNS      DNS     `toml:"dns,omitempty"`
+	DNS      DNS     `toml:"dns,omitempty"`   // initiator
 }
 
 // An Auth says how one end proves who it is.
 type Auth struct {
-	Method string `toml:"method"`       // "psk" or "certificate"
-	ID     string `toml:"id,omitempty"` // identity; of the remote: what its identity must be (empty or "%any": any that its certificate proves)
-	// Secret names the PSK in the secret store.
+	Method string `toml:"method"` // "psk" or "certificate"
+	// ID is the end's identity. Of the remote: what its identity must be (empty
+	// or "%any": any that it proves). Of the local end, empty means the subject of
+	// its certificate, or with a PSK the address it sends from.
+	ID string `toml:"id,omitempty"`
+	// Secret names the PSK in the secret store. Of the remote, empty means the
+	// same PSK as the local end's.
 	Secret string `toml:"secret,omitempty"`
 	// Certificates name files of the certificate store, the end's own first,
-	// then intermediates. Key names the private key in the secret store.
+	// then intermediates. Key names the private key in the secret store. Both
+	// are for the local end only.
 	Certificates []string `toml:"certificates,omitempty"`
 	Key          string   `toml:"key,omitempty"`
 	// CAs name the certificate authorities that the remote's certificate must lead to.
@@ -53,8 +58,12 @@ type IKE struct {
 // A Child is one Child SA to negotiate.
 type Child struct {
 	Name         string   `toml:"name"`
-	LocalTS      []string `toml:"local_ts,omitempty"`   // "dynamic" (default: the virtual address), "10.0.0.0/8", "10.0.0.0/8[tcp/443]"
-	RemoteTS     []string `toml:"remote_ts,omitempty"`  // as above; initiator default "0.0.0.0/0", "::/0"
+	// LocalTS and RemoteTS select the traffic: "10.0.0.0/8", "10.0.0.0/8[tcp/443]", "10.0.0.1-10.0.0.9",
+	// "dynamic" or "dynamic[udp/53]". Dynamic is the end's virtual address where it has one and the
+	// address it speaks IKE from where not. Defaults: an initiator's local and a
+	// responder's remote "dynamic", the other two "0.0.0.0/0", "::/0".
+	LocalTS      []string `toml:"local_ts,omitempty"`
+	RemoteTS     []string `toml:"remote_ts,omitempty"`
 	Proposals    []string `toml:"proposals,omitempty"`  // "aes256gcm16-x25519"
 	RekeyTime    Duration `toml:"rekey_time,omitempty"` // default 1h
 	RekeyBytes   uint64   `toml:"rekey_bytes,omitempty"`
