@@ -1,5 +1,10 @@
 package api
 
+import (
+	"context"
+	"errors"
+)
+
 // An ErrorCode names a failure for programs and translators. Codes are stable;
 // the English sentences beside them are not.
 type ErrorCode string
@@ -68,4 +73,23 @@ func (e *Error) Error() string {
 		}
 	}
 	return s
+}
+
+// AsError returns the explained failure within err, or explains it as well as
+// its kind allows; nil stays nil.
+func AsError(err error) *Error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return &Error{Code: CodeTimeout, What: "It was not done in time."}
+	case errors.Is(err, context.Canceled):
+		return &Error{Code: CodeCancelled, What: "It was cancelled."}
+	}
+	return &Error{Code: CodeInternal, What: "Something went wrong inside Sallyport.", Why: err.Error(),
+		Next: "Please report it, with the output of `sallyport log`."}
 }

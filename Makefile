@@ -1,0 +1,67 @@
+# make demo   see it work, on this machine alone        make test   everything CI checks
+# make build  binaries into bin/                        make lint   gofmt, vet, staticcheck, all systems
+# make bench  benchmarks, against strongSwan where a claim is made     make fuzz [FUZZTIME=1m]
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+
+export GOFLAGS := -trimpath -buildvcs=false
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X sallyport/core/api.Version=$(VERSION)
+SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+ROOTENV := $(SUDO) env PATH="$$PATH" HOME="$$HOME" GOFLAGS="$(GOFLAGS)" SALLYPORT_ROOT_TESTS=1 SALLYPORT_BIN="$(CURDIR)/bin"
+STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+TARGETS := linux/amd64 linux/arm64 windows/amd64 windows/arm64 darwin/amd64 darwin/arm64
+FUZZTIME ?= 30s
+
+.PHONY: build demo test lint cross unit root bench fuzz clean
+
+build:
+	@mkdir -p bin
+	CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)' -o bin/ ./platform/cmd/sallyportd ./app/cmd/sallyport
+
+demo:
+	@.ci/setup demo
+	@$(MAKE) --no-print-directory build
+	@bin/sallyport demo
+
+test:
+	@.ci/setup test
+	@$(MAKE) --no-print-directory lint cross unit root
+
+lint:
+	@echo "== gofmt, vet, staticcheck"
+	@out=$$(gofmt -l app core platform installer assets); [ -z "$$out" ] || { echo "not gofmt'ed:"; echo "$$out"; exit 1; }
+	@go vet ./...
+	@$(STATICCHECK) ./...
+
+# core, service and command line build and vet for every system we ship.
+cross:
+	@for t in $(TARGETS); do echo "== build and vet $$t"; \
+		CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} go build -o /dev/null ./platform/cmd/sallyportd; \
+		CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} go build -o /dev/null ./app/cmd/sallyport; \
+		CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} go vet ./...; done
+
+# Everything that needs no privilege, with the race detector; benchmarks once.
+unit:
+	@echo "== unit tests"
+	@go test -race -shuffle=on ./core/... ./app/...
+	@go test -run '^$$' -bench . -benchtime 1x ./core/... >/dev/null
+
+# Everything that changes a machine: TUN devices, routes, namespaces, real gateways.
+root: build
+	@echo "== platform and interoperability tests (root, in namespaces of their own)"
+	@$(ROOTENV) go test -count=1 -shuffle=on ./platform/...
+
+bench: build
+	@.ci/setup test
+	@go test -run '^$$' -bench . -benchmem ./core/...
+	@$(ROOTENV) go test -count=1 -run '^$$' -bench . -benchtime 1x -timeout 30m ./platform/interop
+
+fuzz:
+	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || :); do \
+		echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p; done; done
+
+clean:
+	rm -rf bin

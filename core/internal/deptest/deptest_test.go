@@ -1,0 +1,182 @@
+// Package deptest holds the import rules of the house against the code: core
+// decides, platform does, app shows.
+package deptest
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"path"
+	"strings"
+	"testing"
+)
+
+const module = "sallyport"
+
+// A rule says which packages of ours, and which others, the packages that
+// match may never reach. Patterns are module-relative; "x/..." covers x and
+// everything below.
+type rule struct {
+	pkgs   string
+	why    string
+	never  []string // of this module, transitively
+	extern []string // import path prefixes of others, transitively
+	std    []string // standard packages, directly
+	only   []string // when set: of this module, transitively, nothing else
+}
+
+var rules = []rule{
+	{pkgs: "core/api", why: "the contract for all front ends depends on nothing of ours",
+		only: []string{"core/api"}, extern: []string{"*"}},
+	{pkgs: "core/...", why: "core decides; it touches no machine and shows nothing",
+		never: []string{"platform/...", "app/..."}, extern: []string{"fyne.io/"}, std: []string{"os/exec", "syscall"}},
+	{pkgs: "core/ts", why: "selectors stand at the bottom", only: []string{"core/ts"}},
+	{pkgs: "core/transform", why: "algorithms stand at the bottom", only: []string{"core/transform", "core/internal/vectors"}},
+	{pkgs: "core/esp", why: "ESP and IKE meet in engine", never: []string{"core/ike/...", "core/engine", "core/profile"}},
+	{pkgs: "core/spd", why: "ESP and IKE meet in engine", never: []string{"core/ike/...", "core/engine", "core/profile"}},
+	{pkgs: "core/sad", why: "ESP and IKE meet in engine", never: []string{"core/ike/...", "core/engine", "core/profile"}},
+	{pkgs: "core/datapath", why: "ESP and IKE meet in engine", never: []string{"core/ike/...", "core/engine", "core/profile"}},
+	{pkgs: "core/ike/...", why: "IKE does no I/O and knows no ESP",
+		never: []string{"core/esp", "core/sad", "core/spd", "core/datapath", "core/engine", "core/host"}, std: []string{"os", "net/http"}},
+	{pkgs: "core/pki", why: "certificates are checked without I/O",
+		never: []string{"core/esp", "core/datapath", "core/engine", "core/host"}, std: []string{"os", "net/http"}},
+	{pkgs: "core/tunnel", why: "the tunnel machine only decides", never: []string{"platform/...", "app/...", "core/engine"}},
+	{pkgs: "platform/...", why: "platform does; it does not decide",
+		never: []string{"core/ike/...", "core/esp", "core/engine", "app/..."}, extern: []string{"fyne.io/"}},
+	{pkgs: "platform/ipc/...", why: "IPC carries the contract and no more", only: []string{"core/api", "platform/ipc/..."}},
+	{pkgs: "app/cli", why: "the command line knows the contract and its road in",
+		only: []string{"app/cli", "core/api", "platform/ipc/..."}, extern: []string{"fyne.io/"}},
+}
+
+// exempt are the places where rules meet on purpose.
+var exempt = map[string][]string{
+	"platform/cmd/sallyportd": {"platform/..."}, // engine meets platform/host here
+}
+
+type pkg struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string
+	Standard   bool
+}
+
+func TestImportRules(t *testing.T) {
+	pkgs := list(t)
+	if len(pkgs) < 10 {
+		t.Fatalf("go list found %d packages; the rules would hold of nothing", len(pkgs))
+	}
+	for _, r := range rules {
+		matched := false
+		for _, p := range pkgs {
+			name := strings.TrimPrefix(p.ImportPath, module+"/")
+			if !match(r.pkgs, name) || exempted(name, r.pkgs) {
+				continue
+			}
+			matched = true
+			for _, dep := range p.Deps {
+				if bad := r.forbids(dep); bad != "" {
+					t.Errorf("%s reaches %s (%s): %s", name, dep, bad, r.why)
+				}
+			}
+			for _, imp := range p.Imports {
+				for _, s := range r.std {
+					if imp == s {
+						t.Errorf("%s imports %s: %s", name, imp, r.why)
+					}
+				}
+			}
+		}
+		if !matched {
+			t.Errorf("rule for %s matches no package", r.pkgs)
+		}
+	}
+}
+
+func exempted(name, rule string) bool {
+	for _, e := range exempt[name] {
+		if e == rule {
+			return true
+		}
+	}
+	return false
+}
+
+func (r rule) forbids(dep string) string {
+	ours, ok := strings.CutPrefix(dep, module+"/")
+	if !ok {
+		first, _, _ := strings.Cut(dep, "/")
+		if !strings.Contains(first, ".") {
+			return "" // standard library
+		}
+		for _, e := range r.extern {
+			if e == "*" || strings.HasPrefix(dep, e) {
+				return "third party"
+			}
+		}
+		return ""
+	}
+	for _, n := range r.never {
+		if match(n, ours) {
+			return "never " + n
+		}
+	}
+	if r.only == nil {
+		return ""
+	}
+	for _, o := range r.only {
+		if match(o, ours) {
+			return ""
+		}
+	}
+	return "only " + strings.Join(r.only, ", ")
+}
+
+func match(pattern, name string) bool {
+	if base, ok := strings.CutSuffix(pattern, "/..."); ok {
+		return name == base || strings.HasPrefix(name, base+"/")
+	}
+	ok, err := path.Match(pattern, name)
+	return err == nil && ok
+}
+
+func list(t *testing.T) []pkg {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,Deps,Standard", module+"/...")
+	out, err := cmd.Output()
+	if err != nil {
+		var e *exec.ExitError
+		if errors.As(err, &e) {
+			t.Fatalf("go list: %v\n%s", err, e.Stderr)
+		}
+		t.Fatalf("go list: %v", err)
+	}
+	var pkgs []pkg
+	dec := json.NewDecoder(strings.NewReader(string(out)))
+	for {
+		var p pkg
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return pkgs
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		pkgs = append(pkgs, p)
+	}
+}
+
+func TestRulesCatchABreach(t *testing.T) {
+	r := rule{never: []string{"core/ike/..."}, extern: []string{"fyne.io/"}, only: []string{"core/api"}}
+	for dep, bad := range map[string]bool{
+		"sallyport/core/ike":         true,
+		"sallyport/core/ike/message": true,
+		"sallyport/core/api":         false,
+		"sallyport/core/ts":          true,
+		"fyne.io/fyne/v2":            true,
+		"net/http":                   false,
+		"golang.org/x/sys/unix":      false,
+	} {
+		if got := r.forbids(dep) != ""; got != bad {
+			t.Errorf("forbids(%s) = %v, want %v", dep, got, bad)
+		}
+	}
+}

@@ -1,0 +1,202 @@
+// Package tunnel is the state machine of the user-visible whole: it decides
+// when to start an attempt, when to change the host, when to try again and
+// what state to show. It does no I/O; the engine performs its actions.
+package tunnel
+
+import (
+	"fmt"
+	"time"
+
+	"sallyport/core/api"
+)
+
+// An Action is something the engine does for a Machine.
+type Action uint8
+
+// The actions.
+const (
+	StartAttempt Action = iota + 1 // negotiate with the gateway
+	StopIKE                        // end the attempt or the IKE SA, telling the peer
+	ApplyHost                      // set addresses, routes and DNS; answer with HostDone
+	UndoHost                       // take them away; answer with HostDone
+)
+
+func (a Action) String() string {
+	switch a {
+	case StartAttempt:
+		return "start attempt"
+	case StopIKE:
+		return "stop IKE"
+	case ApplyHost:
+		return "apply host"
+	case UndoHost:
+		return "undo host"
+	}
+	return fmt.Sprintf("action %d", uint8(a))
+}
+
+// Retry waits between attempts to come back after a loss: first at once, then
+// doubling from one second up to maxRetry.
+const (
+	firstRetry = time.Second
+	maxRetry   = time.Minute
+)
+
+// A Machine is the state of one tunnel. Its methods take an input and return
+// the actions to perform, in order. The zero value is not usable; see New.
+//
+//	             Connect                 HostDone(nil)
+//	Disconnected ───────→ Connecting ─────────────────→ Connected
+//	     ↑                    │ Failed, Disconnect        │      ↑
+//	     │                    ↓                    Failed │      │ HostDone(nil)
+//	     └─ HostDone ── Disconnecting ←─ Disconnect ──┐   ↓      │
+//	                          ↑                       └─ Reconnecting ⟲ HandleTimeout
+//	                          └────────── Failed for good ───┘
+type Machine struct {
+	keepHost bool
+
+	state   api.TunnelState
+	since   time.Time
+	problem error
+
+	host     bool // the host holds (part of) our configuration
+	applying bool // an ApplyHost waits for its HostDone
+	retries  int
+	retryAt  time.Time
+}
+
+// New returns a Machine in Disconnected. With keepHost, routes stay in place
+// while reconnecting, so that traffic for the protected networks waits or is
+// dropped rather than leaving in clear text.
+func New(keepHost bool, now time.Time) *Machine {
+	return &Machine{keepHost: keepHost, state: api.Disconnected, since: now}
+}
+
+// State returns the state to show and since when it lasts.
+func (m *Machine) State() (api.TunnelState, time.Time) { return m.state, m.since }
+
+// Problem returns why the tunnel is not up; nil when nothing went wrong.
+func (m *Machine) Problem() error { return m.problem }
+
+// NextTimeout reports when HandleTimeout wants to run; zero means never.
+func (m *Machine) NextTimeout() time.Time { return m.retryAt }
+
+// Connect is the user's wish to connect. It reports false when the tunnel is
+// not at rest.
+func (m *Machine) Connect(now time.Time) ([]Action, bool) {
+	if m.state != api.Disconnected {
+		return nil, false
+	}
+	m.problem, m.retries = nil, 0
+	m.enter(api.Connecting, now)
+	return []Action{StartAttempt}, true
+}
+
+// Disconnect is the user's wish to end the tunnel, in whatever state it is.
+func (m *Machine) Disconnect(now time.Time) []Action {
+	switch m.state {
+	case api.Disconnected, api.Disconnecting:
+		return nil
+	}
+	m.problem = nil
+	return m.leave(now, StopIKE)
+}
+
+// Negotiated says that the attempt succeeded: the IKE SA and its first Child
+// SA stand. It also follows a change of what the host must hold.
+func (m *Machine) Negotiated(time.Time) []Action {
+	switch m.state {
+	case api.Connecting, api.Reconnecting, api.Connected:
+		m.host, m.applying = true, true
+		m.retryAt = time.Time{}
+		return []Action{ApplyHost}
+	}
+	return nil
+}
+
+// HostDone answers ApplyHost and UndoHost.
+func (m *Machine) HostDone(now time.Time, err error) []Action {
+	switch m.state {
+	case api.Connecting, api.Reconnecting:
+		if !m.applying {
+			return nil // the undo of a loss; the attempt goes on
+		}
+		m.applying = false
+		if err != nil {
+			m.problem = err
+			return m.leave(now, StopIKE)
+		}
+		m.problem, m.retries = nil, 0
+		m.enter(api.Connected, now)
+	case api.Connected:
+		m.applying = false
+		if err != nil {
+			m.problem = err
+			return m.leave(now, StopIKE)
+		}
+	case api.Disconnecting:
+		m.host = false
+		m.enter(api.Disconnected, now)
+	}
+	return nil
+}
+
+// Failed says that the attempt failed or the IKE SA was lost. With final there
+// is no sense in trying again without the user.
+func (m *Machine) Failed(now time.Time, err error, final bool) []Action {
+	switch m.state {
+	case api.Connecting:
+		m.problem = err
+		return m.leave(now)
+	case api.Connected:
+		m.problem = err
+		if final {
+			return m.leave(now)
+		}
+		m.enter(api.Reconnecting, now)
+		m.retries = 1
+		if m.keepHost {
+			return []Action{StartAttempt}
+		}
+		m.host, m.applying = false, false
+		return []Action{UndoHost, StartAttempt}
+	case api.Reconnecting:
+		m.problem = err
+		if final {
+			return m.leave(now)
+		}
+		m.applying = false
+		m.retryAt = now.Add(min(firstRetry<<min(m.retries-1, 8), maxRetry))
+		m.retries++
+	}
+	return nil
+}
+
+// HandleTimeout starts the next attempt when its time has come.
+func (m *Machine) HandleTimeout(now time.Time) []Action {
+	if m.retryAt.IsZero() || now.Before(m.retryAt) {
+		return nil
+	}
+	m.retryAt = time.Time{}
+	return []Action{StartAttempt}
+}
+
+// RetryNow brings the next attempt forward, as after a change of the network.
+func (m *Machine) RetryNow(now time.Time) {
+	if !m.retryAt.IsZero() {
+		m.retryAt = now
+	}
+}
+
+// leave goes towards Disconnected: at once when the host is untouched.
+func (m *Machine) leave(now time.Time, first ...Action) []Action {
+	m.retryAt, m.applying = time.Time{}, false
+	if !m.host {
+		m.enter(api.Disconnected, now)
+		return first
+	}
+	m.enter(api.Disconnecting, now)
+	return append(first, UndoHost)
+}
+
+func (m *Machine) enter(s api.TunnelState, now time.Time) { m.state, m.since = s, now }
