@@ -1,0 +1,229 @@
+package tun
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"sallyport/core/host"
+)
+
+const clonePath = "/dev/net/tun"
+
+// addrGenModeNone is IN6_ADDR_GEN_MODE_NONE of linux/if_link.h.
+const addrGenModeNone = 1
+
+const (
+	tcpOffloads = unix.TUN_F_CSUM | unix.TUN_F_TSO4 | unix.TUN_F_TSO6
+	udpOffloads = unix.TUN_F_USO4 | unix.TUN_F_USO6 // Linux 6.2
+)
+
+// A Device is a TUN device. It vanishes with its addresses and routes when it
+// is closed, or when the process dies.
+//
+// It is opened here rather than by wireguard/tun, which would start a goroutine
+// that writes to the device once a second to learn whether it is up, and which
+// hides whether the kernel took the UDP offloads.
+type Device struct {
+	file *os.File // non-blocking, waits in the runtime's poller
+	raw  syscall.RawConn
+	name string
+	udp  bool
+
+	// State of TryRead; the closure is made once so that a call allocates nothing.
+	try    func(fd uintptr) bool
+	tryBuf []byte
+	tryN   int
+	tryErr error
+}
+
+// Open creates the device, down and without addresses. A %d in name is replaced
+// by the first number that is free. The errors are host.ErrNoTUN,
+// host.ErrPrivilege and host.ErrInUse, wrapped with what to do about them.
+func Open(name string, mtu int) (*Device, error) {
+	if err := checkMTU(mtu); err != nil {
+		return nil, fmt.Errorf("open TUN device %s: %w", name, err)
+	}
+	if strings.ContainsAny(name, "/ :") {
+		return nil, fmt.Errorf("open TUN device %q: not a device name", name)
+	}
+	fd, err := unix.Open(clonePath, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, openError(name, err)
+	}
+	d, err := attach(fd, name)
+	if err != nil {
+		return nil, openError(name, err)
+	}
+	if err := d.setUp(mtu); err != nil {
+		d.Close()
+		return nil, openError(name, err)
+	}
+	return d, nil
+}
+
+// attach makes fd a device. It takes ownership of fd.
+func attach(fd int, name string) (*Device, error) {
+	d := &Device{}
+	var err error
+	if d.name, d.udp, err = configure(fd, name); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	// The runtime's poller accepts the descriptor only after TUNSETIFF.
+	d.file = os.NewFile(uintptr(fd), clonePath)
+	if d.raw, err = d.file.SyscallConn(); err != nil {
+		d.file.Close()
+		return nil, err
+	}
+	d.try = func(fd uintptr) bool {
+		d.tryN, d.tryErr = ignoringEINTR(func() (int, error) { return unix.Read(int(fd), d.tryBuf) })
+		return true // whatever it was, do not wait
+	}
+	return d, nil
+}
+
+// configure names the device and turns on the offloads that the kernel has.
+func configure(fd int, name string) (actual string, udp bool, err error) {
+	ifr, err := unix.NewIfreq(name)
+	if err != nil {
+		return "", false, fmt.Errorf("not a device name")
+	}
+	ifr.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
+	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
+		return "", false, err
+	}
+	// A persistent device may have been left with another header size.
+	if err := unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, host.VNetLen); err != nil {
+		return "", false, fmt.Errorf("set size of packet header: %w", err)
+	}
+	if err := unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, tcpOffloads); err != nil {
+		return "", false, fmt.Errorf("set TCP offloads: %w", err)
+	}
+	udp = unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, tcpOffloads|udpOffloads) == nil
+	return ifr.Name(), udp, nil
+}
+
+// setUp sets the MTU, and keeps the kernel from giving the device a link-local
+// address, whose router solicitations would travel into the tunnel.
+func (d *Device) setUp(mtu int) error {
+	link, err := netlink.LinkByName(d.name)
+	if err != nil {
+		return err
+	}
+	if err := netlink.LinkSetMTU(link, mtu); err != nil {
+		return fmt.Errorf("set MTU %d: %w", mtu, err)
+	}
+	// Without IPv6 in the kernel there is nothing to keep it from.
+	if h, err := netlink.NewHandle(unix.NETLINK_ROUTE); err == nil {
+		_ = h.LinkSetIP6AddrGenMode(link, addrGenModeNone)
+		h.Close()
+	}
+	return nil
+}
+
+// openError says in plain words what a failure to open means.
+func openError(name string, err error) error {
+	cause, advice := error(nil), ""
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
+		cause, advice = host.ErrNoTUN, "load it with \"modprobe tun\", and in a container pass "+clonePath+" through"
+	case errors.Is(err, fs.ErrPermission): // EPERM and EACCES
+		cause, advice = host.ErrPrivilege, "run the service as root or with CAP_NET_ADMIN"
+	case errors.Is(err, unix.EBUSY):
+		cause, advice = host.ErrInUse, "another program has a device of that name"
+	default:
+		return fmt.Errorf("open TUN device %s: %w", name, err)
+	}
+	return fmt.Errorf("open TUN device %s: %w: %s (%w)", name, cause, advice, err)
+}
+
+// Name returns the name that the kernel gave the device.
+func (d *Device) Name() string { return d.name }
+
+// Offload implements host.TUN: super-packets of TCP always, of UDP from Linux
+// 6.2 on.
+func (d *Device) Offload() (tcp, udp bool) { return true, d.udp }
+
+// Read implements host.TUN; b should hold MaxRead bytes. The error is
+// os.ErrClosed after Close, and also when someone else has removed the device.
+func (d *Device) Read(b []byte) (int, error) {
+	n, err := d.file.Read(b)
+	if err != nil {
+		return 0, d.ioError(err)
+	}
+	return n, nil
+}
+
+// TryRead implements host.TryReader.
+func (d *Device) TryRead(b []byte) (int, error) {
+	d.tryBuf = b
+	err := d.raw.Read(d.try)
+	d.tryBuf = nil
+	if err == nil {
+		err = d.tryErr
+	}
+	switch {
+	case err == nil:
+		return d.tryN, nil
+	case errors.Is(err, unix.EAGAIN):
+		return 0, nil
+	}
+	return 0, d.ioError(err)
+}
+
+// Write implements host.TUN. A device that is down refuses packets with EIO,
+// and the kernel refuses headers that do not fit the packet with EINVAL.
+func (d *Device) Write(b []byte) (int, error) {
+	n, err := d.file.Write(b)
+	if err != nil {
+		return 0, d.ioError(err)
+	}
+	return n, nil
+}
+
+func (d *Device) ioError(err error) error {
+	if errors.Is(err, unix.EBADFD) {
+		return fmt.Errorf("TUN device %s was removed: %w", d.name, os.ErrClosed)
+	}
+	return err
+}
+
+// SetMTU implements host.TUN.
+func (d *Device) SetMTU(mtu int) error {
+	err := checkMTU(mtu)
+	var link netlink.Link
+	if err == nil {
+		link, err = netlink.LinkByName(d.name)
+	}
+	if err == nil {
+		err = netlink.LinkSetMTU(link, mtu)
+	}
+	if err != nil {
+		return fmt.Errorf("set MTU %d of TUN device %s: %w", mtu, d.name, err)
+	}
+	return nil
+}
+
+// Close removes the device and unblocks Read. A second Close does nothing.
+func (d *Device) Close() error {
+	if err := d.file.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+func ignoringEINTR(f func() (int, error)) (int, error) {
+	for {
+		n, err := f()
+		if err != unix.EINTR {
+			return n, err
+		}
+	}
+}
