@@ -17,11 +17,11 @@ type Type uint8
 
 // The transform types.
 const (
-	Encr  Type = 1
-	PRF   Type = 2
-	Integ Type = 3
-	KE    Type = 4
-	ESN   Type = 5
+	TypeEncr  Type = 1
+	TypePRF   Type = 2
+	TypeInteg Type = 3
+	TypeKE    Type = 4
+	TypeESN   Type = 5
 )
 
 // An ID is a transform identifier within its type (IANA "IKEv2 Parameters").
