@@ -1,0 +1,111 @@
+package esp
+
+import (
+	"crypto/cipher"
+	"crypto/hmac"
+	"encoding/binary"
+	"errors"
+
+	"sallyport/core/transform"
+)
+
+// Reasons why Open refuses a packet. Before ErrPadding nothing of the packet
+// was believed; ErrPadding comes from the authenticated peer.
+var (
+	ErrShort   = errors.New("esp: packet too short or misaligned")
+	ErrReplay  = errors.New("esp: sequence number replayed or too old")
+	ErrICV     = errors.New("esp: integrity check failed")
+	ErrPadding = errors.New("esp: bad padding")
+)
+
+// An Opener verifies and decrypts inbound packets of one SA.
+type Opener struct {
+	*protector
+	window window
+	cbc    cbcMode
+}
+
+// NewOpener returns an Opener.
+func NewOpener(s transform.Suite, k Keys) (*Opener, error) {
+	p, err := newProtector(s, k)
+	if err != nil {
+		return nil, err
+	}
+	o := &Opener{protector: p}
+	if p.block != nil {
+		m, ok := cipher.NewCBCDecrypter(p.block, make([]byte, p.block.BlockSize())).(cbcMode)
+		if !ok {
+			return nil, ErrSuite
+		}
+		o.cbc = m
+	}
+	return o, nil
+}
+
+// Highest returns the highest sequence number that was authenticated.
+func (o *Opener) Highest() uint64 { return o.window.top }
+
+// PlainLen returns how many bytes Open writes to dst for a packet of n bytes;
+// it is negative for a packet that is too short.
+func (o *Opener) PlainLen(n int) int { return n - HeaderLen - o.iv - o.icv }
+
+// Open verifies the ESP packet pkt, whose SPI the caller has looked up, and
+// decrypts it to dst, which has room for PlainLen(len(pkt)) bytes and either
+// does not overlap pkt or begins where the ciphertext of pkt does (see
+// InPlace). It returns the payload, which aliases dst, and its next header.
+//
+// The replay window is consulted first and changed only once the ICV is
+// verified (RFC 4303, section 3.4.3). On error the contents of dst are
+// undefined.
+func (o *Opener) Open(dst, pkt []byte) (payload []byte, next uint8, err error) {
+	body := o.PlainLen(len(pkt))
+	if body < o.align || body%o.align != 0 {
+		return nil, 0, ErrShort
+	}
+	low := binary.BigEndian.Uint32(pkt[4:])
+	seq := uint64(low)
+	if o.esn {
+		seq = o.window.infer(low)
+	}
+	if !o.window.fresh(seq) {
+		return nil, 0, ErrReplay
+	}
+	iv := pkt[HeaderLen : HeaderLen+o.iv]
+	sealed := pkt[HeaderLen+o.iv:]
+	plain := dst[:body]
+	if o.aead != nil {
+		copy(o.nonce[saltLen:], iv)
+		if _, err := o.aead.Open(plain[:0], o.nonce[:], sealed, o.header(pkt, uint32(seq>>32))); err != nil {
+			return nil, 0, ErrICV
+		}
+	} else {
+		if !hmac.Equal(o.authenticate(pkt[:len(pkt)-o.icv], uint32(seq>>32)), sealed[body:]) {
+			return nil, 0, ErrICV
+		}
+		o.cbc.SetIV(iv)
+		o.cbc.CryptBlocks(plain, sealed[:body])
+	}
+	o.window.mark(seq)
+
+	pad := int(plain[body-2])
+	next = plain[body-1]
+	end := body - 2 - pad
+	if end < 0 {
+		return nil, 0, ErrPadding
+	}
+	for i, b := range plain[end : body-2] {
+		if int(b) != i+1 { // RFC 4303, section 2.4
+			return nil, 0, ErrPadding
+		}
+	}
+	return plain[:end], next, nil
+}
+
+// InPlace returns the part of pkt that Open may be given as dst to decrypt in
+// place, or nil when pkt is too short.
+func (o *Opener) InPlace(pkt []byte) []byte {
+	if len(pkt) < HeaderLen+o.iv {
+		return nil
+	}
+	return pkt[HeaderLen+o.iv:]
+}

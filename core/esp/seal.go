@@ -1,0 +1,120 @@
+package esp
+
+import (
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"math"
+
+	"sallyport/core/transform"
+)
+
+// ErrExhausted means that the SA has no sequence number left (RFC 4303, section
+// 3.3.3): it must not send any more.
+var ErrExhausted = errors.New("esp: sequence numbers exhausted")
+
+// A Sealer protects outbound packets of one SA.
+type Sealer struct {
+	*protector
+	spi uint32
+	seq uint64 // of the last packet sent
+	max uint64
+	cbc cbcMode
+}
+
+// cbcMode is what the standard library's CBC encrypters and decrypters offer
+// beside cipher.BlockMode, so that one object serves every packet.
+type cbcMode interface {
+	cipher.BlockMode
+	SetIV(iv []byte)
+}
+
+// NewSealer returns a Sealer for the SA that the peer knows by spi.
+func NewSealer(spi uint32, s transform.Suite, k Keys) (*Sealer, error) {
+	p, err := newProtector(s, k)
+	if err != nil {
+		return nil, err
+	}
+	e := &Sealer{protector: p, spi: spi, max: math.MaxUint32}
+	if s.ESN {
+		e.max = math.MaxUint64
+	}
+	if p.block != nil {
+		m, ok := cipher.NewCBCEncrypter(p.block, make([]byte, p.block.BlockSize())).(cbcMode)
+		if !ok {
+			return nil, ErrSuite
+		}
+		e.cbc = m
+	}
+	return e, nil
+}
+
+// Sequence returns the sequence number of the last packet sealed.
+func (e *Sealer) Sequence() uint64 { return e.seq }
+
+// Remaining returns how many packets may still be sealed.
+func (e *Sealer) Remaining() uint64 { return e.max - e.seq }
+
+// Len returns the length of the packet that Seal makes of n bytes.
+func (e *Sealer) Len(n int) int { return e.sealed(n) }
+
+// MaxInner returns the length of the longest inner packet that fits in an ESP
+// packet of n bytes.
+func (e *Sealer) MaxInner(n int) int { return e.maxInner(n) }
+
+// Seal writes to dst the ESP packet that carries buf[start:end], with the given
+// next header, and returns its length. dst has room for Len(end-start) bytes
+// and does not overlap buf. The trailer is put behind the payload for the
+// duration of the call, so that the cipher takes one pass: buf must reach
+// MaxTrailer bytes beyond end, and what stood there is restored.
+func (e *Sealer) Seal(dst, buf []byte, start, end int, next uint8) (int, error) {
+	if e.seq == e.max {
+		return 0, ErrExhausted
+	}
+	n := e.sealed(end - start)
+	dst = dst[:n:n]
+	e.seq++
+	binary.BigEndian.PutUint32(dst, e.spi)
+	binary.BigEndian.PutUint32(dst[4:], uint32(e.seq))
+
+	body := n - HeaderLen - e.iv - e.icv // payload, padding and trailer
+	pad := body - 2 - (end - start)
+	tail := buf[end : end+pad+2]
+	var saved [MaxTrailer]byte
+	copy(saved[:], tail)
+	for i := range pad {
+		tail[i] = byte(i + 1) // RFC 4303, section 2.4
+	}
+	tail[pad], tail[pad+1] = byte(pad), next
+	plain := buf[start : start+body]
+
+	iv := dst[HeaderLen : HeaderLen+e.iv]
+	out := dst[HeaderLen+e.iv:]
+	if e.aead != nil {
+		// The sequence number makes each IV unique under the key (RFC 4106,
+		// section 3.1; RFC 7634, section 2).
+		binary.BigEndian.PutUint64(iv, e.seq)
+		copy(e.nonce[saltLen:], iv)
+		e.aead.Seal(out[:0], e.nonce[:], plain, e.header(dst, uint32(e.seq>>32)))
+	} else {
+		rand.Read(iv) // unpredictable (RFC 3602, section 2); it never fails
+		e.cbc.SetIV(iv)
+		e.cbc.CryptBlocks(out[:body], plain)
+		copy(out[body:], e.authenticate(dst[:n-e.icv], uint32(e.seq>>32)))
+	}
+	copy(tail, saved[:])
+	return n, nil
+}
+
+// header returns the AAD of a packet: its header, with the high sequence bits
+// in the middle when the SA uses ESN (RFC 4106, section 5).
+func (p *protector) header(pkt []byte, high uint32) []byte {
+	if !p.esn {
+		return pkt[:HeaderLen]
+	}
+	copy(p.aad[:4], pkt[:4])
+	binary.BigEndian.PutUint32(p.aad[4:], high)
+	copy(p.aad[8:], pkt[4:8])
+	return p.aad[:]
+}

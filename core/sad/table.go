@@ -1,0 +1,206 @@
+package sad
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"sync"
+	"sync/atomic"
+
+	"sallyport/core/esp"
+	"sallyport/core/spd"
+)
+
+// Errors of a Table.
+var (
+	ErrUnknown = errors.New("sad: no such SA")
+	ErrExists  = errors.New("sad: SPI in use")
+	ErrSPI     = errors.New("sad: reserved SPI")
+)
+
+// minSPI is the first SPI that is not reserved (RFC 4303, section 2.1).
+const minSPI = 256
+
+// A Table holds the pairs of SAs. Its zero value is empty.
+type Table struct {
+	mu     sync.Mutex // guards changes of sas and groups
+	sas    atomic.Pointer[map[uint32]*SA]
+	groups map[uint32]*Group
+}
+
+// Lookup returns the pair with the inbound SPI spi, or nil.
+func (t *Table) Lookup(spi uint32) *SA {
+	m := t.sas.Load()
+	if m == nil {
+		return nil
+	}
+	return (*m)[spi]
+}
+
+// All returns the pairs in no order.
+func (t *Table) All() []*SA {
+	m := t.sas.Load()
+	if m == nil {
+		return nil
+	}
+	all := make([]*SA, 0, len(*m))
+	for _, sa := range *m {
+		all = append(all, sa)
+	}
+	return all
+}
+
+// Group returns the group called id, which it makes when there is none.
+func (t *Table) Group(id uint32) *Group {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.groupLocked(id)
+}
+
+func (t *Table) groupLocked(id uint32) *Group {
+	g := t.groups[id]
+	if g == nil {
+		if t.groups == nil {
+			t.groups = make(map[uint32]*Group)
+		}
+		g = &Group{ID: id}
+		t.groups[id] = g
+	}
+	return g
+}
+
+// Forget drops the groups that neither keep names nor a pair belongs to.
+func (t *Table) Forget(keep func(id uint32) bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	used := make(map[uint32]bool)
+	if m := t.sas.Load(); m != nil {
+		for _, sa := range *m {
+			used[sa.Group.ID] = true
+		}
+	}
+	for id := range t.groups {
+		if !used[id] && !keep(id) {
+			delete(t.groups, id)
+		}
+	}
+}
+
+// NewSPI returns a random SPI that no pair uses.
+func (t *Table) NewSPI(rand io.Reader) (uint32, error) {
+	var b [4]byte
+	for {
+		if _, err := io.ReadFull(rand, b[:]); err != nil {
+			return 0, fmt.Errorf("sad: draw an SPI: %w", err)
+		}
+		if spi := binary.BigEndian.Uint32(b[:]); spi >= minSPI && t.Lookup(spi) == nil {
+			return spi, nil
+		}
+	}
+}
+
+// Install adds a pair. The keys are not kept.
+func (t *Table) Install(p Params) (*SA, error) {
+	if p.InSPI < minSPI || p.OutSPI < minSPI {
+		return nil, ErrSPI
+	}
+	opener, err := esp.NewOpener(p.Suite, p.KeyIn)
+	if err != nil {
+		return nil, fmt.Errorf("inbound SA: %w", err)
+	}
+	sealer, err := esp.NewSealer(p.OutSPI, p.Suite, p.KeyOut)
+	if err != nil {
+		return nil, fmt.Errorf("outbound SA: %w", err)
+	}
+	sa := &SA{
+		InSPI: p.InSPI, OutSPI: p.OutSPI,
+		Soft: p.Soft, Hard: p.Hard,
+		Inbound:  spd.NewPair(p.Remote, p.Local),
+		Outbound: spd.NewPair(p.Local, p.Remote),
+	}
+	sa.In.Opener = opener
+	sa.In.Peer = p.Path.Remote
+	sa.Out.Sealer = sealer
+	sa.path.Store(&p.Path)
+
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.Lookup(p.InSPI) != nil {
+		return nil, ErrExists
+	}
+	sa.Group = t.groupLocked(p.Group)
+	m := map[uint32]*SA{}
+	if old := t.sas.Load(); old != nil {
+		m = maps.Clone(*old)
+	}
+	m[p.InSPI] = sa
+	t.sas.Store(&m)
+	if p.Active {
+		sa.Group.active.Store(sa)
+	}
+	return sa, nil
+}
+
+// Activate makes outbound packets of the pair's group take it.
+func (t *Table) Activate(inSPI uint32) (*SA, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	sa := t.Lookup(inSPI)
+	if sa == nil || sa.retired.Load() {
+		return nil, ErrUnknown
+	}
+	sa.Group.active.Store(sa)
+	return sa, nil
+}
+
+// Retire makes the pair receive only.
+func (t *Table) Retire(inSPI uint32) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	sa := t.Lookup(inSPI)
+	if sa == nil {
+		return ErrUnknown
+	}
+	sa.retired.Store(true)
+	sa.Group.active.CompareAndSwap(sa, nil)
+	return nil
+}
+
+// Remove removes the pair and returns it.
+func (t *Table) Remove(inSPI uint32) (*SA, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	sa := t.Lookup(inSPI)
+	if sa == nil {
+		return nil, ErrUnknown
+	}
+	sa.closed.Store(true)
+	sa.Group.active.CompareAndSwap(sa, nil)
+	m := maps.Clone(*t.sas.Load())
+	delete(m, inSPI)
+	t.sas.Store(&m)
+	return sa, nil
+}
+
+// SetPath changes where the pair's packets are sent.
+func (t *Table) SetPath(inSPI uint32, p Path) error {
+	sa := t.Lookup(inSPI)
+	if sa == nil {
+		return ErrUnknown
+	}
+	sa.path.Store(&p)
+	return nil
+}
+
+// LowerMTU lowers the MTU of the pair's path to mtu, unless the path was changed
+// or is as small already.
+func (s *SA) LowerMTU(seen *Path, mtu int) bool {
+	if mtu >= seen.OuterMTU() {
+		return false
+	}
+	p := *seen
+	p.MTU = mtu
+	return s.path.CompareAndSwap(seen, &p)
+}
