@@ -1,0 +1,127 @@
+package pki
+
+import (
+	"crypto"
+	"crypto/x509"
+	"fmt"
+	"time"
+
+	"sallyport/core/ike/auth"
+)
+
+// The bounds on what a peer may send us. No signature is checked beyond them.
+const (
+	MaxCertificates = 10
+	maxChainBytes   = 64 << 10
+)
+
+// A Purpose is what a certificate is used for.
+type Purpose uint8
+
+// The purposes: the peer is the gateway that we connect to, or a client that
+// connects to us.
+const (
+	Gateway Purpose = iota + 1
+	Client
+)
+
+// String names the purpose.
+func (p Purpose) String() string {
+	if p == Client {
+		return "client"
+	}
+	return "gateway"
+}
+
+// A Request asks whether a chain proves who the peer is.
+type Request struct {
+	Claimed auth.Identity // what the peer sent in IDi or IDr
+	Wanted  auth.Identity // pattern of the profile; the zero value takes any that the certificate proves
+	Purpose Purpose
+}
+
+// A Verifier believes certificates that lead to its roots. The system's roots
+// are not among them unless the caller puts them there. It is immutable.
+type Verifier struct {
+	Roots         []*x509.Certificate // trusted, as the profile names them
+	Intermediates []*x509.Certificate // known, not trusted; beside those that the peer sends
+}
+
+// ParseChain parses the certificates that a peer sent, one CERT payload of
+// encoding 4 each, its own first. Their number and size are bounded.
+func ParseChain(ders [][]byte) ([]*x509.Certificate, error) {
+	if len(ders) == 0 {
+		return nil, &Error{Kind: Malformed, Detail: "the peer sent no certificate"}
+	}
+	if len(ders) > MaxCertificates {
+		return nil, &Error{Kind: Malformed, Detail: fmt.Sprintf("the peer sent %d certificates (at most %d are read)", len(ders), MaxCertificates)}
+	}
+	size := 0
+	chain := make([]*x509.Certificate, 0, len(ders))
+	for i, der := range ders {
+		if size += len(der); size > maxChainBytes {
+			return nil, &Error{Kind: Malformed, Detail: fmt.Sprintf("the peer sent more than %d bytes of certificates", maxChainBytes)}
+		}
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, &Error{Kind: Malformed, Detail: fmt.Sprintf("certificate %d of the peer cannot be parsed", i+1), Err: err}
+		}
+		chain = append(chain, c)
+	}
+	return chain, nil
+}
+
+// Verify checks that chain, whose first certificate is the peer's own, leads
+// to a root at the time now; that the certificate serves the purpose; that it
+// holds the identity which the peer claims; and that this is who is wanted. It
+// returns the key that must verify the peer's AUTH payload. The error is an
+// *Error.
+//
+// Every certificate but the root must be signed with more than SHA-1, every
+// key be strong (auth.CheckKey), every critical extension understood.
+// Constraints on directory names are not understood: an authority that has
+// them is refused.
+func (v *Verifier) Verify(chain []*x509.Certificate, req Request, now time.Time) (crypto.PublicKey, error) {
+	if len(chain) == 0 {
+		return nil, &Error{Kind: Malformed, Detail: "the peer sent no certificate"}
+	}
+	size := 0
+	for _, c := range chain {
+		size += len(c.Raw)
+	}
+	if len(chain) > MaxCertificates || size > maxChainBytes {
+		return nil, &Error{Kind: Malformed, Detail: fmt.Sprintf("%d certificates of %d bytes are too many", len(chain), size)}
+	}
+	leaf := chain[0]
+	pub, err := leafKey(leaf)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.checkPath(chain, req.Purpose, now); err != nil {
+		return nil, err
+	}
+	if err := checkPurpose(leaf, req.Purpose); err != nil {
+		return nil, err
+	}
+	if !req.Claimed.Matches(req.Wanted) {
+		return nil, &Error{Kind: Identity, Subject: name(leaf), Expected: req.Wanted.String(), Found: req.Claimed.String(),
+			Detail: fmt.Sprintf("was shown by a peer that calls itself %q, not %q", req.Claimed, req.Wanted)}
+	}
+	if err := checkIdentity(leaf, req.Claimed); err != nil {
+		return nil, err
+	}
+	return pub, nil
+}
+
+
+// leafKey returns the key of the peer's certificate when it may authenticate.
+func leafKey(leaf *x509.Certificate) (crypto.PublicKey, error) {
+	pub, err := PublicKey(leaf)
+	if err != nil {
+		return nil, err
+	}
+	if err := auth.CheckKey(pub); err != nil {
+		return nil, &Error{Kind: Weak, Subject: name(leaf), Detail: "has a key that is not accepted", Err: err}
+	}
+	return pub, nil
+}
