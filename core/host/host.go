@@ -29,7 +29,8 @@ type TUN interface {
 	Name() string
 	// Read reads one packet, or with Offload one super-packet of up to 64 KiB,
 	// into b and returns its length. The packet is preceded by a virtio-net
-	// header of VNetLen bytes, zero when the packet is a plain one.
+	// header of VNetLen bytes, zero when the packet is a plain one; the length
+	// counts it.
 	Read(b []byte) (int, error)
 	// Write writes one packet or super-packet, preceded by the same header.
 	Write(b []byte) (int, error)
