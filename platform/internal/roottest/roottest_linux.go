@@ -155,3 +155,30 @@ func Bind(t testing.TB, path, content string) {
 	}
 	t.Cleanup(func() { _ = unix.Unmount(path, unix.MNT_DETACH) })
 }
+
+// In runs f in the network namespace that "ip netns add name" made. Sockets
+// that f opens stay in it.
+func In(t testing.TB, name string, f func()) {
+	t.Helper()
+	runtime.LockOSThread()
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer home.Close()
+	there, err := os.Open("/run/netns/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer there.Close()
+	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
+		t.Fatalf("enter namespace %s: %v", name, err)
+	}
+	defer func() {
+		// On failure the thread stays locked and dies with the goroutine.
+		if err := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); err == nil {
+			runtime.UnlockOSThread()
+		}
+	}()
+	f()
+}
