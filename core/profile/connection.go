@@ -48,16 +48,19 @@ type Auth struct {
 type IKE struct {
 	Proposals     []string `toml:"proposals,omitempty"`      // "aes256gcm16-prfsha384-x25519"
 	RekeyTime     Duration `toml:"rekey_time,omitempty"`     // default 4h
+	LifeTime      Duration `toml:"life_time,omitempty"`      // the SA ends then, rekeyed or not; default rekey_time and an eighth
 	ReauthTime    Duration `toml:"reauth_time,omitempty"`    // 0: never
 	LivenessDelay Duration `toml:"liveness_delay,omitempty"` // idle time before a liveness check; default 30s
 	// RetransmitTimeout and RetransmitTries shape retransmission: the k-th wait is timeout × 1.8^k.
 	RetransmitTimeout Duration `toml:"retransmit_timeout,omitempty"` // default 2s
 	RetransmitTries   int      `toml:"retransmit_tries,omitempty"`   // default 5
+	// Unique closes older IKE SAs of the same peer when it connects again.
+	Unique bool `toml:"unique,omitempty"`
 }
 
 // A Child is one Child SA to negotiate.
 type Child struct {
-	Name         string   `toml:"name"`
+	Name string `toml:"name"`
 	// LocalTS and RemoteTS select the traffic: "10.0.0.0/8", "10.0.0.0/8[tcp/443]", "10.0.0.1-10.0.0.9",
 	// "dynamic" or "dynamic[udp/53]". Dynamic is the end's virtual address where it has one and the
 	// address it speaks IKE from where not. Defaults: an initiator's local and a
@@ -66,6 +69,7 @@ type Child struct {
 	RemoteTS     []string `toml:"remote_ts,omitempty"`
 	Proposals    []string `toml:"proposals,omitempty"`  // "aes256gcm16-x25519"
 	RekeyTime    Duration `toml:"rekey_time,omitempty"` // default 1h
+	LifeTime     Duration `toml:"life_time,omitempty"`  // the SA ends then, rekeyed or not; default rekey_time and an eighth
 	RekeyBytes   uint64   `toml:"rekey_bytes,omitempty"`
 	RekeyPackets uint64   `toml:"rekey_packets,omitempty"`
 }

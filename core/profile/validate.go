@@ -1,0 +1,393 @@
+package profile
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"sallyport/core/api"
+	"sallyport/core/ike/auth"
+	"sallyport/core/pool"
+	"sallyport/core/transform"
+	"sallyport/core/ts"
+)
+
+// A mode says where a profile comes from.
+type mode int
+
+const (
+	// stored profiles name entries of the certificate and secret stores.
+	stored mode = iota
+	// imported profiles name files beside themselves, or leave the secret to
+	// the request.
+	imported
+)
+
+// The values of Role, Method and Profile.
+const (
+	Initiator = "initiator"
+	Responder = "responder"
+
+	MethodPSK         = "psk"
+	MethodCertificate = "certificate"
+)
+
+// SchemaVersion is the version that this code reads and writes.
+const SchemaVersion = 1
+
+// IsResponder reports whether the connection waits for peers.
+func (c *Connection) IsResponder() bool { return c.Role == Responder }
+
+// PolicyProfile returns the profile with its default.
+func (c *Connection) PolicyProfile() api.Profile {
+	if c.Profile == "" {
+		return api.Require
+	}
+	return api.Profile(c.Profile)
+}
+
+// Validate reports every fault of c, joined, each an *Error.
+func (c *Connection) Validate() error {
+	f := faults{list: validate(c, stored)}
+	return f.err()
+}
+
+func validate(c *Connection, m mode) []*Error {
+	v := validator{mode: m}
+	v.connection(c)
+	return v.list
+}
+
+// A validator collects faults by field.
+type validator struct {
+	faults
+	mode mode
+}
+
+func (v *validator) bad(field, format string, args ...any) { v.add(0, field, format, args...) }
+
+func (v *validator) connection(c *Connection) {
+	switch {
+	case c.Version == 0:
+		v.bad("version", "is missing; write version = %d", SchemaVersion)
+	case c.Version != SchemaVersion:
+		v.bad("version", "is %d, but this Sallyport reads version %d", c.Version, SchemaVersion)
+	}
+	if err := CheckName(c.Name); err != nil {
+		v.bad("name", "%v", err)
+	}
+	v.oneOf("role", c.Role, "", Initiator, Responder)
+	v.oneOf("profile", c.Profile, "", string(api.Respond), string(api.Request), string(api.Require))
+	if c.IsResponder() {
+		v.responder(c)
+	} else {
+		v.initiator(c)
+	}
+	v.auth("local", &c.Local, true)
+	v.auth("remote", &c.Remote, false)
+	if c.Remote.Method == MethodPSK && c.Remote.Secret == "" && c.Local.Method == MethodCertificate {
+		v.bad("remote.secret", "is missing: it names the pre-shared key that the remote end proves")
+	}
+	v.ike(&c.IKE)
+	v.children(c)
+}
+
+func (v *validator) initiator(c *Connection) {
+	if len(c.Gateways) == 0 {
+		v.bad("gateways", "is missing: whom to connect to, as gateways = [\"vpn.example.com\"]")
+	}
+	for i, g := range c.Gateways {
+		if _, _, err := SplitGateway(g); err != nil {
+			v.bad(at("gateways", i), "%v", err)
+		}
+	}
+	for i, a := range c.VirtualIPs {
+		if addr, err := netip.ParseAddr(a); err != nil || addr.Zone() != "" {
+			v.bad(at("virtual_ips", i), "%s is not an address; \"0.0.0.0\" and \"::\" ask for any", shown(a))
+		}
+	}
+	if len(c.VirtualIPs) > 8 {
+		v.bad("virtual_ips", "more than 8")
+	}
+	if len(c.Pools) > 0 {
+		v.bad("pools", "only a responder hands out addresses; set role = \"responder\" or remove it")
+	}
+	v.addresses("dns.servers", c.DNS.Servers)
+	v.domains("dns.only", c.DNS.Only)
+	if c.DNS.Ignore && (len(c.DNS.Servers) > 0 || len(c.DNS.Only) > 0) {
+		v.bad("dns.ignore", "contradicts dns.servers or dns.only")
+	}
+}
+
+func (v *validator) responder(c *Connection) {
+	if len(c.Gateways) > 0 {
+		v.bad("gateways", "a responder waits for peers and has no gateway")
+	}
+	if len(c.VirtualIPs) > 0 {
+		v.bad("virtual_ips", "a responder asks for no address")
+	}
+	if c.DNS.Ignore || len(c.DNS.Servers) > 0 || len(c.DNS.Only) > 0 {
+		v.bad("dns", "is for an initiator; what a responder hands out stands in pools")
+	}
+	names := map[string]bool{}
+	for i, p := range c.Pools {
+		field := at("pools", i)
+		if err := CheckName(p.Name); err != nil {
+			v.bad(field+".name", "%v", err)
+		} else if names[p.Name] {
+			v.bad(field+".name", "%s is there twice", shown(p.Name))
+		}
+		names[p.Name] = true
+		if _, _, err := pool.ParseRange(p.Addresses); err != nil {
+			v.bad(field+".addresses", "%s is not a range; write it as \"10.20.0.0/24\" or \"10.20.0.10-10.20.0.99\"", shown(p.Addresses))
+		}
+		v.addresses(field+".dns", p.DNS)
+		v.domains(field+".domains", p.Domains)
+	}
+}
+
+func (v *validator) auth(field string, a *Auth, local bool) {
+	v.oneOf(field+".method", a.Method, MethodPSK, MethodCertificate)
+	if a.ID != "" {
+		id, err := auth.ParseIdentity(a.ID)
+		switch {
+		case !clean(a.ID) || len(a.ID) > 1024:
+			v.bad(field+".id", "is not printable text of at most 1024 bytes")
+		case err != nil:
+			v.bad(field+".id", "%v", bare(err))
+		case local && (id.IsAny() || strings.ContainsRune(a.ID, '*')):
+			v.bad(field+".id", "the own identity cannot be a pattern; leave it out to use the certificate's subject, or with a PSK the address")
+		}
+	}
+	v.fileName(field+".secret", a.Secret)
+	v.fileName(field+".key", a.Key)
+	for i, n := range a.Certificates {
+		v.fileName(at(field+".certificates", i), n)
+	}
+	for i, n := range a.CAs {
+		v.fileName(at(field+".cas", i), n)
+	}
+	for i, s := range a.Signatures {
+		if _, err := auth.ParseScheme(s); err != nil {
+			v.bad(at(field+".signatures", i), "%v", bare(err))
+		}
+	}
+	psk := a.Method == MethodPSK
+	if psk && len(a.Signatures) > 0 {
+		v.bad(field+".signatures", "has no meaning with a pre-shared key")
+	}
+	switch {
+	case psk && local && a.Secret == "" && v.mode == stored:
+		v.bad(field+".secret", "is missing: it names the pre-shared key in the secret store")
+	case !psk && a.Secret != "":
+		v.bad(field+".secret", "has no meaning with method = \"certificate\"")
+	}
+	if local {
+		if len(a.CAs) > 0 {
+			v.bad(field+".cas", "belongs to [remote]: the authorities that the other end's certificate must lead to")
+		}
+		switch {
+		case psk && (len(a.Certificates) > 0 || a.Key != ""):
+			v.bad(field+".certificates", "has no meaning with method = \"psk\"")
+		case a.Method == MethodCertificate && len(a.Certificates) == 0:
+			v.bad(field+".certificates", "is missing: the own certificate first, then intermediates")
+		case a.Method == MethodCertificate && a.Key == "":
+			v.bad(field+".key", "is missing: the private key of the certificate")
+		}
+		return
+	}
+	if len(a.Certificates) > 0 || a.Key != "" {
+		v.bad(field+".certificates", "belongs to [local]; the remote end sends its certificate, and cas says which authorities it must lead to")
+	}
+	switch {
+	case psk && len(a.CAs) > 0:
+		v.bad(field+".cas", "has no meaning with method = \"psk\"")
+	case a.Method == MethodCertificate && len(a.CAs) == 0:
+		v.bad(field+".cas", "is missing: the certificate authorities to trust for this connection")
+	}
+}
+
+func (v *validator) ike(k *IKE) {
+	v.proposals("ike.proposals", transform.ProtoIKE, k.Proposals)
+	v.duration("ike.rekey_time", k.RekeyTime, time.Second, maxLifetime)
+	v.duration("ike.life_time", k.LifeTime, time.Second, 2*maxLifetime)
+	v.duration("ike.reauth_time", k.ReauthTime, time.Second, maxLifetime)
+	v.duration("ike.liveness_delay", k.LivenessDelay, time.Second, 24*time.Hour)
+	v.duration("ike.retransmit_timeout", k.RetransmitTimeout, 100*time.Millisecond, time.Minute)
+	if k.RetransmitTries > 20 || k.RetransmitTries < 0 {
+		v.bad("ike.retransmit_tries", "%d is out of range (1 to 20)", k.RetransmitTries)
+	}
+	v.lifetime("ike", k.RekeyTime, 4*time.Hour, k.LifeTime)
+}
+
+// maxLifetime bounds how long keys may serve.
+const maxLifetime = 30 * 24 * time.Hour
+
+func (v *validator) children(c *Connection) {
+	if len(c.Children) == 0 {
+		v.bad("children", "is missing: at least one [[children]] says which traffic to protect")
+	}
+	if len(c.Children) > 16 {
+		v.bad("children", "more than 16")
+	}
+	names := map[string]bool{}
+	for i := range c.Children {
+		ch, field := &c.Children[i], at("children", i)
+		if err := CheckName(ch.Name); err != nil {
+			v.bad(field+".name", "%v", err)
+		} else if names[ch.Name] {
+			v.bad(field+".name", "%s is there twice", shown(ch.Name))
+		}
+		names[ch.Name] = true
+		v.selectors(field+".local_ts", ch.LocalTS)
+		v.selectors(field+".remote_ts", ch.RemoteTS)
+		v.proposals(field+".proposals", transform.ProtoESP, ch.Proposals)
+		v.duration(field+".rekey_time", ch.RekeyTime, time.Second, maxLifetime)
+		v.duration(field+".life_time", ch.LifeTime, time.Second, 2*maxLifetime)
+		v.lifetime(field, ch.RekeyTime, time.Hour, ch.LifeTime)
+		// A count that is used up within a moment would rekey without end.
+		if ch.RekeyBytes != 0 && ch.RekeyBytes < 64<<10 {
+			v.bad(field+".rekey_bytes", "is less than 64 KiB")
+		}
+		if ch.RekeyPackets != 0 && ch.RekeyPackets < 1000 {
+			v.bad(field+".rekey_packets", "is less than 1000")
+		}
+	}
+}
+
+func (v *validator) selectors(field string, list []string) {
+	for i, s := range list {
+		if _, _, err := ParseSelector(s); err != nil {
+			v.bad(at(field, i), "%v", err)
+		}
+	}
+}
+
+func (v *validator) proposals(field string, p transform.Protocol, list []string) {
+	for i, s := range list {
+		if strings.TrimSpace(s) == "" || len(s) > 512 || !clean(s) {
+			v.bad(at(field, i), "%s is not a proposal", shown(s))
+			continue
+		}
+		if _, err := transform.ParseProposals(p, []string{s}); err != nil {
+			v.bad(at(field, i), "%v", bare(err))
+		}
+	}
+	if len(v.list) == 0 && len(list) > 0 {
+		if _, err := transform.ParseProposals(p, list); err != nil {
+			v.bad(field, "%v", bare(err))
+		}
+	}
+}
+
+func (v *validator) duration(field string, d Duration, least, most time.Duration) {
+	if d.Duration != 0 && (d.Duration < least || d.Duration > most) {
+		v.bad(field, "%s is out of range (%s to %s)", d, Duration{least}, Duration{most})
+	}
+}
+
+// lifetime checks that there is time to rekey.
+func (v *validator) lifetime(field string, rekey Duration, byDefault time.Duration, life Duration) {
+	r := rekey.Duration
+	if r == 0 {
+		r = byDefault
+	}
+	if life.Duration != 0 && life.Duration <= r {
+		v.bad(field+".life_time", "%s ends before the rekeying after %s", life, Duration{r})
+	}
+}
+
+func (v *validator) addresses(field string, list []string) {
+	for i, s := range list {
+		if a, err := netip.ParseAddr(s); err != nil || a.Zone() != "" || a.IsUnspecified() {
+			v.bad(at(field, i), "%s is not the address of a name server", shown(s))
+		}
+	}
+}
+
+func (v *validator) domains(field string, list []string) {
+	for i, s := range list {
+		if !hostName(strings.TrimSuffix(s, ".")) {
+			v.bad(at(field, i), "%s is not a domain name", shown(s))
+		}
+	}
+}
+
+func (v *validator) oneOf(field, value string, allowed ...string) {
+	var names []string
+	for _, a := range allowed {
+		if value == a {
+			return
+		}
+		if a != "" {
+			names = append(names, strconv.Quote(a))
+		}
+	}
+	if value == "" {
+		v.bad(field, "is missing; it is one of %s", strings.Join(names, ", "))
+		return
+	}
+	hint := ""
+	if near := nearest(value, allowed); near != "" {
+		hint = fmt.Sprintf("; did you mean %q?", near)
+	}
+	v.bad(field, "%s is not one of %s%s", shown(value), strings.Join(names, ", "), hint)
+}
+
+// fileName checks the name of a stored secret or certificate, or of a file to
+// import.
+func (v *validator) fileName(field, name string) {
+	switch {
+	case name == "":
+	case v.mode == imported:
+		if len(name) > 1024 || !clean(name) || strings.ContainsAny(name, "*?[") {
+			v.bad(field, "%s is not a file name", shown(name))
+		}
+	default:
+		if err := checkFileName(name, "._-+"); err != nil {
+			v.bad(field, "%v", err)
+		}
+	}
+}
+
+func at(field string, i int) string { return fmt.Sprintf("%s[%d]", field, i) }
+
+// bare drops the "package: " that begins an error of core: the message tells
+// the field instead.
+func bare(err error) string {
+	s := err.Error()
+	for _, p := range []string{"auth: ", "transform: ", "ts: ", "pool: ", "pki: "} {
+		s = strings.TrimPrefix(s, p)
+	}
+	return s
+}
+
+// clean reports whether s is printable text of one line.
+func clean(s string) bool {
+	if !utf8.ValidString(s) {
+		return false
+	}
+	return strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == 0x2028 || r == 0x2029 }) < 0
+}
+
+// ParseSelector parses a traffic selector of a child. Of a dynamic one, only
+// protocol and ports of the result are set.
+func ParseSelector(s string) (sel ts.Selector, dynamic bool, err error) {
+	rest, dynamic := strings.CutPrefix(s, "dynamic")
+	if !dynamic {
+		if sel, err = ts.Parse(s); err != nil {
+			return sel, false, errors.New(bare(err))
+		}
+		return sel, false, nil
+	}
+	sel, err = ts.Parse("0.0.0.0/0" + rest)
+	if err != nil {
+		return sel, true, fmt.Errorf("%s is not a traffic selector: after \"dynamic\" only [protocol/port] may follow", shown(s))
+	}
+	sel.From, sel.To = netip.Addr{}, netip.Addr{}
+	return sel, true, nil
+}
