@@ -111,19 +111,18 @@ func wellFormed(p Proposal) bool {
 
 // set puts one transform in its place; NONE leaves the zero Transform.
 func (s *Suite) set(t Transform) {
+	if t.ID == 0 { // NONE or NO_ESN; reserved in the other types
+		return
+	}
 	switch t.Type {
 	case TypeEncr:
 		s.Encr = t
 	case TypePRF:
 		s.PRF = t
 	case TypeInteg:
-		if t.ID != IntegNone {
-			s.Integ = t
-		}
+		s.Integ = t
 	case TypeKE:
-		if t.ID != KENone {
-			s.KE = t
-		}
+		s.KE = t
 	case TypeESN:
 		s.ESN = t.ID == ESNYes
 	}
