@@ -74,14 +74,14 @@ func newCBC(s Suite, key []byte) (*CBC, error) {
 func (c *CBC) BlockSize() int { return c.block.BlockSize() }
 
 // Encrypt encrypts src into dst, which may be src. The length of src must be a
-// multiple of the block size; iv must be unpredictable.
+// multiple of the block size; iv is one block and must be unpredictable.
 func (c *CBC) Encrypt(dst, iv, src []byte) {
 	c.enc.SetIV(iv)
 	c.enc.CryptBlocks(dst, src)
 }
 
 // Decrypt decrypts src into dst, which may be src. The length of src must be a
-// multiple of the block size.
+// multiple of the block size; iv is one block.
 func (c *CBC) Decrypt(dst, iv, src []byte) {
 	c.dec.SetIV(iv)
 	c.dec.CryptBlocks(dst, src)
