@@ -168,4 +168,3 @@ func deriveScrypt(der, passphrase []byte, size int) ([]byte, error) {
 	}
 	return scrypt.Key(passphrase, p.Salt, p.N, p.R, p.P, size)
 }
-

@@ -2,6 +2,7 @@ package pki
 
 import (
 	"bytes"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/asn1"
 	"errors"
@@ -29,7 +30,8 @@ func (v *Verifier) checkPath(chain []*x509.Certificate, purpose Purpose, now tim
 	for _, c := range v.Roots {
 		roots.AddCert(c)
 	}
-	for _, c := range slices.Concat(chain[1:], v.Intermediates) {
+	sent := slices.DeleteFunc(slices.Clone(chain[1:]), tooCostly)
+	for _, c := range slices.Concat(sent, v.Intermediates) {
 		known.AddCert(c)
 	}
 	paths, err := leaf.Verify(x509.VerifyOptions{
@@ -38,7 +40,7 @@ func (v *Verifier) checkPath(chain []*x509.Certificate, purpose Purpose, now tim
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
 	if err != nil {
-		return v.explain(chain, err, now)
+		return v.explain(leaf, sent, err, now)
 	}
 	for _, path := range paths {
 		if err = checkCandidate(path, purpose); err == nil {
@@ -46,6 +48,13 @@ func (v *Verifier) checkPath(chain []*x509.Certificate, purpose Purpose, now tim
 		}
 	}
 	return err
+}
+
+// tooCostly reports whether a stranger's certificate holds an RSA key so large
+// that checking a signature with it would be an attack.
+func tooCostly(c *x509.Certificate) bool {
+	k, ok := c.PublicKey.(*rsa.PublicKey)
+	return ok && k.N.BitLen() > auth.MaxRSABits
 }
 
 // checkCandidate checks a path, leaf first and root last, for what crypto/x509
@@ -196,9 +205,8 @@ func mailWithin(mail, constraint string) bool {
 // explain turns the refusal of crypto/x509 into an *Error. The library names
 // one cause among those of all the paths it tried; for the cause that matters
 // to people, the path is walked once more without any trust.
-func (v *Verifier) explain(chain []*x509.Certificate, err error, now time.Time) error {
-	leaf := chain[0]
-	pool := slices.Concat(v.Roots, chain[1:], v.Intermediates)
+func (v *Verifier) explain(leaf *x509.Certificate, sent []*x509.Certificate, err error, now time.Time) error {
+	pool := slices.Concat(v.Roots, sent, v.Intermediates)
 	walk := []*x509.Certificate{leaf}
 	for len(walk) <= MaxCertificates {
 		c := walk[len(walk)-1]
@@ -250,7 +258,7 @@ func (v *Verifier) missing(leaf, c *x509.Certificate, pool []*x509.Certificate) 
 			if !bytes.Equal(p.RawSubject, c.RawIssuer) {
 				continue
 			}
-			var constraint x509.ConstraintSignatureError
+			var constraint x509.ConstraintViolationError
 			if err := c.CheckSignatureFrom(p); errors.As(err, &constraint) {
 				return &Error{Kind: Usage, Subject: name(leaf), Issuer: issuerName(c), Detail: fmt.Sprintf("was issued by %q, which is no certificate authority", name(p))}
 			} else if errors.Is(err, x509.ErrUnsupportedAlgorithm) {

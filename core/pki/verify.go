@@ -113,7 +113,6 @@ func (v *Verifier) Verify(chain []*x509.Certificate, req Request, now time.Time)
 	return pub, nil
 }
 
-
 // leafKey returns the key of the peer's certificate when it may authenticate.
 func leafKey(leaf *x509.Certificate) (crypto.PublicKey, error) {
 	pub, err := PublicKey(leaf)

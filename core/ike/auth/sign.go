@@ -17,8 +17,8 @@ import (
 // The size in bits of the RSA keys that are believed: below, they are weak;
 // above, they are a way to burn our time.
 const (
-	minRSABits = 2048
-	maxRSABits = 8192
+	MinRSABits = 2048
+	MaxRSABits = 8192
 )
 
 // A PSSPublicKey is an RSA key that its certificate confines to RSASSA-PSS
@@ -63,8 +63,8 @@ var ErrNoScheme = errors.New("no common signature scheme")
 func CheckKey(pub crypto.PublicKey) error {
 	switch k := pub.(type) {
 	case *rsa.PublicKey:
-		if n := k.N.BitLen(); n < minRSABits || n > maxRSABits {
-			return fmt.Errorf("auth: RSA key of %d bits (%d to %d are accepted)", n, minRSABits, maxRSABits)
+		if n := k.N.BitLen(); n < MinRSABits || n > MaxRSABits {
+			return fmt.Errorf("auth: RSA key of %d bits (%d to %d are accepted)", n, MinRSABits, MaxRSABits)
 		}
 		return nil
 	case *PSSPublicKey:

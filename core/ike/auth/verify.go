@@ -20,7 +20,7 @@ var (
 )
 
 // maxSignature bounds the signature of an AUTH payload: RSA of 8192 bits.
-const maxSignature = maxRSABits / 8
+const maxSignature = MaxRSABits / 8
 
 // Verify checks the AUTH data of a signature method over octets and returns
 // the name of the scheme that it was made with. allowed nil means
