@@ -88,13 +88,6 @@ func (b *Backend) Calls() []string {
 	return slices.Clone(b.calls)
 }
 
-// Following reports how far the events have come, which is 0 before the first.
-func (b *Backend) Following() (seq uint64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.seq
-}
-
 func (b *Backend) now() time.Time {
 	if b.Now != nil {
 		return b.Now()
@@ -149,7 +142,7 @@ func (b *Backend) Log(_ context.Context, limit int) ([]api.LogEntry, error) {
 }
 
 // Events implements api.Backend. A follower that is further behind than the
-// ring gets EventLost with the number of the last event it will not see.
+// ring gets EventLost with the number of the newest event, and goes on from there.
 func (b *Backend) Events(ctx context.Context, after uint64, yield func(api.Event) bool) error {
 	for {
 		batch, wake := b.next(after)
@@ -179,10 +172,8 @@ func (b *Backend) next(seq uint64) ([]api.Event, <-chan struct{}) {
 	defer b.mu.Unlock()
 	oldest := b.seq - uint64(len(b.ring)) // the last event that is gone
 	switch {
-	case seq > b.seq: // from another life of the service
+	case seq > b.seq, seq < oldest: // from another life of the service, or too slow
 		return []api.Event{{Seq: b.seq, Time: b.now(), Kind: api.EventLost}}, nil
-	case seq < oldest:
-		return []api.Event{{Seq: oldest, Time: b.now(), Kind: api.EventLost}}, nil
 	case seq < b.seq:
 		return []api.Event{b.ring[seq-oldest]}, nil
 	}
