@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"sallyport/core/esp"
 	"sallyport/core/spd"
@@ -17,7 +18,10 @@ const softSequences = 1 << 28
 type SA struct {
 	Group         *Group
 	InSPI, OutSPI uint32
-	Soft, Hard    Limits
+	// Serial tells this pair from every other that the Table ever held, also
+	// from a later one with the same SPI.
+	Serial     uint64
+	Soft, Hard Limits
 	// Inbound holds what a decrypted packet must match (RFC 4301, section 5.2,
 	// step 4); Outbound what a packet must match to be sent.
 	Inbound, Outbound *spd.Pair
@@ -39,8 +43,10 @@ type In struct {
 	Opener     *esp.Opener
 	use
 	Refused uint64
-	// Peer is where authenticated packets came from last.
-	Peer netip.AddrPort
+	// Peer is where authenticated packets came from last, as far as it was
+	// reported; Moved is when it last changed.
+	Peer  netip.AddrPort
+	Moved time.Time
 }
 
 // Out is the outbound direction of a pair.
@@ -72,7 +78,7 @@ const (
 	HardLimit
 )
 
-// Count adds to what the inbound direction has carried and returns a limit that
+// CountIn adds to what the inbound direction has carried and returns a limit that
 // is reached for the first time. The caller holds In's lock.
 func (s *SA) CountIn(packets, bytes uint64) Limit {
 	return s.In.count(s, packets, bytes, false)
@@ -95,6 +101,14 @@ func (u *use) count(s *SA, packets, bytes uint64, soft bool) Limit {
 		return SoftLimit
 	}
 	return NoLimit
+}
+
+// Exhaust marks the outbound direction as beyond its hard lifetime, and reports
+// whether it was not before. The caller holds Out's lock.
+func (s *SA) Exhaust() bool {
+	was := s.Out.hard
+	s.Out.hard, s.Out.soft = true, true
+	return !was
 }
 
 // Spent reports whether the direction is beyond its hard lifetime.

@@ -25,9 +25,10 @@ const minSPI = 256
 
 // A Table holds the pairs of SAs. Its zero value is empty.
 type Table struct {
-	mu     sync.Mutex // guards changes of sas and groups
+	mu     sync.Mutex // guards groups, serial and changes of sas
 	sas    atomic.Pointer[map[uint32]*SA]
 	groups map[uint32]*Group
+	serial uint64
 }
 
 // Lookup returns the pair with the inbound SPI spi, or nil.
@@ -130,6 +131,8 @@ func (t *Table) Install(p Params) (*SA, error) {
 	if t.Lookup(p.InSPI) != nil {
 		return nil, ErrExists
 	}
+	t.serial++
+	sa.Serial = t.serial
 	sa.Group = t.groupLocked(p.Group)
 	m := map[uint32]*SA{}
 	if old := t.sas.Load(); old != nil {

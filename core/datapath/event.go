@@ -1,0 +1,58 @@
+package datapath
+
+import (
+	"net/netip"
+	"strconv"
+
+	"sallyport/core/ippkt"
+)
+
+// An EventKind says what an Event reports.
+type EventKind uint8
+
+// The kinds of events.
+const (
+	// FirstInbound: the first authenticated packet arrived on a pair of SAs.
+	FirstInbound EventKind = 1
+	// SoftLifetime: a direction of a pair reached its soft limit, or has few
+	// sequence numbers left. Reported once per direction.
+	SoftLifetime EventKind = 2
+	// HardLifetime: a direction reached its hard limit, or used its last
+	// sequence number, and drops packets from now on.
+	HardLifetime EventKind = 3
+	// PeerMoved: an authenticated packet came from another address than the
+	// last one. The datapath goes on sending to the pair's Path.
+	PeerMoved EventKind = 4
+	// Acquire: a packet needs an SA of a group that has none to send on. It
+	// waits for a while. Raised again at most every AcquireInterval.
+	Acquire EventKind = 5
+	// PathMTU: the system refused a datagram as too big for the path, and the
+	// pair's Path has a smaller MTU now.
+	PathMTU EventKind = 6
+)
+
+// String returns the kind's name.
+func (k EventKind) String() string {
+	names := [...]string{FirstInbound: "first-inbound", SoftLifetime: "soft-lifetime",
+		HardLifetime: "hard-lifetime", PeerMoved: "peer-moved", Acquire: "acquire", PathMTU: "path-mtu"}
+	if int(k) < len(names) && names[k] != "" {
+		return names[k]
+	}
+	return "EventKind(" + strconv.Itoa(int(k)) + ")"
+}
+
+// An Event is something that the owner of the SAs may want to act on.
+type Event struct {
+	Kind  EventKind
+	Group uint32
+	InSPI uint32 // of the pair; 0 for Acquire
+
+	// Set for FirstInbound and PeerMoved: where the packet came from and to.
+	Remote netip.AddrPort
+	Local  netip.Addr
+	Socket int
+
+	Flow     ippkt.Flow // of the packet, for Acquire
+	Outbound bool       // direction, for the lifetimes
+	MTU      int        // of outer packets, for PathMTU
+}

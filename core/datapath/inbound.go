@@ -1,0 +1,350 @@
+package datapath
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"sallyport/core/encap"
+	"sallyport/core/esp"
+	"sallyport/core/host"
+	"sallyport/core/ippkt"
+	"sallyport/core/sad"
+)
+
+const (
+	// recvLen is the longest read from a socket: a datagram, or several.
+	recvLen = 65535
+	// maxRecvErrors is how many failures in a row end the receiver.
+	maxRecvErrors = 100
+	// ikeHeader is the length of the IKE header (RFC 7296, section 3.1): no
+	// message is shorter.
+	ikeHeader = 28
+	// moveInterval is the least time between two PeerMoved events of a pair.
+	moveInterval = time.Second
+)
+
+// inbound is the way from one socket to the TUN. Its fields belong to the
+// goroutine of run, but for drops.
+type inbound struct {
+	d     *Datapath
+	index int
+	Socket
+
+	from arrival
+	// sa is the pair of the current run of packets. Its In lock is held from
+	// enter to leave, and the counts are those of the run.
+	sa             *sad.SA
+	packets, bytes uint64
+	super          *super // that grows
+	spare          *super
+	cache          [flowCacheLen]inFlow
+	events         []Event
+
+	drops drops
+}
+
+// An inFlow remembers whether a flow matches the selectors of an SA.
+type inFlow struct {
+	flow    ippkt.Flow
+	serial  uint64 // of the SA; 0: the slot is free
+	allowed bool
+}
+
+// An arrival is where and how datagrams came.
+type arrival struct {
+	remote netip.AddrPort
+	local  netip.Addr
+	tos    uint8
+}
+
+func newInbound(d *Datapath, index int, s Socket) *inbound {
+	in := &inbound{d: d, index: index, Socket: s}
+	if s.NATT {
+		in.super, in.spare = newSuper(), newSuper()
+	}
+	return in
+}
+
+// run receives until the socket is closed or fails for good.
+func (in *inbound) run() error {
+	buf := make([]byte, recvLen)
+	try, _ := in.Conn.(host.TryReceiver)
+	failures := 0
+	for {
+		n, segment, remote, local, tos, err := in.Conn.Recv(buf)
+		for err == nil && n >= 0 {
+			failures = 0
+			in.from = arrival{remote, local, tos}
+			in.datagrams(buf[:n], segment)
+			in.leave() // others want the lock, and the events are due
+			if try == nil {
+				break
+			}
+			n, segment, remote, local, tos, err = try.TryRecv(buf)
+		}
+		in.flush()
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return err
+			}
+			in.drops.add(InReceive, 1)
+			if failures++; failures == maxRecvErrors {
+				return fmt.Errorf("receive on port %d: %w", in.Conn.LocalPort(), err)
+			}
+		}
+	}
+}
+
+// datagrams handles what one receive gave: datagrams of segment bytes back to
+// back, or with segment 0 a single one.
+func (in *inbound) datagrams(b []byte, segment int) {
+	if segment <= 0 {
+		segment = len(b)
+	}
+	for len(b) > segment {
+		in.datagram(b[:segment:segment])
+		b = b[segment:]
+	}
+	in.datagram(b)
+}
+
+func (in *inbound) datagram(b []byte) {
+	kind, body := encap.IKE, b
+	if in.NATT {
+		kind, body = encap.Demux(b)
+	}
+	switch kind {
+	case encap.ESP:
+		in.esp(body)
+	case encap.IKE:
+		in.ike(body)
+	case encap.Keepalive:
+	default:
+		in.drops.add(InMalformed, 1)
+	}
+}
+
+// ike hands an IKE message over.
+func (in *inbound) ike(msg []byte) {
+	if len(msg) < ikeHeader {
+		in.drops.add(InMalformed, 1)
+		return
+	}
+	in.leave()
+	in.d.cfg.IKE(Datagram{
+		Data:   append([]byte(nil), msg...),
+		Local:  netip.AddrPortFrom(in.from.local, in.Conn.LocalPort()),
+		Remote: in.from.remote,
+		NATT:   in.NATT,
+		Socket: in.index,
+	})
+}
+
+// enter makes sa the pair of the current run.
+func (in *inbound) enter(sa *sad.SA) {
+	if in.sa == sa {
+		return
+	}
+	in.leave()
+	sa.In.Lock()
+	in.sa = sa
+}
+
+// leave ends the current run: it counts, unlocks, and then tells what happened.
+func (in *inbound) leave() {
+	if sa := in.sa; sa != nil {
+		in.count()
+		in.sa = nil
+		sa.In.Unlock()
+	}
+	if len(in.events) > 0 {
+		for _, e := range in.events {
+			in.d.cfg.Notify(e)
+		}
+		clear(in.events)
+		in.events = in.events[:0]
+	}
+}
+
+// count adds the run's counts to the pair's.
+func (in *inbound) count() {
+	switch in.sa.CountIn(in.packets, in.bytes) {
+	case sad.SoftLimit:
+		in.event(SoftLifetime)
+	case sad.HardLimit:
+		in.event(HardLifetime)
+	}
+	in.packets, in.bytes = 0, 0
+}
+
+func (in *inbound) event(kind EventKind) {
+	in.events = append(in.events, Event{
+		Kind: kind, Group: in.sa.Group.ID, InSPI: in.sa.InSPI,
+		Remote: in.from.remote, Local: in.from.local, Socket: in.index,
+	})
+}
+
+// esp opens an ESP packet straight into the super-packet that grows. There the
+// inner header overwrites the end of the data so far, which is put back once it
+// has been looked at: so the payload of the next segment lands where it
+// belongs, uncopied.
+func (in *inbound) esp(pkt []byte) {
+	spi := binary.BigEndian.Uint32(pkt)
+	if in.sa == nil || in.sa.InSPI != spi || in.sa.Closed() {
+		sa := in.d.sas.Lookup(spi)
+		if sa == nil {
+			in.drops.add(InUnknownSPI, 1)
+			return
+		}
+		in.enter(sa)
+	}
+	sa := in.sa
+	if sa.In.Spent() {
+		in.drops.add(InHardLimit, 1)
+		return
+	}
+	size := sa.In.Opener.PlainLen(len(pkt))
+	if size <= 0 {
+		in.drops.add(InShort, 1)
+		return
+	}
+	s := in.super
+	if !s.room(size) {
+		in.flush()
+	}
+	dst := s.begin()
+	before := sa.In.Opener.Highest()
+	inner, next, err := sa.In.Opener.Open(dst, pkt)
+	if err == nil || err == esp.ErrPadding {
+		in.authentic(before)
+	}
+	if err != nil {
+		s.restore()
+		in.refuse(err)
+		return
+	}
+	if next == ippkt.ProtoNone { // RFC 4303, section 2.6
+		s.restore()
+		in.drops.add(InDummy, 1)
+		return
+	}
+	in.inner(inner, next)
+}
+
+// refuse counts a packet that Open refused.
+func (in *inbound) refuse(err error) {
+	in.sa.In.Refused++
+	switch err {
+	case esp.ErrReplay:
+		in.drops.add(InReplay, 1)
+	case esp.ErrICV:
+		in.drops.add(InICV, 1)
+	case esp.ErrPadding:
+		in.drops.add(InPadding, 1)
+	default:
+		in.drops.add(InShort, 1)
+	}
+}
+
+// authentic notes that an authenticated packet came; before was the highest
+// sequence number until then.
+func (in *inbound) authentic(before uint64) {
+	peer := &in.sa.In
+	if before == 0 {
+		peer.Peer = in.from.remote
+		in.event(FirstInbound)
+		return
+	}
+	// A late packet may come from where the peer no longer is.
+	if peer.Peer == in.from.remote || peer.Opener.Highest() == before {
+		return
+	}
+	if now := in.d.cfg.Now(); now.Sub(peer.Moved) >= moveInterval {
+		peer.Peer, peer.Moved = in.from.remote, now
+		in.event(PeerMoved)
+	}
+}
+
+// inner checks the decrypted packet b and passes it on. b lies at the end of
+// the super-packet's buffer, after begin.
+func (in *inbound) inner(b []byte, next uint8) {
+	s, sa := in.super, in.sa
+	var p ippkt.Packet
+	if err := p.Parse(b); err != nil || (next == ippkt.ProtoIPv6) != p.Flow.V6 ||
+		next != ippkt.ProtoIPv4 && next != ippkt.ProtoIPv6 {
+		s.restore()
+		sa.In.Refused++
+		in.drops.add(InInner, 1)
+		return
+	}
+	b = b[:p.Len] // what follows is TFC padding (RFC 4303, section 2.7)
+	f := &in.cache[p.Flow.Hash()%flowCacheLen]
+	if f.serial != sa.Serial || f.flow != p.Flow {
+		*f = inFlow{p.Flow, sa.Serial, sa.Inbound.Match(&p.Flow)}
+	}
+	if !f.allowed {
+		s.restore()
+		sa.In.Refused++
+		in.drops.add(InSelectors, 1)
+		return
+	}
+	if in.from.tos&ecnMask != 0 && !decapsulateECN(&p, b, in.from.tos) {
+		s.restore()
+		in.drops.add(InECN, 1)
+		return
+	}
+	in.packets++
+	in.bytes += uint64(p.Len)
+	if p.Flow.Proto == ippkt.ProtoTCP && p.First && isSYN(b[p.L4:]) {
+		// What we send back must fit in the outbound SA.
+		path := sa.Path()
+		clampMSS(b[p.L4:], sa.Out.Sealer.MaxInner(path.OuterMTU()-outerLen(path.V6())), ipLen(p.Flow.V6))
+	}
+	t := in.d.tun.Load()
+	if t == nil {
+		s.restore()
+		in.drops.add(InNoTUN, 1)
+		return
+	}
+	if s.merge(&p, b) {
+		if !s.open {
+			in.flush()
+		}
+		return
+	}
+	// b begins a new super-packet, and the old one goes.
+	if s.count > 0 {
+		in.spare.start(t, &p, b)
+		s.restore()
+		in.flush()
+		in.super, in.spare = in.spare, in.super
+	} else {
+		s.start(t, &p, b)
+	}
+	if !in.super.open {
+		in.flush()
+	}
+}
+
+// flush writes the super-packet to the TUN.
+func (in *inbound) flush() {
+	s := in.super
+	if s == nil || s.count == 0 {
+		return
+	}
+	b := s.finish()
+	n := s.count
+	s.reset()
+	t := in.d.tun.Load()
+	if t == nil {
+		in.drops.add(InNoTUN, n)
+		return
+	}
+	if t.write(b) != nil {
+		in.drops.add(InTUNWrite, n)
+	}
+}
