@@ -1,0 +1,188 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"sallyport/core/api"
+)
+
+func (c *command) listCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the connections",
+		Args:  nothing,
+		RunE: c.run(func(ctx context.Context, _ []string) error {
+			st, err := c.service().State(ctx)
+			if err != nil {
+				return err
+			}
+			if c.json {
+				c.printJSON(struct {
+					Connections []api.Connection `json:"connections"`
+				}{notNil(st.Connections)})
+				return nil
+			}
+			if len(st.Connections) == 0 {
+				c.noConnections()
+				return nil
+			}
+			t := &table{}
+			t.add("NAME", "STATE", "PROFILE", "ROLE", "GATEWAY")
+			for _, conn := range st.Connections {
+				t.add(conn.Name, string(conn.State), string(conn.Profile), conn.Role, orDash(list(conn.Gateway)))
+				t.style(1, stateStyle(conn.State))
+			}
+			c.printTable(t, "")
+			return nil
+		}),
+	}
+}
+
+func (c *command) statusCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:               "status [NAME]",
+		Short:             "Show how the service and its tunnels stand",
+		Args:              atMostOne,
+		ValidArgsFunction: c.completeName,
+		RunE: c.run(func(ctx context.Context, args []string) error {
+			if len(args) == 1 {
+				conn, err := c.find(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				if c.json {
+					c.printJSON(conn)
+					return nil
+				}
+				c.printConnection(conn)
+				return nil
+			}
+			st, err := c.service().State(ctx)
+			if err != nil {
+				return err
+			}
+			if c.json {
+				st.Connections = notNil(st.Connections)
+				c.printJSON(st)
+				return nil
+			}
+			c.printService(st.Service)
+			c.printf("\n")
+			if len(st.Connections) == 0 {
+				c.noConnections()
+				return nil
+			}
+			t := &table{}
+			t.add("NAME", "STATE", "FOR", "TRAFFIC")
+			for _, conn := range st.Connections {
+				t.add(conn.Name, string(conn.State), c.since(conn.Since), shortTraffic(conn.Counters))
+				t.style(1, stateStyle(conn.State))
+			}
+			c.printTable(t, "")
+			for _, conn := range st.Connections {
+				if conn.Problem != nil {
+					c.printf("\n%s\n", clean(conn.Name))
+					t := &table{}
+					t.addProblem(conn.Problem)
+					c.printTable(t, "  ")
+				}
+			}
+			return nil
+		}),
+	}
+}
+
+func (c *command) noConnections() {
+	c.printf("There are no connections yet. `sallyport import FILE` adds one.\n")
+}
+
+func shortTraffic(n api.Counters) string {
+	if n == (api.Counters{}) {
+		return "-"
+	}
+	return fmt.Sprintf("in %s, out %s", bytesText(n.InBytes), bytesText(n.OutBytes))
+}
+
+func (c *command) printService(s api.Service) {
+	c.printf("The service, version %s, has been running for %s.\n", clean(orDash(s.Version)), c.since(s.Started))
+	if len(s.Ports) > 0 {
+		c.printf("IKE listens on %s.\n", clean(list(s.Ports)))
+	}
+	for _, w := range s.Warnings {
+		c.printf("Warning: %s\n", clean(w))
+	}
+}
+
+// printConnection shows everything of one connection.
+func (c *command) printConnection(conn api.Connection) {
+	c.printf("%s\n", clean(conn.Name))
+	t := &table{}
+	t.add("State", fmt.Sprintf("%s for %s", conn.State, c.since(conn.Since)))
+	t.style(1, stateStyle(conn.State))
+	t.add("Profile", profileText(conn.Profile))
+	t.add("Role", conn.Role)
+	if len(conn.Gateway) > 0 {
+		t.add("Gateway", list(conn.Gateway))
+	}
+	for _, w := range conn.Warnings {
+		t.add("Warning", w)
+	}
+	t.addTunnel(conn)
+	if conn.Problem != nil {
+		t.addProblem(conn.Problem)
+	}
+	c.printTable(t, "  ")
+}
+
+// addTunnel adds what is known while a tunnel is up.
+func (t *table) addTunnel(conn api.Connection) {
+	for _, row := range []struct{ label, text string }{
+		{"Path", conn.Path},
+		{"Peer", conn.PeerID},
+		{"Address", list(conn.Addresses)},
+		{"DNS", list(conn.DNS)},
+		{"Protected", list(conn.Routes)},
+	} {
+		if row.text != "" {
+			t.add(row.label, row.text)
+		}
+	}
+	if conn.Counters != (api.Counters{}) {
+		t.add("Traffic", trafficText(conn.Counters))
+	}
+}
+
+func (t *table) addProblem(e *api.Error) {
+	t.add("Problem", e.What)
+	t.style(0, red)
+	if e.Why != "" {
+		t.add("Why", e.Why)
+	}
+	if e.Next != "" {
+		t.add("Next", e.Next)
+	}
+}
+
+// profileText names a profile in the users' words.
+func profileText(p api.Profile) string {
+	switch p {
+	case api.Respond:
+		return "respond (secure when asked)"
+	case api.Request:
+		return "request (secure when possible)"
+	case api.Require:
+		return "require (secure or nothing)"
+	}
+	return string(p)
+}
+
+// notNil keeps an empty list an empty list in JSON.
+func notNil[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}
