@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"sallyport/core/api"
 )
@@ -99,7 +100,7 @@ func (g *gathering) add(pattern string) error {
 		switch {
 		case errors.Is(err, errTooLarge):
 			return g.tooMuch(fmt.Sprintf("%s is too large: %d MB are taken for one file, and %d MB for all", name, maxFile>>20, maxBytes>>20))
-		case errors.Is(err, fs.ErrNotExist):
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		case errors.Is(err, errNotRegular) && name != pattern: // a folder that a wildcard met
 		case err != nil:
 			g.unreadable = append(g.unreadable, fmt.Sprintf("%s: %s", name, reason(err)))
