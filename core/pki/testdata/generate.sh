@@ -4,7 +4,7 @@
 # Nothing in here protects anything. The passphrase is "sallyport".
 set -eu
 cd "$(dirname "$0")"
-days=36500
+days=20000 # strongSwan 5.9 wraps at 2^31 seconds
 quiet() { "$@" >/dev/null 2>&1; }
 
 # An RSA authority that signs with RSASSA-PSS, and a gateway below it.
