@@ -29,3 +29,9 @@ type Fragmenter interface {
 	// on the path may fragment.
 	SendFragmented(b []byte, remote netip.AddrPort, local netip.Addr) error
 }
+
+// A Warner can tell what the last Set could not do as asked, in sentences for
+// the user: a DNS on a machine that cannot ask several servers by domain.
+type Warner interface {
+	Warnings() []string
+}

@@ -110,6 +110,9 @@ func machine(t *testing.T) *tun.Device {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.Close() })
+	// The kernel gives a device its queueing discipline when it first comes up.
+	roottest.Run(t, "ip link set fr0 up")
+	roottest.Run(t, "ip link set fr0 down")
 	return d
 }
 
