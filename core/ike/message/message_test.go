@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"sallyport/core/transform"
+	"sallyport/core/ts"
 )
 
 // unhex decodes hex digits with any white space.
@@ -168,8 +169,17 @@ func TestParseErrors(t *testing.T) {
 	if m, err := Parse(unhex(t, many(MaxPayloads))); err != nil || len(m.Payloads) != MaxPayloads {
 		t.Errorf("got %d payloads, %v", len(m.Payloads), err)
 	}
-	if _, err := Parse(make([]byte, MaxDatagram+1)); err == nil {
-		t.Error("parsed a datagram beyond the limit")
+	large := append(unhex(t, spis+"00 20 22 08 00000000 00010000"), make([]byte, MaxDatagram+1-HeaderLen)...)
+	if _, err := Parse(large); !errors.Is(err, ErrLimit) {
+		t.Errorf("datagram of %d bytes: got %v", len(large), err)
+	}
+	proposals := bytes.Repeat([]byte{2, 0, 0, 8, 1, 1, 0, 0}, 256)
+	proposals[255*8] = 0
+	if _, err := ParseSA(proposals); !errors.Is(err, ErrLimit) {
+		t.Errorf("256 proposals: got %v", err)
+	}
+	if sa, err := ParseSA(proposals[8:]); err != nil || len(sa.Proposals) != 255 {
+		t.Errorf("255 proposals: got %d, %v", len(sa.Proposals), err)
 	}
 
 	var version *InvalidMajorVersionError
@@ -210,7 +220,7 @@ func TestAppendErrors(t *testing.T) {
 		{"message too long", []Payload{&VendorID{make([]byte, 65000)}, &VendorID{make([]byte, 1000)}}},
 		{"notify SPI", []Payload{&Notify{SPI: make([]byte, 256)}}},
 		{"SPIs to delete", []Payload{&Delete{transform.ProtoESP, make([]uint32, 65536)}}},
-		{"selectors", []Payload{&TS{Selectors: make([]tsSelector, 256)}}},
+		{"selectors", []Payload{&TS{Selectors: make(ts.List, 256)}}},
 		{"attribute type", []Payload{&CP{CFGRequest, []CPAttribute{{Type: 0x8001}}}}},
 		{"proposals", []Payload{&SA{make([]Proposal, 256)}}},
 		{"proposal SPI", []Payload{&SA{[]Proposal{{SPI: make([]byte, 256)}}}}},
@@ -230,6 +240,23 @@ func TestAppendErrors(t *testing.T) {
 	m := Message{Header{InitiatorSPI: 1}, []Payload{&SA{[]Proposal{{Transforms: []Transform{{Attributes: []Attribute{{Type: 1, Short: true}}}}}}}}}
 	if _, err := m.AppendTo(nil); !errors.Is(err, ErrMalformed) {
 		t.Errorf("short attribute without value: got %v", err)
+	}
+}
+
+// TestParseChain passes every payload through a whole message.
+func TestParseChain(t *testing.T) {
+	m := Message{header, []Payload{
+		&ID{Kind: IDKeyID, Data: []byte("k")}, &ID{Responder: true, Kind: IDKeyID, Data: []byte("k")},
+		&Cert{CertX509Signature, []byte{1}}, &CertReq{CertX509Signature, []byte{2}}, &Auth{AuthPSK, []byte{3}},
+		&Delete{transform.ProtoESP, []uint32{4}}, &CP{CFGSet, []CPAttribute{{CPApplicationVersion, []byte("v")}}},
+		&EAP{[]byte{1, 1, 0, 4}}, &TS{false, ts.Any()}, &TS{true, ts.Any()}, &Unknown{250, false, []byte{}},
+	}}
+	b, err := m.AppendTo(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Parse(b); err != nil || !reflect.DeepEqual(got, m) {
+		t.Errorf("got %+v, %v", got, err)
 	}
 }
 

@@ -11,8 +11,6 @@ import (
 	"sallyport/core/ts"
 )
 
-type tsSelector = ts.Selector
-
 // parsers has the parser of each payload's body.
 var parsers = map[string]func([]byte) (Payload, error){
 	"SA":      func(b []byte) (Payload, error) { return pointer(ParseSA(b)) },
@@ -69,9 +67,7 @@ func TestPayloads(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// Nothing distinguishes a nil from an empty slice on the wire, so
-			// what is written is compared too.
-			if !reflect.DeepEqual(got, tt.want) && tt.name != "ESP proposal" {
+			if !reflect.DeepEqual(got, tt.want) {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}
 			if name := got.Type().String(); name != tt.kind {
@@ -251,7 +247,8 @@ func fuzzPayload(f *testing.F, parse func([]byte) (Payload, error), seeds ...str
 		if err != nil {
 			return
 		}
-		encoded := p.AppendTo(nil)
+		// An empty body is to be nil if b is, for reflect tells them apart.
+		encoded := p.AppendTo(b[len(b):len(b):len(b)])
 		if _, skips := p.(*TS); len(encoded) != len(b) && !skips {
 			t.Fatalf("%x reencoded as %x", b, encoded)
 		}
