@@ -155,7 +155,8 @@ func ParsePayloads(first PayloadType, b []byte) ([]Payload, error) {
 
 // AppendTo appends the whole message, header included, to b. It fails, with an
 // error that wraps ErrLimit, when a payload does not fit its length fields or
-// the message is longer than MaxDatagram.
+// the message is longer than MaxDatagram, or ErrMalformed for an Attribute of
+// a transform that contradicts itself.
 func (m *Message) AppendTo(b []byte) ([]byte, error) {
 	start := len(b)
 	b = m.Header.appendTo(b, firstType(m.Payloads), 0)
