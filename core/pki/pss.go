@@ -16,6 +16,7 @@ import (
 // crypto/x509 reads neither their certificates' keys nor their key files.
 var (
 	oidRSASSAPSS = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 10}
+	oidMGF1      = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 8}
 	oidSHA256    = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}
 	oidSHA384    = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 2}
 	oidSHA512    = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 3}
@@ -65,6 +66,9 @@ func pssHash(params []byte) (crypto.Hash, error) {
 		return 0, fmt.Errorf("malformed RSASSA-PSS parameters")
 	}
 	var mgfHash pkix.AlgorithmIdentifier
+	if !p.MGF.Algorithm.Equal(oidMGF1) {
+		return 0, fmt.Errorf("hash algorithm SHA-1 or an unknown mask generation function")
+	}
 	if rest, err := asn1.Unmarshal(p.MGF.Parameters.FullBytes, &mgfHash); err != nil || len(rest) > 0 || !mgfHash.Algorithm.Equal(p.Hash.Algorithm) {
 		return 0, fmt.Errorf("the mask generation function uses another hash")
 	}
