@@ -1,0 +1,25 @@
+package ipc
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestCheckName(t *testing.T) {
+	for name, ok := range map[string]bool{
+		"office": true, "my office": true, "büro/1": true, ".": true, "": false, "a\nb": false, "\x7f": false,
+		"\xff": false, strings.Repeat("x", MaxName): true, strings.Repeat("x", MaxName+1): false,
+	} {
+		if err := CheckName(name); (err == nil) != ok {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+func TestPeerString(t *testing.T) {
+	for want, p := range map[string]Peer{"uid 1000 (pid 42)": {UID: 1000, PID: 42}, "uid 0": {}, "an administrator": {Vetted: true}} {
+		if got := p.String(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
