@@ -43,7 +43,7 @@ type notes struct {
 func New(stateDir string) *DNS {
 	return &DNS{
 		journal: filepath.Join(stateDir, "dns.json"),
-		file:    resolvConf{path: "/etc/resolv.conf", backup: filepath.Join(stateDir, "resolv.conf.backup")},
+		file:    resolvConf{path: "/etc/resolv.conf", backup: filepath.Join(stateDir, "resolv.conf.backup"), first: "/proc/1"},
 		connect: func() (*dbus.Conn, error) { return dbus.ConnectSystemBus() },
 	}
 }
@@ -176,13 +176,15 @@ func (d *DNS) revertLink(n notes) error {
 	return r.revert(n.Link)
 }
 
-// netns identifies the network namespace of a process.
-func netns(process string) (ino uint64, ok bool) {
-	var st unix.Stat_t
-	if err := unix.Stat("/proc/"+process+"/ns/net", &st); err != nil {
-		return 0, false
+// inOtherNetns reports whether a process ("/proc/1") lives in another network
+// namespace than we do. A service without CAP_SYS_PTRACE may not ask about
+// other users' processes; systemd started it then, in the machine's own.
+func inOtherNetns(process string) bool {
+	var ours, theirs unix.Stat_t
+	if unix.Stat("/proc/thread-self/ns/net", &ours) != nil || unix.Stat(process+"/ns/net", &theirs) != nil {
+		return false
 	}
-	return st.Ino, true
+	return ours.Ino != theirs.Ino || ours.Dev != theirs.Dev
 }
 
 // isForeign reports whether the file is the one that the first process sees,
@@ -190,12 +192,10 @@ func netns(process string) (ino uint64, ok bool) {
 // concern the wrong network. (ip netns exec leaves /etc/resolv.conf alone
 // unless /etc/netns/NAME/resolv.conf is there.)
 func (f *resolvConf) isForeign() bool {
-	ours, ok := netns("thread-self")
-	first, ok1 := netns("1")
-	if !ok || !ok1 || ours == first {
+	if !inOtherNetns(f.first) {
 		return false
 	}
 	a, errA := os.Lstat(f.path)
-	b, errB := os.Lstat("/proc/1/root" + f.path)
+	b, errB := os.Lstat(f.first + "/root" + f.path)
 	return errA == nil && errB == nil && os.SameFile(a, b)
 }

@@ -32,6 +32,7 @@ const (
 // A resolvConf is /etc/resolv.conf and the place of its backup.
 type resolvConf struct {
 	path, backup string
+	first        string // the first process of the machine: "/proc/1"
 }
 
 // An original is what the file was before us. Its content is in the backup.

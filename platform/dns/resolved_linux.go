@@ -57,9 +57,7 @@ func (d *DNS) resolved() (*resolved, error) {
 		conn.Close()
 		return nil, nil // nobody has the name
 	}
-	ours, ok := netns("thread-self")
-	theirs, ok1 := netns(strconv.FormatUint(uint64(pid), 10))
-	if !ok || !ok1 || ours != theirs {
+	if inOtherNetns("/proc/" + strconv.FormatUint(uint64(pid), 10)) {
 		conn.Close()
 		return nil, nil
 	}

@@ -182,3 +182,11 @@ func In(t testing.TB, name string, f func()) {
 	}()
 	f()
 }
+
+// Command requires a program that the test runs.
+func Command(t testing.TB, name string) {
+	t.Helper()
+	if _, err := exec.LookPath(name); err != nil {
+		unmet(t, "it needs the program "+name)
+	}
+}
