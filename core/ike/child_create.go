@@ -1,0 +1,140 @@
+package ike
+
+import (
+	"time"
+
+	"sallyport/core/ike/message"
+	"sallyport/core/transform"
+)
+
+// createTask asks for a further Child SA (RFC 7296, section 1.3.1).
+type createTask struct {
+	cfg    *ChildConfig
+	offer  *offer
+	groups []transform.ID // key exchange methods tried
+	tries  int            // ended by TEMPORARY_FAILURE
+}
+
+// maxTemporary bounds how often one task gives way to TEMPORARY_FAILURE.
+const maxTemporary = 20
+
+func (*createTask) kind() kind                     { return kindChildCreate }
+func (*createTask) exchange() message.ExchangeType { return message.CreateChildSA }
+func (t *createTask) abandoned(sa *SA)             { t.offer.free(sa) }
+
+func (t *createTask) request(sa *SA, now time.Time) ([]message.Payload, bool) {
+	if sa.state != StateUp {
+		return nil, false
+	}
+	var group transform.ID
+	if len(t.groups) > 0 {
+		group = t.groups[len(t.groups)-1]
+	}
+	o, err := sa.newExchange(t.cfg, group)
+	if err != nil {
+		sa.childFailed(t.cfg.Name, &Failure{Code: FailInternal, Err: err}, now)
+		return nil, false
+	}
+	if o.ke != nil && group == 0 {
+		t.groups = append(t.groups, o.ke.ID())
+	}
+	t.offer = o
+	return append(o.payloads(), status(message.NotifyESPTFCPaddingNotSupported)), true
+}
+
+// childCreated installs the Child SA.
+func (sa *SA) childCreated(x task, in *inbox, now time.Time) *notifyError {
+	t := x.(*createTask)
+	defer t.offer.free(sa)
+	sa.noteNotifies(in, now)
+	n, shared, bad := t.offer.accept(in)
+	if bad != nil {
+		// The peer believes in a Child SA that we do not want.
+		sa.enqueue(&deleteTask{spi: t.offer.take(), reserved: true}, now)
+		sa.childFailed(t.cfg.Name, bad.failure(), now)
+		return nil
+	}
+	n.in = t.offer.take()
+	n.keyIn, n.keyOut = sa.keys.childKeys(n.suite, shared, t.offer.nonce, in.nonce, true)
+	transform.Wipe(shared)
+	sa.install(n, true, nil, now)
+	if sa.wanted > 0 {
+		sa.wanted--
+	}
+	return nil
+}
+
+func (t *createTask) refused(sa *SA, n *message.Notify, now time.Time) {
+	t.offer.free(sa)
+	if sa.state != StateUp {
+		return
+	}
+	if n.Kind == message.NotifyInvalidKEPayload {
+		if group, ok := wantedGroup(n, t.cfg.Proposals, t.groups); ok {
+			t.groups = append(t.groups, group)
+			sa.enqueue(t, now)
+			return
+		}
+	}
+	if n.Kind == message.NotifyTemporaryFailure && t.tries < maxTemporary {
+		t.tries++
+		sa.enqueue(t, sa.later(now))
+		return
+	}
+	sa.childFailed(t.cfg.Name, refusalOf(n, nil), now)
+}
+
+// answerChildCreate answers a request for a new Child SA.
+func (sa *SA) answerChildCreate(in *inbox, now time.Time) ([]message.Payload, *notifyError) {
+	if sa.rekeyingIKE() {
+		return nil, temporaryFailure()
+	}
+	sa.noteNotifies(in, now)
+	n, bad := sa.choose(in, childConfigs(sa.cfg), false)
+	if bad != nil {
+		return nil, bad
+	}
+	payloads, _, bad := sa.complete(n, in, nil, now)
+	return payloads, bad
+}
+
+// complete installs what the peer asked for, and returns our answer and the
+// new Child SA. As the responder we send on it at once when it is new; when it
+// replaces another, only once the peer has shown that it has it
+// (RFC 7296, section 2.8).
+func (sa *SA) complete(n *negotiated, in *inbox, replaces *child, now time.Time) ([]message.Payload, *agreed, *notifyError) {
+	nonce := sa.e.random(nonceLen)
+	var shared []byte
+	var ke transform.KeyExchange
+	if n.suite.KE.ID != transform.KENone {
+		var err error
+		if ke, err = transform.NewKeyExchange(n.suite.KE.ID, sa.e.opt.Rand); err == nil {
+			shared, err = ke.Shared(in.ke.Data)
+		}
+		if err != nil {
+			return nil, nil, syntaxError("key exchange: %w", err)
+		}
+	}
+	n.in = sa.e.newChildSPI()
+	n.keyIn, n.keyOut = sa.keys.childKeys(n.suite, shared, in.nonce, nonce, false)
+	transform.Wipe(shared)
+	c := sa.install(n, replaces == nil, replaces, now)
+	return n.answer(nonce, ke), &agreed{child: c, lowest: lowest(in.nonce, nonce)}, nil
+}
+
+func childConfigs(cfg *Config) []*ChildConfig {
+	list := make([]*ChildConfig, len(cfg.Children))
+	for i := range cfg.Children {
+		list[i] = &cfg.Children[i]
+	}
+	return list
+}
+
+func temporaryFailure() *notifyError {
+	return &notifyError{notify: message.NotifyTemporaryFailure, code: FailPeerRefused}
+}
+
+// refuseForNow refuses whatever the peer asks for.
+func (sa *SA) refuseForNow(*inbox, time.Time) ([]message.Payload, *notifyError) {
+	return nil, temporaryFailure()
+}

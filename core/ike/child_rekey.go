@@ -1,0 +1,197 @@
+package ike
+
+import (
+	"bytes"
+	"slices"
+	"time"
+
+	"sallyport/core/ike/message"
+	"sallyport/core/transform"
+)
+
+// rekeyTask replaces a Child SA (RFC 7296, section 1.3.3).
+type rekeyTask struct {
+	old    *child
+	offer  *offer
+	groups []transform.ID // key exchange methods tried
+	// peer is the outcome of the peer's own rekey of the same Child SA, which
+	// we answered while ours was in flight (section 2.8.1).
+	peer *agreed
+}
+
+// agreed is what came out of an exchange that the peer began.
+type agreed struct {
+	child  *child // of a Child SA rekey
+	sa     *SA    // of an IKE SA rekey
+	lowest []byte // the lower of the exchange's nonces
+}
+
+// lowest returns the lower of two nonces.
+func lowest(a, b []byte) []byte {
+	if bytes.Compare(a, b) < 0 {
+		return slices.Clone(a)
+	}
+	return slices.Clone(b)
+}
+
+func (*rekeyTask) kind() kind                     { return kindChildRekey }
+func (*rekeyTask) exchange() message.ExchangeType { return message.CreateChildSA }
+
+func (t *rekeyTask) abandoned(sa *SA) {
+	t.offer.free(sa)
+	t.old.rekey = nil
+}
+
+// rekeyChild rekeys c, unless that is under way or c is about to go.
+func (sa *SA) rekeyChild(c *child, now time.Time) {
+	if sa.state != StateUp || c.rekey != nil || c.successor != nil || c.deleting {
+		return
+	}
+	c.rekey = &rekeyTask{old: c}
+	c.rekeyAt = time.Time{}
+	sa.enqueue(c.rekey, now)
+}
+
+// alive reports whether the Child SA to replace is still in use as it was.
+func (t *rekeyTask) alive(sa *SA) bool {
+	return slices.Contains(sa.children, t.old) && !t.old.deleting
+}
+
+func (t *rekeyTask) request(sa *SA, now time.Time) ([]message.Payload, bool) {
+	if sa.state != StateUp || !t.alive(sa) || t.old.successor != nil {
+		t.old.rekey = nil
+		return nil, false
+	}
+	var group transform.ID
+	if len(t.groups) > 0 {
+		group = t.groups[len(t.groups)-1]
+	} else if g := t.old.suite.KE.ID; g != 0 && slices.Contains(groupsOf(t.old.cfg.Proposals), g) {
+		group = g
+	}
+	o, err := sa.newExchange(t.old.cfg, group)
+	if err != nil {
+		t.old.rekey = nil
+		sa.log(LevelWarn, "%s: rekey of child %q: %v", sa.name(), t.old.cfg.Name, err)
+		return nil, false
+	}
+	if o.ke != nil && !slices.Contains(t.groups, o.ke.ID()) {
+		t.groups = append(t.groups, o.ke.ID())
+	}
+	o.local, o.remote = t.old.local, t.old.remote
+	t.offer = o
+	rekey := &message.Notify{Protocol: transform.ProtoESP, Kind: message.NotifyRekeySA, SPI: childSPI(t.old.in)}
+	payloads := append([]message.Payload{rekey}, o.payloads()...)
+	return append(payloads, status(message.NotifyESPTFCPaddingNotSupported)), true
+}
+
+func groupsOf(list []transform.Proposal) []transform.ID {
+	var ids []transform.ID
+	for _, p := range list {
+		ids = append(ids, p.KEs()...)
+	}
+	return ids
+}
+
+// childRekeyed takes the new Child SA into use and deletes the old one. Where
+// the peer rekeyed the same one at the same time, of the two new ones goes the
+// one whose exchange had the lowest nonce of all, deleted by who asked for it;
+// the winner deletes the old one (RFC 7296, section 2.8.1).
+func (sa *SA) childRekeyed(x task, in *inbox, now time.Time) *notifyError {
+	t := x.(*rekeyTask)
+	defer t.offer.free(sa)
+	t.old.rekey = nil
+	n, shared, bad := t.offer.accept(in)
+	if bad != nil {
+		sa.log(LevelWarn, "%s: rekey of child %q: %v", sa.name(), t.old.cfg.Name, bad)
+		sa.enqueue(&deleteTask{spi: t.offer.take(), reserved: true}, now)
+		t.old.rekeyAt = sa.later(now)
+		return nil
+	}
+	n.in = t.offer.take()
+	n.keyIn, n.keyOut = sa.keys.childKeys(n.suite, shared, t.offer.nonce, in.nonce, true)
+	transform.Wipe(shared)
+
+	replaces := t.old
+	if !slices.Contains(sa.children, replaces) {
+		replaces = nil
+	}
+	collision := t.peer != nil && slices.Contains(sa.children, t.peer.child)
+	if collision && bytes.Compare(lowest(t.offer.nonce, in.nonce), t.peer.lowest) < 0 {
+		c := sa.install(n, false, replaces, now)
+		if replaces != nil {
+			replaces.successor = t.peer.child
+		}
+		sa.deleteChild(c, now)
+		return nil
+	}
+	sa.install(n, true, replaces, now)
+	if collision {
+		sa.awaitDelete(t.peer.child, now)
+	}
+	if replaces != nil && !replaces.deleting {
+		sa.deleteChild(replaces, now)
+	}
+	return nil
+}
+
+// awaitDelete leaves it to the peer to delete a Child SA that lost against
+// another, but not for ever.
+func (sa *SA) awaitDelete(c *child, now time.Time) {
+	c.rekeyAt = time.Time{}
+	c.expireAt = now.Add(rekeyedPatience)
+}
+
+func (t *rekeyTask) refused(sa *SA, n *message.Notify, now time.Time) {
+	t.offer.free(sa)
+	t.old.rekey = nil
+	if sa.state != StateUp || !t.alive(sa) || t.old.successor != nil {
+		return // the peer's rekey or deletion has settled it
+	}
+	switch n.Kind {
+	case message.NotifyInvalidKEPayload:
+		if group, ok := wantedGroup(n, t.old.cfg.Proposals, t.groups); ok {
+			t.old.rekey = &rekeyTask{old: t.old, groups: append(t.groups, group)}
+			sa.enqueue(t.old.rekey, now)
+			return
+		}
+	case message.NotifyChildSANotFound:
+		// The peer has lost it; what was configured is asked for anew
+		// (RFC 7296, section 2.25.1).
+		cfg := t.old.cfg
+		sa.dropChild(t.old, 0, nil)
+		sa.enqueue(&createTask{cfg: cfg}, now)
+		return
+	}
+	sa.log(LevelInfo, "%s: rekey of child %q refused with %v; trying again later", sa.name(), t.old.cfg.Name, n.Kind)
+	t.old.rekeyAt = sa.later(now)
+}
+
+// answerChildRekey answers the peer's rekey of a Child SA.
+func (sa *SA) answerChildRekey(in *inbox, now time.Time) ([]message.Payload, *notifyError) {
+	rekey := in.notify(message.NotifyRekeySA)
+	spi, ok := parseChildSPI(rekey.SPI)
+	if !ok || rekey.Protocol != transform.ProtoESP {
+		return nil, syntaxError("REKEY_SA of protocol %d with SPI %x", rekey.Protocol, rekey.SPI)
+	}
+	c := sa.childByOut(spi)
+	if c == nil {
+		return []message.Payload{&message.Notify{
+			Protocol: transform.ProtoESP, Kind: message.NotifyChildSANotFound, SPI: childSPI(spi)}}, nil
+	}
+	if sa.rekeyingIKE() || c.deleting || c.successor != nil {
+		return nil, temporaryFailure()
+	}
+	sa.noteNotifies(in, now)
+	n, bad := sa.choose(in, []*ChildConfig{c.cfg}, false)
+	if bad != nil {
+		return nil, bad
+	}
+	payloads, result, bad := sa.complete(n, in, c, now)
+	if bad != nil {
+		return nil, bad
+	}
+	if c.rekey != nil && sa.flight != nil && sa.flight.task == task(c.rekey) {
+		c.rekey.peer = result
+	}
+	return payloads, nil
+}

@@ -1,0 +1,231 @@
+package ike
+
+import (
+	"crypto"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"sallyport/core/ike/auth"
+	"sallyport/core/pki"
+	"sallyport/core/transform"
+	"sallyport/core/ts"
+)
+
+// A Config is what one end wants of an IKE SA, whichever side starts it. The
+// endpoint borrows it for the life of every SA made from it: do not change it.
+type Config struct {
+	Name  string // of the connection, for Info and logs
+	Local LocalAuth
+	Peer  PeerAuth
+
+	Proposals []transform.Proposal // for the IKE SA, most preferred first
+	// Children are the Child SAs. The initiator asks for every one of them, the
+	// first in IKE_AUTH; the responder answers an offer with the first that fits.
+	Children []ChildConfig
+
+	// WantAddresses asks the peer for inner addresses (RFC 7296, section 2.19);
+	// 0.0.0.0 and :: take any. With it the peer is also asked for name servers.
+	WantAddresses []netip.Addr
+	// Pool hands out inner addresses to the peer. Nil: none are handed out.
+	Pool Pool
+
+	RekeyTime     time.Duration // of the IKE SA; 0: 4 h; negative: never
+	HardLifetime  time.Duration // the SA ends, rekeyed or not; 0: RekeyTime plus an eighth; negative: never
+	ReauthTime    time.Duration // raise Reauthenticate after; 0: only when the peer asks for it
+	LivenessDelay time.Duration // idle time before a liveness check; 0: 30 s; negative: never
+	Retransmit    Retransmit
+
+	// Unique closes older IKE SAs with the same peer identity when this one is
+	// established (RFC 7296, section 2.4, INITIAL_CONTACT).
+	Unique bool
+}
+
+// A LocalAuth is how this end proves who it is: with PSK, or with Key and Chain.
+type LocalAuth struct {
+	ID    auth.Identity // sent as our identity; zero: the outer address
+	PSK   []byte
+	Key   crypto.Signer
+	Chain []*x509.Certificate // our own first, then intermediates
+	// Schemes restricts the signature schemes; nil: every one that is not weak.
+	Schemes []auth.Scheme
+}
+
+// A PeerAuth is how the other end must prove who it is: with PSK, or with a
+// certificate when Verifier is set; with both, either will do.
+type PeerAuth struct {
+	// ID is the identity that the peer must prove, or a pattern of it. Zero:
+	// any that its PSK or certificate proves. An initiator sends it as the
+	// identity it asks for (IDr) unless it is a pattern.
+	ID  auth.Identity
+	PSK []byte
+	// Verifier judges the peer's certificates; its roots are named in CERTREQ.
+	Verifier *pki.Verifier
+	Schemes  []auth.Scheme // accepted signature schemes; nil: every one that is not weak
+}
+
+// A ChildConfig is one Child SA to ask for, or to accept.
+type ChildConfig struct {
+	Name          string
+	Local, Remote ts.List
+	// LocalDynamic adds our own inner address, or without one our outer
+	// address, to Local. RemoteDynamic does the same for the peer.
+	LocalDynamic, RemoteDynamic bool
+	Proposals                   []transform.Proposal
+	RekeyTime                   time.Duration // 0: 1 h; negative: never
+	HardLifetime                time.Duration // 0: RekeyTime plus an eighth; negative: never
+}
+
+// Retransmit shapes the retransmission of requests (RFC 7296, section 2.4):
+// the k-th wait, counted from 0, is Timeout × 1.8^k, and after Tries
+// retransmissions and one more wait the peer counts as dead.
+type Retransmit struct {
+	Timeout time.Duration // 0: 2 s
+	Tries   int           // 0: 5; negative: none
+	// Grace is how long an initiator goes on after an unauthenticated refusal
+	// (an error notify that anyone could have forged) for a better answer.
+	// It never extends the time that Timeout and Tries give. 0: 2.5 s.
+	Grace time.Duration
+}
+
+// A Pool hands out inner addresses. Its methods must not block.
+type Pool interface {
+	// Lease assigns addresses to a peer: for each of want one of its family,
+	// that very one when it is free and not unspecified. A Lease without
+	// addresses, or an error, makes the peer see INTERNAL_ADDRESS_FAILURE.
+	Lease(id auth.Identity, want []netip.Addr) (Lease, error)
+	// Release takes back what Lease gave. It is called once for each lease.
+	Release(id auth.Identity, l Lease)
+}
+
+// A Lease is what a peer is told in the configuration payload.
+type Lease struct {
+	Addresses []netip.Addr
+	Netmask   netip.Addr // INTERNAL_IP4_NETMASK; zero: none
+	DNS       []netip.Addr
+	Domains   []string       // names that DNS answers for (RFC 8598)
+	Subnets   []netip.Prefix // networks behind us
+}
+
+// A Resolver chooses configurations for peers that start an IKE SA with us.
+// Its methods must not block.
+type Resolver interface {
+	// Terms returns what is said before the peer has named itself. Without
+	// proposals the peer is told NO_PROPOSAL_CHOSEN.
+	Terms(p Path) Terms
+	// Resolve returns the configuration for a peer, or nil to refuse it. The
+	// claim is not proved yet: the configuration says what proof it takes.
+	Resolve(c Claim) *Config
+}
+
+// Terms are a responder's terms for a yet unknown peer.
+type Terms struct {
+	Proposals []transform.Proposal // accepted IKE proposals, most preferred first
+	Roots     []*x509.Certificate  // named in CERTREQ; none: no certificate is asked for
+}
+
+// A Claim is what a peer says of itself in IKE_AUTH, not proved yet.
+type Claim struct {
+	Path   Path
+	Peer   auth.Identity // IDi
+	Wanted auth.Identity // IDr: whom the peer asks for; zero when it does not say
+	PSK    bool          // it authenticates with a PSK, otherwise with a signature
+}
+
+// Defaults.
+const (
+	defaultRekeyTime      = 4 * time.Hour
+	defaultChildRekeyTime = time.Hour
+	defaultLivenessDelay  = 30 * time.Second
+	defaultTimeout        = 2 * time.Second
+	defaultTries          = 5
+	defaultGrace          = 2500 * time.Millisecond
+)
+
+// orDefault returns d when it is positive, def when it is zero, and zero
+// ("never") when it is negative.
+func orDefault(d, def time.Duration) time.Duration {
+	switch {
+	case d == 0:
+		return def
+	case d < 0:
+		return 0
+	}
+	return d
+}
+
+func (c *Config) rekeyTime() time.Duration { return orDefault(c.RekeyTime, defaultRekeyTime) }
+
+func (c *Config) hardLifetime() time.Duration {
+	r := c.rekeyTime()
+	return orDefault(c.HardLifetime, r+r/8)
+}
+
+func (c *Config) livenessDelay() time.Duration {
+	return orDefault(c.LivenessDelay, defaultLivenessDelay)
+}
+
+func (c *ChildConfig) rekeyTime() time.Duration {
+	return orDefault(c.RekeyTime, defaultChildRekeyTime)
+}
+
+func (c *ChildConfig) hardLifetime() time.Duration {
+	r := c.rekeyTime()
+	return orDefault(c.HardLifetime, r+r/8)
+}
+
+// wait returns the k-th wait for an answer.
+func (r Retransmit) wait(k int) time.Duration {
+	d := float64(orDefault(r.Timeout, defaultTimeout))
+	for range k {
+		d *= 1.8
+	}
+	return time.Duration(d)
+}
+
+func (r Retransmit) tries() int {
+	switch {
+	case r.Tries == 0:
+		return defaultTries
+	case r.Tries < 0:
+		return 0
+	}
+	return r.Tries
+}
+
+func (r Retransmit) grace() time.Duration { return orDefault(r.Grace, defaultGrace) }
+
+// check reports what makes c unusable for an initiator.
+func (c *Config) check() error {
+	switch {
+	case len(c.Proposals) == 0:
+		return errors.New("no IKE proposals")
+	case len(c.Children) == 0:
+		return errors.New("no children")
+	}
+	for i := range c.Children {
+		if len(c.Children[i].Proposals) == 0 {
+			return fmt.Errorf("child %q: no ESP proposals", c.Children[i].Name)
+		}
+	}
+	if err := c.Local.check(); err != nil {
+		return err
+	}
+	if len(c.Peer.PSK) == 0 && c.Peer.Verifier == nil {
+		return errors.New("nothing to authenticate the peer with")
+	}
+	return nil
+}
+
+// check reports what is missing for our own proof of identity.
+func (l *LocalAuth) check() error {
+	switch {
+	case l.Key != nil && len(l.Chain) == 0:
+		return errors.New("a private key without its certificate")
+	case l.Key == nil && len(l.PSK) == 0:
+		return errors.New("neither a private key nor a pre-shared key of our own")
+	}
+	return nil
+}

@@ -1,0 +1,165 @@
+package ike
+
+import (
+	"time"
+
+	"sallyport/core/ike/message"
+	"sallyport/core/transform"
+)
+
+// deleteTask deletes a Child SA (RFC 7296, section 1.4.1).
+type deleteTask struct {
+	child    *child // nil when it has left our tables already
+	spi      uint32 // ours
+	reserved bool   // spi is ours to give back
+}
+
+func (*deleteTask) kind() kind                     { return kindChildDelete }
+func (*deleteTask) exchange() message.ExchangeType { return message.Informational }
+
+func (t *deleteTask) request(sa *SA, now time.Time) ([]message.Payload, bool) {
+	if sa.state != StateUp || t.child != nil && t.child.sa.e.children[t.spi] != t.child {
+		t.abandoned(sa)
+		return nil, false
+	}
+	return []message.Payload{&message.Delete{Protocol: transform.ProtoESP, SPIs: []uint32{t.spi}}}, true
+}
+
+func (t *deleteTask) refused(sa *SA, _ *message.Notify, now time.Time) { sa.childDeleted(t, nil, now) }
+
+func (t *deleteTask) abandoned(sa *SA) {
+	if t.reserved {
+		t.reserved = false
+		sa.e.freeChildSPI(t.spi)
+	}
+}
+
+// deleteChild tells the peer that c is over. Until it has answered, its
+// packets on c are welcome.
+func (sa *SA) deleteChild(c *child, now time.Time) {
+	c.deleting = true
+	c.rekeyAt = time.Time{}
+	sa.enqueue(&deleteTask{child: c, spi: c.in}, now)
+}
+
+// closeChild ends c at once, and tells the peer.
+func (sa *SA) closeChild(c *child, err error, now time.Time) {
+	if sa.state != StateUp {
+		return
+	}
+	told := c.deleting
+	sa.dropChild(c, 0, err)
+	if !told {
+		sa.e.reserved[c.in] = struct{}{}
+		sa.enqueue(&deleteTask{spi: c.in, reserved: true}, now)
+	}
+}
+
+// childDeleted forgets a Child SA that the peer has deleted too.
+func (sa *SA) childDeleted(x task, _ *inbox, now time.Time) *notifyError {
+	t := x.(*deleteTask)
+	if t.child != nil {
+		sa.dropChild(t.child, keepOldChild, nil)
+	}
+	t.abandoned(sa)
+	return nil
+}
+
+// ikeDeleteTask deletes the IKE SA.
+type ikeDeleteTask struct{}
+
+func (ikeDeleteTask) kind() kind                     { return kindIKEDelete }
+func (ikeDeleteTask) exchange() message.ExchangeType { return message.Informational }
+func (ikeDeleteTask) abandoned(*SA)                  {}
+
+func (ikeDeleteTask) request(*SA, time.Time) ([]message.Payload, bool) {
+	return []message.Payload{&message.Delete{Protocol: transform.ProtoIKE}}, true
+}
+
+func (ikeDeleteTask) refused(sa *SA, _ *message.Notify, now time.Time) { sa.ikeDeleted(nil, nil, now) }
+
+// startClose deletes the SA. What it carried ends at once.
+func (sa *SA) startClose(reason error, now time.Time) {
+	for len(sa.children) > 0 {
+		sa.dropChild(sa.children[0], 0, reason)
+	}
+	sa.state, sa.reason = StateDeleting, reason
+	sa.giveUpAt = now.Add(closePatience)
+	sa.abandonQueue()
+	sa.enqueue(ikeDeleteTask{}, now)
+}
+
+// ikeDeleted ends an SA that the peer has deleted too.
+func (sa *SA) ikeDeleted(_ task, _ *inbox, now time.Time) *notifyError {
+	sa.close(sa.reason, now)
+	return nil
+}
+
+// answerInformational takes deletions and notifies. Without any it is a
+// liveness check, and the answer is empty as well.
+func (sa *SA) answerInformational(in *inbox, now time.Time) ([]message.Payload, *notifyError) {
+	sa.noteNotifies(in, now)
+	var deleted []uint32
+	for _, d := range in.deletes {
+		switch d.Protocol {
+		case transform.ProtoIKE:
+			sa.deletedByPeer(now)
+			return nil, nil
+		case transform.ProtoESP:
+			for _, spi := range d.SPIs {
+				if in, ok := sa.childDeletedByPeer(spi); ok {
+					deleted = append(deleted, in)
+				}
+			}
+		}
+	}
+	for _, n := range in.notifies {
+		switch n.Kind {
+		case message.NotifyAuthenticationFailed, message.NotifyInvalidSyntax, message.NotifyUnsupportedCriticalPayload:
+			// The peer, still an initiator to us, does not accept what we
+			// answered (RFC 7296, section 2.21.2).
+			sa.end = &ending{refusalOf(n, nil)}
+			return nil, nil
+		}
+	}
+	if len(deleted) > 0 {
+		return []message.Payload{&message.Delete{Protocol: transform.ProtoESP, SPIs: deleted}}, nil
+	}
+	return nil, nil
+}
+
+// childDeletedByPeer ends the Child SA that the peer deletes. It returns our
+// SPI for the answer, unless our own Delete for it is on the way or the SPI is
+// not known (RFC 7296, sections 1.4.1 and 2.25.1).
+func (sa *SA) childDeletedByPeer(out uint32) (uint32, bool) {
+	c := sa.childByOut(out)
+	if c == nil {
+		return 0, false
+	}
+	if c.successor != nil {
+		sa.activate(c.successor)
+		sa.dropChild(c, keepOldChild, nil)
+	} else if c.predecessor != nil && c.predecessor.successor != c || c.deleting {
+		sa.dropChild(c, keepOldChild, nil) // lost against another rekey
+	} else {
+		sa.dropChild(c, 0, &Failure{Code: FailPeerClosed})
+	}
+	return c.in, !c.deleting
+}
+
+// deletedByPeer ends the SA after the answer. If we are rekeying it, the
+// peer's own rekey has come through, and ours is void (RFC 7296, section 2.25.2).
+func (sa *SA) deletedByPeer(now time.Time) {
+	switch sa.state {
+	case StateUp:
+		if sa.flight != nil {
+			if t, ok := sa.flight.task.(*ikeRekeyTask); ok && t.takeOver(sa, now) {
+				sa.end = &ending{}
+				return
+			}
+		}
+		sa.end = &ending{&Failure{Code: FailPeerClosed}}
+	default:
+		sa.end = &ending{sa.reason}
+	}
+}

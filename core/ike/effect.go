@@ -1,0 +1,163 @@
+package ike
+
+import (
+	"net/netip"
+	"time"
+
+	"sallyport/core/ike/auth"
+	"sallyport/core/transform"
+	"sallyport/core/ts"
+)
+
+// A Path is the pair of outer addresses between which an SA's datagrams go.
+type Path struct {
+	Local, Remote netip.AddrPort
+}
+
+func (p Path) String() string { return p.Local.String() + " - " + p.Remote.String() }
+
+// A Datagram is one received IKE message, without the non-ESP marker.
+type Datagram struct {
+	Data          []byte // borrowed
+	Local, Remote netip.AddrPort
+	NATT          bool // it came with the non-ESP marker (RFC 3948), on the port that ESP shares
+}
+
+// An Effect is something that the caller has to do, or to know, in the order
+// given. Each names the SA it belongs to; SA is nil where no SA is concerned.
+type Effect interface{ effect() }
+
+// Send asks for a datagram to be sent.
+type Send struct {
+	SA   *SA
+	Path Path
+	// NATT asks for the non-ESP marker (four zero bytes) before Data, and for
+	// the socket that ESP shares. A Keepalive goes out through that socket as
+	// it is, without a marker (RFC 3948, section 2.3).
+	NATT      bool
+	Keepalive bool
+	Data      []byte // owned by the receiver of the effect; may be repeated in a later Send, so do not write into it
+}
+
+// Established says that both ends have proved who they are. It precedes the
+// InstallChild of the first Child SA.
+type Established struct {
+	SA        *SA
+	PeerID    auth.Identity
+	Addresses []netip.Addr   // inner addresses that the peer assigned to us
+	DNS       []netip.Addr   // name servers it told us
+	Domains   []string       // names that they answer for (RFC 8598); none: all
+	Subnets   []netip.Prefix // networks behind the peer
+	// LocalAuth and PeerAuth name the methods, as "PSK" or "rsa-pss-sha256".
+	LocalAuth, PeerAuth string
+	// Childless says that no Child SA came with the IKE SA; a ChildFailed says why.
+	Childless bool
+}
+
+// A ChildSA is a negotiated pair of ESP SAs, as the data path needs it.
+type ChildSA struct {
+	Name          string
+	InSPI, OutSPI uint32
+	Suite         transform.Suite
+	// KeyIn and KeyOut hold the encryption key (with an AEAD's salt at its end)
+	// and then the integrity key, each of the length that Suite says. The
+	// receiver of the effect owns them and wipes them.
+	KeyIn, KeyOut []byte
+	Local, Remote ts.List
+	Path          Path
+	// OutboundNow: send on it at once; otherwise only after ActivateChild.
+	OutboundNow bool
+	// TFC says that the peer accepts traffic flow confidentiality padding.
+	TFC bool
+}
+
+// InstallChild brings a new Child SA. Its inbound half is to be ready when the
+// following Sends go out.
+type InstallChild struct {
+	SA    *SA
+	Child ChildSA
+	// Replaces is the inbound SPI of the Child SA that this one rekeys, or 0.
+	Replaces uint32
+}
+
+// ActivateChild says that a Child SA installed without OutboundNow carries
+// outbound traffic from now on.
+type ActivateChild struct {
+	SA    *SA
+	InSPI uint32
+}
+
+// RemoveChild ends a Child SA. Outbound stops at once; inbound packets that
+// are still on the way are accepted for Grace.
+type RemoveChild struct {
+	SA    *SA
+	InSPI uint32
+	Grace time.Duration
+	// Err is nil when the child was rekeyed or we closed it, *Failure otherwise.
+	Err error
+}
+
+// ChildFailed says that a Child SA of the configuration could not be had,
+// while the IKE SA lives on. An established child whose rekey fails stays.
+type ChildFailed struct {
+	SA   *SA
+	Name string
+	Err  error // *Failure
+}
+
+// Replaced says that an IKE SA was rekeyed: the Child SAs of Old belong to New
+// from now on. Old follows with Closed later.
+type Replaced struct {
+	Old, New *SA
+}
+
+// PathChanged says that the peer's datagrams come from, and go to, another
+// address or port: after the float to the NAT-T port, and when a NAT rebinds.
+// All Child SAs of the SA follow.
+type PathChanged struct {
+	SA   *SA
+	Path Path
+}
+
+// Reauthenticate says that the peer's authentication runs out at By
+// (RFC 4478, or Config.ReauthTime): start a new IKE SA before, then close SA.
+type Reauthenticate struct {
+	SA *SA
+	By time.Time
+}
+
+// Closed says that an IKE SA is gone, after RemoveChild of each of its
+// children.
+type Closed struct {
+	SA  *SA
+	Err error // *Failure; nil when we were asked to close it, or it was rekeyed
+}
+
+// A Level orders log lines by weight.
+type Level int
+
+// The levels.
+const (
+	LevelDebug Level = iota
+	LevelInfo
+	LevelWarn
+)
+
+// Log is a line for the log. It never holds a secret.
+type Log struct {
+	SA    *SA
+	Level Level
+	Text  string
+}
+
+func (Send) effect()           {}
+func (Established) effect()    {}
+func (InstallChild) effect()   {}
+func (ActivateChild) effect()  {}
+func (RemoveChild) effect()    {}
+func (ChildFailed) effect()    {}
+func (Replaced) effect()       {}
+func (PathChanged) effect()    {}
+func (Reauthenticate) effect() {}
+func (Closed) effect()         {}
+func (Log) effect()            {}

@@ -1,0 +1,136 @@
+package ike
+
+import (
+	"slices"
+	"time"
+
+	"sallyport/core/ike/message"
+)
+
+// A task is an exchange that we start. One is in flight at a time: our window
+// is 1 (RFC 7296, section 2.3).
+type task interface {
+	kind() kind
+	exchange() message.ExchangeType
+	// request returns the payloads of the request. It is asked when the task's
+	// turn has come, and reports false when there is nothing left to do.
+	request(sa *SA, now time.Time) ([]message.Payload, bool)
+	// refused handles an error notify in place of the answer.
+	refused(sa *SA, n *message.Notify, now time.Time)
+	// abandoned tells the task that it will not run, or not end.
+	abandoned(sa *SA)
+}
+
+// A queued task waits for its turn, and for a time.
+type queued struct {
+	task      task
+	notBefore time.Time
+}
+
+// A flight is the request in flight.
+type flight struct {
+	task      task
+	id        uint32
+	datagrams [][]byte
+	sends     int
+	deadline  time.Time // of the next retransmission
+}
+
+// enqueue lets a task wait for its turn, not before a time.
+func (sa *SA) enqueue(t task, notBefore time.Time) {
+	sa.queue = append(sa.queue, queued{t, notBefore})
+}
+
+// pump starts the next task that is due when nothing is in flight.
+func (sa *SA) pump(now time.Time) {
+	for sa.flight == nil && sa.state != StateClosed {
+		i := slices.IndexFunc(sa.queue, func(q queued) bool { return !q.notBefore.After(now) })
+		if i < 0 {
+			return
+		}
+		t := sa.queue[i].task
+		sa.queue = slices.Delete(sa.queue, i, i+1)
+		payloads, ok := t.request(sa, now)
+		if !ok {
+			continue
+		}
+		datagrams, err := sa.seal(t.exchange(), sa.nextID, false, payloads)
+		if err != nil {
+			sa.close(&Failure{Code: FailInternal, Err: err}, now)
+			return
+		}
+		sa.launch(t, datagrams, now)
+	}
+}
+
+// launch sends a request with the next message ID.
+func (sa *SA) launch(t task, datagrams [][]byte, now time.Time) {
+	sa.flight = &flight{task: t, id: sa.nextID, datagrams: datagrams, sends: 1}
+	sa.flight.deadline = now.Add(sa.cfg.Retransmit.wait(0))
+	sa.nextID++
+	sa.send(datagrams, now)
+}
+
+// retransmit repeats the request in flight, or gives up (RFC 7296, section 2.1).
+func (sa *SA) retransmit(now time.Time) {
+	f := sa.flight
+	if f == nil || now.Before(f.deadline) {
+		return
+	}
+	if f.sends > sa.cfg.Retransmit.tries() {
+		sa.unanswered(now)
+		return
+	}
+	f.deadline = now.Add(sa.cfg.Retransmit.wait(f.sends))
+	f.sends++
+	sa.send(f.datagrams, now)
+	sa.log(LevelDebug, "%s: retransmission %d of %v request %d", sa.name(), f.sends-1, f.task.exchange(), f.id)
+}
+
+// unanswered ends the SA because the peer does not answer.
+func (sa *SA) unanswered(now time.Time) {
+	switch sa.state {
+	case StateRekeyed, StateDeleting:
+		sa.close(sa.reason, now)
+		return
+	}
+	sa.close(sa.silence(), now)
+}
+
+// silence is the failure of a peer that does not answer: what its
+// unauthenticated answers claim, if any came.
+func (sa *SA) silence() *Failure {
+	switch {
+	case sa.hint != nil:
+		return sa.hint
+	case sa.state == StateInitSent:
+		return &Failure{Code: FailSilent}
+	case sa.state == StateAuthSent:
+		return &Failure{Code: FailSilent, Err: errNoAuthAnswer}
+	}
+	return &Failure{Code: FailPeerDead}
+}
+
+// abandonTasks ends every task, in flight or waiting.
+func (sa *SA) abandonTasks() {
+	if f := sa.flight; f != nil {
+		sa.flight = nil
+		f.task.abandoned(sa)
+	}
+	sa.abandonQueue()
+}
+
+// abandonQueue ends the tasks that wait.
+func (sa *SA) abandonQueue() {
+	queue := sa.queue
+	sa.queue = nil
+	for _, q := range queue {
+		q.task.abandoned(sa)
+	}
+}
+
+// later is when to try again after TEMPORARY_FAILURE, with some spread so that
+// two peers do not meet again and again.
+func (sa *SA) later(now time.Time) time.Time {
+	return now.Add(3*time.Second + sa.e.jitter(4*time.Second))
+}

@@ -1,0 +1,399 @@
+package ike
+
+import (
+	"bytes"
+	"crypto"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"sallyport/core/ike/auth"
+	"sallyport/core/ike/message"
+	"sallyport/core/pki"
+	"sallyport/core/transform"
+)
+
+// authTask is the initiator's IKE_AUTH, with the first Child SA.
+type authTask struct {
+	offer *offer
+}
+
+func (*authTask) kind() kind                     { return kindAuth }
+func (*authTask) exchange() message.ExchangeType { return message.IKEAuth }
+func (t *authTask) abandoned(sa *SA)             { t.offer.free(sa) }
+
+// request proves who we are, and asks for the first Child SA and for addresses.
+func (t *authTask) request(sa *SA, now time.Time) ([]message.Payload, bool) {
+	sa.localID = sa.ownID()
+	idi := idPayload(sa.localID, false)
+	payloads := []message.Payload{idi}
+	payloads = append(payloads, sa.certificates()...)
+	if v := sa.cfg.Peer.Verifier; v != nil {
+		payloads = append(payloads, certRequest(v.Roots...))
+	}
+	if want := sa.cfg.Peer.ID; !isPattern(want) {
+		payloads = append(payloads, idPayload(want, true))
+	}
+	proof, err := sa.prove(idi, sa.hs.request, sa.hs.nonceR)
+	if err != nil {
+		sa.close(&Failure{Code: FailLocalCredential, Err: err}, now)
+		return nil, false
+	}
+	payloads = append(payloads, proof)
+	if cp := sa.configRequest(); cp != nil {
+		payloads = append(payloads, cp)
+	}
+	if sa.isFirstContact() {
+		payloads = append(payloads, status(message.NotifyInitialContact))
+	}
+	t.offer = sa.newOffer(&sa.cfg.Children[0], transform.WithoutKE(sa.cfg.Children[0].Proposals))
+	sa.wanted = len(sa.cfg.Children)
+	payloads = append(payloads, t.offer.sa(), t.offer.tsi(), t.offer.tsr(),
+		status(message.NotifyESPTFCPaddingNotSupported))
+	return payloads, true
+}
+
+// refused ends the SA: the peer authenticated neither us nor itself.
+func (t *authTask) refused(sa *SA, n *message.Notify, now time.Time) {
+	t.offer.free(sa)
+	sa.close(refusalOf(n, nil), now)
+}
+
+// ownID is our identity: the one configured, or our address.
+func (sa *SA) ownID() auth.Identity {
+	if id := sa.cfg.Local.ID; !id.IsAny() {
+		return id
+	}
+	return auth.FromAddr(sa.path.Local.Addr().Unmap())
+}
+
+// isPattern reports whether an identity cannot be anyone's own.
+func isPattern(id auth.Identity) bool {
+	switch id.Type {
+	case auth.IDAny:
+		return true
+	case auth.IDFQDN, auth.IDRFC822, auth.IDDN:
+		return bytes.IndexByte(id.Data, '*') >= 0
+	}
+	return false
+}
+
+// isFirstContact reports whether we hold no other IKE SA with this peer, so
+// that whatever it still holds is left over from before (RFC 7296, section 2.4).
+func (sa *SA) isFirstContact() bool {
+	for _, other := range sa.e.sas {
+		if other != sa && other.initiator && (other.state == StateUp || other.state == StateDeleting) &&
+			other.cfg.Name == sa.cfg.Name && other.path.Remote.Addr() == sa.path.Remote.Addr() {
+			return false
+		}
+	}
+	return true
+}
+
+func idPayload(id auth.Identity, responder bool) *message.ID {
+	return &message.ID{Responder: responder, Kind: message.IDType(id.Type), Data: id.Data}
+}
+
+// certificates are the CERT payloads of our chain, when we have one.
+func (sa *SA) certificates() []message.Payload {
+	if sa.cfg.Local.Key == nil {
+		return nil
+	}
+	var list []message.Payload
+	for _, c := range sa.cfg.Local.Chain {
+		list = append(list, &message.Cert{Encoding: message.CertX509Signature, Data: c.Raw})
+	}
+	return list
+}
+
+// prove makes our AUTH payload over our first message and the peer's nonce.
+func (sa *SA) prove(id *message.ID, first, nonce []byte) (*message.Auth, error) {
+	octets := auth.SignedOctets(sa.keys.prf, first, nonce, sa.keys.pLocal, id.AppendTo(nil))
+	local := &sa.cfg.Local
+	if local.Key == nil {
+		sa.localAuth = "PSK"
+		return &message.Auth{Method: message.AuthPSK, Data: auth.PSK(sa.keys.prf, local.PSK, octets)}, nil
+	}
+	method, data, scheme, err := auth.Sign(sa.e.opt.Rand, local.Key, octets, sa.hashes, local.Schemes)
+	if err != nil {
+		return nil, err
+	}
+	sa.localAuth = scheme
+	return &message.Auth{Method: message.AuthMethod(method), Data: data}, nil
+}
+
+// verify checks the peer's identity and AUTH payload: first is its first
+// message, nonce ours.
+func (sa *SA) verify(in *inbox, id *message.ID, first, nonce []byte, now time.Time) *notifyError {
+	fail := func(code FailureCode, err error) *notifyError {
+		return &notifyError{notify: message.NotifyAuthenticationFailed, code: code, err: err}
+	}
+	peer := auth.Identity{Type: auth.IDType(id.Kind), Data: slices.Clone(id.Data)}
+	if err := peer.Check(); err != nil {
+		return fail(FailPeerIdentity, err)
+	}
+	sa.peerID = peer
+	want := &sa.cfg.Peer
+	octets := auth.SignedOctets(sa.keys.prf, first, nonce, sa.keys.pPeer, id.AppendTo(nil))
+
+	if in.auth.Method == message.AuthPSK {
+		switch {
+		case len(want.PSK) == 0:
+			return fail(FailPeerAuth, errors.New("the peer authenticates with a pre-shared key where a certificate is asked for"))
+		case !peer.Matches(want.ID):
+			return fail(FailPeerIdentity, fmt.Errorf("the peer calls itself %q, not %q", peer, want.ID))
+		case !auth.VerifyPSK(sa.keys.prf, want.PSK, in.auth.Data, octets):
+			return fail(FailPSKMismatch, nil)
+		}
+		sa.peerAuth = "PSK"
+		return nil
+	}
+
+	if want.Verifier == nil {
+		return fail(FailPeerAuth, errors.New("the peer authenticates with a signature where a pre-shared key is asked for"))
+	}
+	key, err := sa.verifyChain(in.certs, peer, now)
+	if err != nil {
+		code := FailPeerCertificate
+		var e *pki.Error
+		if errors.As(err, &e) && e.Kind == pki.Identity {
+			code = FailPeerIdentity
+		}
+		return fail(code, err)
+	}
+	schemes := want.Schemes
+	if schemes == nil {
+		schemes = auth.DefaultSchemes(sa.hashes != nil)
+	}
+	scheme, err := auth.Verify(key, auth.Method(in.auth.Method), in.auth.Data, octets, schemes)
+	if err != nil {
+		return fail(FailPeerAuth, err)
+	}
+	sa.peerAuth = scheme
+	return nil
+}
+
+func (sa *SA) verifyChain(ders [][]byte, peer auth.Identity, now time.Time) (crypto.PublicKey, error) {
+	chain, err := pki.ParseChain(ders)
+	if err != nil {
+		return nil, err
+	}
+	purpose := pki.Client
+	if sa.initiator {
+		purpose = pki.Gateway
+	}
+	return sa.cfg.Peer.Verifier.Verify(chain, pki.Request{Claimed: peer, Wanted: sa.cfg.Peer.ID, Purpose: purpose}, now)
+}
+
+// authAnswered checks who the responder is, and takes what it gives. A
+// failure to create the Child SA leaves the IKE SA up, when there are other
+// children to ask for (RFC 7296, section 1.2).
+func (sa *SA) authAnswered(t task, in *inbox, now time.Time) *notifyError {
+	offer := t.(*authTask).offer
+	defer offer.free(sa)
+	if err := sa.verify(in, in.idr, sa.hs.response, sa.hs.nonceI, now); err != nil {
+		return err
+	}
+	sa.noteNotifies(in, now)
+	given := readConfig(in.cp)
+	sa.inner = given.Addresses
+	if len(sa.cfg.WantAddresses) > 0 && len(sa.inner) == 0 && in.refusal() == nil {
+		sa.giveUp(&Failure{Code: FailNoAddress, Err: errors.New("the peer assigned no inner address")}, now)
+		return nil
+	}
+
+	var first *negotiated
+	failed := sa.childRefusal(in)
+	if failed == nil {
+		var bad *notifyError
+		if first, _, bad = offer.accept(in); bad != nil {
+			failed = bad.failure()
+		}
+	}
+	if failed != nil && len(sa.cfg.Children) == 1 {
+		sa.giveUp(failed, now)
+		return nil
+	}
+	sa.establish(now)
+	sa.e.emit(Established{
+		SA: sa, PeerID: sa.peerID, LocalAuth: sa.localAuth, PeerAuth: sa.peerAuth,
+		Addresses: slices.Clone(sa.inner), DNS: given.DNS, Domains: given.Domains, Subnets: given.Subnets,
+		Childless: failed != nil,
+	})
+	if failed != nil {
+		sa.childFailed(sa.cfg.Children[0].Name, failed, now)
+	} else {
+		first.in = offer.take()
+		first.keyIn, first.keyOut = sa.keys.childKeys(first.suite, nil, sa.hs.nonceI, sa.hs.nonceR, true)
+		sa.install(first, true, nil, now)
+		sa.wanted--
+	}
+	sa.hs = nil
+	for i := 1; i < len(sa.cfg.Children); i++ {
+		sa.enqueue(&createTask{cfg: &sa.cfg.Children[i]}, now)
+	}
+	return nil
+}
+
+// childRefusal is the failure of the Child SA that an answer reports, or nil
+// when the Child SA is there.
+func (sa *SA) childRefusal(in *inbox) *Failure {
+	const need = hasSA | hasTSi | hasTSr
+	if in.has&need == need {
+		return nil
+	}
+	if n := in.refusal(); n != nil {
+		return refusalOf(n, nil)
+	}
+	return &Failure{Code: FailProtocol, Err: errors.New("the answer holds neither a Child SA nor the reason why not")}
+}
+
+// giveUp deletes an SA whose peer is authenticated but of no use, without
+// waiting for the answer.
+func (sa *SA) giveUp(f *Failure, now time.Time) {
+	sa.say(&message.Delete{Protocol: transform.ProtoIKE}, now)
+	sa.close(f, now)
+}
+
+// establish marks the SA up, and sets its timers.
+func (sa *SA) establish(now time.Time) {
+	sa.state, sa.up, sa.announced = StateUp, now, true
+	sa.giveUpAt = time.Time{}
+	sa.e.halfOpen.leave(sa)
+	if d := sa.cfg.rekeyTime(); d > 0 {
+		sa.rekeyAt = now.Add(d - sa.e.jitter(d/10))
+	}
+	if d := sa.cfg.hardLifetime(); d > 0 {
+		sa.expireAt = now.Add(d)
+	}
+	if d := sa.cfg.ReauthTime; d > 0 {
+		sa.authLifetime(d, now)
+	}
+}
+
+// authLifetime notes that the authentication runs out (RFC 4478): the
+// initiator is to authenticate anew before, the responder lets the SA end.
+func (sa *SA) authLifetime(d time.Duration, now time.Time) {
+	by := now.Add(d)
+	if !sa.line {
+		if sa.expireAt.IsZero() || by.Before(sa.expireAt) {
+			sa.expireAt = by
+		}
+		sa.reauthBy = by
+		return
+	}
+	if !sa.reauthBy.IsZero() && sa.reauthBy.Before(by) {
+		return
+	}
+	sa.reauthBy = by
+	sa.reauthAt = by.Add(-d/10 - sa.e.jitter(d/20))
+}
+
+// noteNotifies takes the notifies of authenticated messages that concern the
+// SA as a whole.
+func (sa *SA) noteNotifies(in *inbox, now time.Time) {
+	for _, n := range in.notifies {
+		switch n.Kind {
+		case message.NotifyAuthLifetime:
+			if len(n.Data) == 4 && sa.line {
+				if s := binary.BigEndian.Uint32(n.Data); s > 0 {
+					sa.authLifetime(time.Duration(s)*time.Second, now)
+				}
+			}
+		case message.NotifyESPTFCPaddingNotSupported:
+			sa.noTFC = true
+		}
+	}
+}
+
+// answerAuth authenticates the peer, and answers with our own proof and the
+// first Child SA.
+func (sa *SA) answerAuth(in *inbox, now time.Time) ([]message.Payload, *notifyError) {
+	refused := func(code FailureCode, format string, args ...any) *notifyError {
+		return &notifyError{notify: message.NotifyAuthenticationFailed, code: code, err: fmt.Errorf(format, args...)}
+	}
+	claim := Claim{Path: sa.path, PSK: in.auth.Method == message.AuthPSK}
+	claim.Peer = auth.Identity{Type: auth.IDType(in.idi.Kind), Data: slices.Clone(in.idi.Data)}
+	if in.idr != nil {
+		claim.Wanted = auth.Identity{Type: auth.IDType(in.idr.Kind), Data: slices.Clone(in.idr.Data)}
+	}
+	if sa.cfg = sa.e.opt.Resolver.Resolve(claim); sa.cfg == nil {
+		return nil, refused(FailPeerIdentity, "nobody here for %q, who asks for %q", claim.Peer, claim.Wanted)
+	}
+	if err := sa.cfg.Local.check(); err != nil {
+		return nil, refused(FailLocalCredential, "%w", err)
+	}
+	// The algorithms were chosen before we knew the peer; hold them against
+	// what its own configuration allows.
+	if _, _, err := transform.Select(sa.cfg.Proposals, []transform.Proposal{sa.hs.chosen}); err != nil {
+		return nil, &notifyError{notify: message.NotifyNoProposalChosen, code: FailNoProposal,
+			err: fmt.Errorf("%v is not for %q: %w", sa.keys.suite, claim.Peer, err)}
+	}
+	if err := sa.verify(in, in.idi, sa.hs.request, sa.hs.nonceR, now); err != nil {
+		return nil, err
+	}
+	sa.localID = sa.ownID()
+	idr := idPayload(sa.localID, true)
+	payloads := append([]message.Payload{idr}, sa.certificates()...)
+	proof, err := sa.prove(idr, sa.hs.response, sa.hs.nonceI)
+	if err != nil {
+		return nil, refused(FailLocalCredential, "%w", err)
+	}
+	payloads = append(payloads, proof)
+	sa.noteNotifies(in, now)
+	sa.establish(now)
+	if sa.cfg.ReauthTime > 0 {
+		payloads = append(payloads, &message.Notify{Kind: message.NotifyAuthLifetime,
+			Data: binary.BigEndian.AppendUint32(nil, uint32(sa.cfg.ReauthTime/time.Second))})
+	}
+	sa.e.closeOthers(sa, in.notify(message.NotifyInitialContact) != nil, now)
+
+	hs := sa.hs
+	sa.hs = nil
+	reply, bad := sa.assign(in.cp)
+	var child *negotiated
+	if bad == nil {
+		child, bad = sa.choose(in, childConfigs(sa.cfg), true)
+	}
+	sa.e.emit(Established{SA: sa, PeerID: sa.peerID, LocalAuth: sa.localAuth, PeerAuth: sa.peerAuth, Childless: bad != nil})
+	if bad != nil {
+		sa.childFailed("", bad.failure(), now)
+		return append(payloads, &message.Notify{Kind: bad.notify, Data: bad.data}), nil
+	}
+	if reply != nil {
+		payloads = append(payloads, reply)
+	}
+	child.keyIn, child.keyOut = sa.keys.childKeys(child.suite, nil, hs.nonceI, hs.nonceR, false)
+	child.in = sa.e.newChildSPI()
+	sa.install(child, true, nil, now)
+	return append(payloads, child.answer(nil, nil)...), nil
+}
+
+// refuseEAP refuses a peer that leaves out AUTH to be asked for a password.
+func (sa *SA) refuseEAP(*inbox, time.Time) ([]message.Payload, *notifyError) {
+	return nil, &notifyError{notify: message.NotifyAuthenticationFailed, code: FailPeerAuth,
+		err: errors.New("the peer wants to authenticate with EAP, which is not offered")}
+}
+
+// closeOthers ends older SAs with the same peer: silently when the peer says
+// that it knows of none, with a Delete when our configuration wants one alone.
+func (e *Endpoint) closeOthers(sa *SA, initialContact bool, now time.Time) {
+	if !initialContact && !sa.cfg.Unique {
+		return
+	}
+	for _, other := range e.SAs() {
+		if other == sa || other.state != StateUp || other.cfg.Name != sa.cfg.Name ||
+			!other.peerID.Equal(sa.peerID) || !other.localID.Equal(sa.localID) {
+			continue
+		}
+		f := &Failure{Code: FailReplaced}
+		if initialContact {
+			other.close(f, now)
+		} else {
+			other.startClose(f, now)
+			e.touch(other)
+		}
+	}
+}

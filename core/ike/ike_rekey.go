@@ -1,0 +1,268 @@
+package ike
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"sallyport/core/ike/message"
+	"sallyport/core/transform"
+)
+
+// ikeRekeyTask replaces the IKE SA (RFC 7296, section 1.3.2).
+type ikeRekeyTask struct {
+	spi    uint64
+	nonce  []byte
+	ke     transform.KeyExchange
+	groups []transform.ID // key exchange methods tried
+	// peer is the outcome of the peer's own rekey, which we answered while
+	// ours was in flight (section 2.8.2).
+	peer *agreed
+}
+
+func (*ikeRekeyTask) kind() kind                     { return kindIKERekey }
+func (*ikeRekeyTask) exchange() message.ExchangeType { return message.CreateChildSA }
+
+func (t *ikeRekeyTask) abandoned(sa *SA) {
+	if t.peer != nil && t.peer.sa.state != StateClosed {
+		t.peer.sa.expireSoon(sa.lastHeard)
+	}
+}
+
+// expireSoon leaves it to the peer to delete an IKE SA that lost against
+// another, but not for ever.
+func (sa *SA) expireSoon(now time.Time) {
+	sa.abandonQueue()
+	sa.state = StateRekeyed
+	sa.giveUpAt = now.Add(rekeyedPatience)
+	sa.e.touch(sa)
+}
+
+// rekeyIKE replaces the SA, unless that is under way.
+func (sa *SA) rekeyIKE(now time.Time) {
+	if sa.state != StateUp || sa.rekeyingIKE() {
+		return
+	}
+	for _, q := range sa.queue {
+		if q.task.kind() == kindIKERekey {
+			return
+		}
+	}
+	sa.rekeyAt = time.Time{}
+	sa.enqueue(&ikeRekeyTask{}, now)
+}
+
+// rekeyingIKE reports whether our request to rekey the IKE SA is in flight.
+func (sa *SA) rekeyingIKE() bool { return sa.flight != nil && sa.flight.task.kind() == kindIKERekey }
+
+func (t *ikeRekeyTask) request(sa *SA, now time.Time) ([]message.Payload, bool) {
+	if sa.state != StateUp {
+		return nil, false
+	}
+	if len(t.groups) == 0 {
+		group := sa.keys.suite.KE.ID
+		if !slices.Contains(groupsOf(sa.cfg.Proposals), group) {
+			group = firstGroup(sa.cfg.Proposals)
+		}
+		t.groups = []transform.ID{group}
+	}
+	ke, err := transform.NewKeyExchange(t.groups[len(t.groups)-1], sa.e.opt.Rand)
+	if err != nil {
+		sa.log(LevelWarn, "%s: rekey: %v", sa.name(), err)
+		return nil, false
+	}
+	t.ke, t.nonce, t.spi = ke, sa.e.random(nonceLen), sa.e.newSPI()
+	return []message.Payload{
+		message.NewSA(numbered(sa.cfg.Proposals, ikeSPI(t.spi))...),
+		&message.Nonce{Data: t.nonce},
+		&message.KE{Method: ke.ID(), Data: ke.Public()},
+	}, true
+}
+
+func ikeSPI(spi uint64) []byte { return binary.BigEndian.AppendUint64(nil, spi) }
+
+func parseIKESPI(b []byte) (uint64, bool) {
+	if len(b) != 8 {
+		return 0, false
+	}
+	spi := binary.BigEndian.Uint64(b)
+	return spi, spi != 0
+}
+
+// ikeRekeyed hands over to the new SA. Where the peer rekeyed at the same
+// time, of the two new SAs goes the one whose exchange had the lowest nonce of
+// all, deleted by who asked for it; the winner deletes the old one.
+func (sa *SA) ikeRekeyed(x task, in *inbox, now time.Time) *notifyError {
+	t := x.(*ikeRekeyTask)
+	offers := in.sa.Offers()
+	if len(offers) != 1 {
+		return syntaxError("%d proposals in the answer", len(offers))
+	}
+	suite, err := transform.Check(numbered(sa.cfg.Proposals, nil), offers[0])
+	if err != nil {
+		return syntaxError("answer: %w", err)
+	}
+	spi, ok := parseIKESPI(offers[0].SPI)
+	if !ok || suite.KE.ID != t.ke.ID() || in.ke.Method != t.ke.ID() {
+		return syntaxError("SPI %x, key exchange method %d in the answer", offers[0].SPI, in.ke.Method)
+	}
+	shared, err := t.ke.Shared(in.ke.Data)
+	if err != nil {
+		return syntaxError("answer: %w", err)
+	}
+	next, err := sa.heir(suite, shared, t.nonce, in.nonce, t.spi, spi, true, now)
+	if err != nil {
+		return &notifyError{notify: message.NotifyInvalidSyntax, code: FailInternal, err: err}
+	}
+	peer := t.peer
+	if peer != nil && peer.sa.state != StateUp {
+		peer = nil // the peer has deleted it already
+	}
+	if peer != nil && bytes.Compare(lowest(t.nonce, in.nonce), peer.lowest) < 0 {
+		next.startClose(nil, now)
+		sa.e.touch(next)
+		sa.handOver(peer.sa, now)
+		return nil
+	}
+	if peer != nil {
+		peer.sa.expireSoon(now)
+	}
+	sa.handOver(next, now)
+	sa.enqueue(ikeDeleteTask{}, now)
+	return nil
+}
+
+func (t *ikeRekeyTask) refused(sa *SA, n *message.Notify, now time.Time) {
+	if sa.state != StateUp || t.takeOver(sa, now) {
+		return
+	}
+	if n.Kind == message.NotifyInvalidKEPayload {
+		if group, ok := wantedGroup(n, sa.cfg.Proposals, t.groups); ok {
+			sa.enqueue(&ikeRekeyTask{groups: append(t.groups, group)}, now)
+			return
+		}
+	}
+	sa.log(LevelInfo, "%s: rekey refused with %v; trying again later", sa.name(), n.Kind)
+	sa.rekeyAt = sa.later(now)
+}
+
+// takeOver lets the SA that the peer's rekey made be the heir, when there is one.
+func (t *ikeRekeyTask) takeOver(sa *SA, now time.Time) bool {
+	if t.peer == nil || t.peer.sa.state != StateUp {
+		return false
+	}
+	next := t.peer.sa
+	t.peer = nil
+	sa.handOver(next, now)
+	return true
+}
+
+// heir makes the SA that is to follow sa. It takes over nothing yet.
+func (sa *SA) heir(suite transform.Suite, shared, ni, nr []byte, local, remote uint64, initiator bool, now time.Time) (*SA, error) {
+	defer transform.Wipe(shared)
+	spii, spir := local, remote
+	if !initiator {
+		spii, spir = remote, local
+	}
+	k, err := deriveKeys(suite, sa.keys.rekeySeed(ni, nr, shared), ni, nr, spii, spir, initiator)
+	if err != nil {
+		return nil, err
+	}
+	next := &SA{
+		e: sa.e, cfg: sa.cfg, initiator: initiator, state: StateUp,
+		spiLocal: local, spiRemote: remote, path: sa.path, natt: sa.natt,
+		natLocal: sa.natLocal, natRemote: sa.natRemote,
+		keys: k, frag: sa.frag, hashes: sa.hashes, noTFC: sa.noTFC,
+		localID: sa.localID, peerID: sa.peerID, localAuth: sa.localAuth, peerAuth: sa.peerAuth,
+		created: now, up: now, lastHeard: now, lastSent: now,
+		rekeys: sa.rekeys + 1, line: sa.line, heapIndex: -1,
+	}
+	if d := sa.cfg.rekeyTime(); d > 0 {
+		next.rekeyAt = now.Add(d - sa.e.jitter(d/10))
+	}
+	if d := sa.cfg.hardLifetime(); d > 0 {
+		next.expireAt = now.Add(d)
+	}
+	sa.e.add(next)
+	sa.e.touch(next)
+	return next, nil
+}
+
+// handOver gives everything that outlives sa to its heir. sa stays to be deleted.
+func (sa *SA) handOver(next *SA, now time.Time) {
+	next.children, sa.children = append(next.children, sa.children...), nil
+	for _, c := range next.children {
+		c.sa = next
+	}
+	next.inner, next.lease, sa.lease = sa.inner, sa.lease, nil
+	next.wanted = sa.wanted
+	next.reauthAt, next.reauthBy = sa.reauthAt, sa.reauthBy
+	if !sa.line && !sa.reauthBy.IsZero() && (next.expireAt.IsZero() || sa.reauthBy.Before(next.expireAt)) {
+		next.expireAt = sa.reauthBy // the authentication ends when it ends, rekeyed or not
+	}
+	next.announced = true
+	for _, q := range sa.queue {
+		if q.task.kind() != kindIKERekey {
+			next.queue = append(next.queue, q)
+		}
+	}
+	sa.queue = nil
+	sa.state = StateRekeyed
+	sa.giveUpAt = now.Add(rekeyedPatience)
+	sa.e.emit(Replaced{Old: sa, New: next})
+	sa.log(LevelInfo, "%s: rekeyed as %016x, %v", sa.name(), next.spiLocal, next.keys.suite)
+	sa.e.touch(next)
+}
+
+// answerIKERekey answers the peer's rekey of the IKE SA.
+func (sa *SA) answerIKERekey(in *inbox, now time.Time) ([]message.Payload, *notifyError) {
+	var ours *ikeRekeyTask
+	if sa.flight != nil {
+		switch t := sa.flight.task.(type) {
+		case *ikeRekeyTask:
+			ours = t
+		case *createTask, *rekeyTask, *deleteTask:
+			return nil, temporaryFailure() // RFC 7296, section 2.25.2
+		}
+	}
+	if ours != nil && ours.peer != nil {
+		return nil, temporaryFailure()
+	}
+	suite, proposal, err := transform.SelectKE(sa.cfg.Proposals, in.sa.Offers(), in.ke.Method)
+	if err != nil {
+		return nil, &notifyError{notify: message.NotifyNoProposalChosen, code: FailNoProposal, err: err}
+	}
+	if suite.KE.ID != in.ke.Method {
+		return nil, &notifyError{notify: message.NotifyInvalidKEPayload, code: FailNoProposal,
+			data: binary.BigEndian.AppendUint16(nil, uint16(suite.KE.ID))}
+	}
+	remote, ok := parseIKESPI(proposal.SPI)
+	if !ok {
+		return nil, syntaxError("SPI %x in the offer", proposal.SPI)
+	}
+	ke, err := transform.NewKeyExchange(suite.KE.ID, sa.e.opt.Rand)
+	if err != nil {
+		return nil, &notifyError{notify: message.NotifyNoProposalChosen, code: FailInternal, err: err}
+	}
+	shared, err := ke.Shared(in.ke.Data)
+	if err != nil {
+		return nil, syntaxError("key exchange: %w", err)
+	}
+	nonce, local := sa.e.random(nonceLen), sa.e.newSPI()
+	next, err := sa.heir(suite, shared, in.nonce, nonce, local, remote, false, now)
+	if err != nil {
+		return nil, &notifyError{notify: message.NotifyNoProposalChosen, code: FailInternal, err: err}
+	}
+	if ours != nil {
+		ours.peer = &agreed{sa: next, lowest: lowest(in.nonce, nonce)}
+	} else {
+		sa.handOver(next, now)
+	}
+	proposal.SPI = ikeSPI(local)
+	return []message.Payload{
+		message.NewSA(proposal),
+		&message.Nonce{Data: nonce},
+		&message.KE{Method: ke.ID(), Data: ke.Public()},
+	}, nil
+}

@@ -1,0 +1,123 @@
+package ike
+
+import (
+	"sallyport/core/ike/message"
+	"sallyport/core/ts"
+)
+
+// A set is a set of payload kinds.
+type set uint32
+
+const (
+	hasSA set = 1 << iota
+	hasKE
+	hasIDi
+	hasIDr
+	hasAuth
+	hasNonce
+	hasTSi
+	hasTSr
+	hasCP
+	hasEAP
+	hasDelete
+)
+
+// An inbox is the payloads of one message, sorted. It aliases the message.
+type inbox struct {
+	has      set
+	sa       *message.SA
+	ke       *message.KE
+	idi, idr *message.ID
+	auth     *message.Auth
+	nonce    []byte
+	tsi, tsr ts.List
+	cp       *message.CP
+	certs    [][]byte // X.509 certificates, in the order sent
+	notifies []*message.Notify
+	deletes  []*message.Delete
+}
+
+// sortPayloads sorts the payloads of a message. Payloads that nobody needs are
+// passed over, an unknown critical one and a second one of a kind that comes
+// alone are errors.
+func sortPayloads(payloads []message.Payload) (*inbox, *notifyError) {
+	if err := message.CheckCritical(payloads); err != nil {
+		e := &notifyError{notify: message.NotifyUnsupportedCriticalPayload, code: FailProtocol, err: err}
+		for _, p := range payloads {
+			if u, ok := p.(*message.Unknown); ok && u.Critical {
+				e.data = []byte{byte(u.PayloadType)}
+				break
+			}
+		}
+		return nil, e
+	}
+	in := &inbox{}
+	for _, p := range payloads {
+		var kind set
+		switch p := p.(type) {
+		case *message.SA:
+			kind, in.sa = hasSA, p
+		case *message.KE:
+			kind, in.ke = hasKE, p
+		case *message.ID:
+			if p.Responder {
+				kind, in.idr = hasIDr, p
+			} else {
+				kind, in.idi = hasIDi, p
+			}
+		case *message.Auth:
+			kind, in.auth = hasAuth, p
+		case *message.Nonce:
+			kind, in.nonce = hasNonce, p.Data
+		case *message.TS:
+			if p.Responder {
+				kind, in.tsr = hasTSr, p.Selectors
+			} else {
+				kind, in.tsi = hasTSi, p.Selectors
+			}
+		case *message.CP:
+			kind, in.cp = hasCP, p
+		case *message.EAP:
+			kind = hasEAP
+		case *message.Cert:
+			if p.Encoding == message.CertX509Signature {
+				in.certs = append(in.certs, p.Data)
+			}
+			continue
+		case *message.Notify:
+			in.notifies = append(in.notifies, p)
+			continue
+		case *message.Delete:
+			in.deletes = append(in.deletes, p)
+			in.has |= hasDelete
+			continue
+		default:
+			continue
+		}
+		if in.has&kind != 0 {
+			return nil, syntaxError("two payloads of type %v", p.Type())
+		}
+		in.has |= kind
+	}
+	return in, nil
+}
+
+// notify returns the first notify of a type, or nil.
+func (in *inbox) notify(kind message.NotifyType) *message.Notify {
+	for _, n := range in.notifies {
+		if n.Kind == kind {
+			return n
+		}
+	}
+	return nil
+}
+
+// refusal returns the first error notify, or nil.
+func (in *inbox) refusal() *message.Notify {
+	for _, n := range in.notifies {
+		if n.Kind.IsError() {
+			return n
+		}
+	}
+	return nil
+}

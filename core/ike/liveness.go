@@ -1,0 +1,36 @@
+package ike
+
+import (
+	"time"
+
+	"sallyport/core/ike/message"
+)
+
+// livenessTask asks whether the peer is there: an empty INFORMATIONAL
+// (RFC 7296, section 2.4). Whoever does not answer it is dead.
+type livenessTask struct{}
+
+func (livenessTask) kind() kind                              { return kindLiveness }
+func (livenessTask) exchange() message.ExchangeType          { return message.Informational }
+func (livenessTask) refused(*SA, *message.Notify, time.Time) {}
+func (livenessTask) abandoned(*SA)                           {}
+
+func (livenessTask) request(sa *SA, _ time.Time) ([]message.Payload, bool) {
+	return nil, sa.state == StateUp
+}
+
+// checkLiveness starts a liveness check, unless a request is on its way: the
+// answer to that shows the same.
+func (sa *SA) checkLiveness(now time.Time) {
+	if sa.state != StateUp || sa.flight != nil {
+		return
+	}
+	for _, q := range sa.queue {
+		if q.task.kind() == kindLiveness {
+			return
+		}
+	}
+	sa.enqueue(livenessTask{}, now)
+}
+
+func (sa *SA) alive(task, *inbox, time.Time) *notifyError { return nil }

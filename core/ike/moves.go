@@ -1,0 +1,92 @@
+package ike
+
+import (
+	"time"
+
+	"sallyport/core/ike/message"
+)
+
+// A requestMove says what an SA does with a request of the peer.
+type requestMove struct {
+	from     states
+	exchange message.ExchangeType
+	need     set                // payloads that must be there
+	without  set                // and must not; whatever else comes is passed over
+	notify   message.NotifyType // a notify that must be there; 0: none
+	// run returns the payloads of the response. A *notifyError becomes the
+	// response's only payload. The SA closes after the response when run sets
+	// sa.end.
+	run   func(sa *SA, in *inbox, now time.Time) ([]message.Payload, *notifyError)
+	story string
+}
+
+// requests are the legal requests. The first that fits is taken. One that fits
+// none is answered with INVALID_SYNTAX, which ends the SA (RFC 7296, section 2.21.3).
+var requests = []requestMove{
+	{from: in(StateInitAnswered), exchange: message.IKEAuth,
+		need: hasIDi | hasAuth | hasSA | hasTSi | hasTSr,
+		run:  (*SA).answerAuth, story: "authenticate the peer, and ourselves"},
+	{from: in(StateInitAnswered), exchange: message.IKEAuth, need: hasIDi, without: hasAuth,
+		run: (*SA).refuseEAP, story: "refuse a peer that wants to authenticate with EAP"},
+
+	{from: in(StateUp), exchange: message.CreateChildSA,
+		need: hasSA | hasNonce | hasTSi | hasTSr, notify: message.NotifyRekeySA,
+		run: (*SA).answerChildRekey, story: "rekey a Child SA"},
+	{from: in(StateUp), exchange: message.CreateChildSA,
+		need: hasSA | hasNonce | hasTSi | hasTSr,
+		run:  (*SA).answerChildCreate, story: "create a Child SA"},
+	{from: in(StateUp), exchange: message.CreateChildSA,
+		need: hasSA | hasNonce | hasKE, without: hasTSi | hasTSr,
+		run: (*SA).answerIKERekey, story: "rekey the IKE SA"},
+	{from: in(StateRekeyed, StateDeleting), exchange: message.CreateChildSA,
+		run: (*SA).refuseForNow, story: "create nothing on an SA that is about to go"},
+
+	{from: in(StateUp, StateRekeyed, StateDeleting), exchange: message.Informational,
+		run: (*SA).answerInformational, story: "delete SAs, note what the peer says, show that we are alive"},
+}
+
+// A kind names what a task is for.
+type kind uint8
+
+const (
+	kindInit kind = iota + 1
+	kindAuth
+	kindChildCreate
+	kindChildRekey
+	kindIKERekey
+	kindChildDelete
+	kindIKEDelete
+	kindLiveness
+)
+
+// A responseMove says what an SA does with the response to a request of ours.
+type responseMove struct {
+	from states
+	task kind
+	need set
+	// run may end the SA. A *notifyError means that the peer broke the
+	// protocol; it is told so, and the SA ends.
+	run   func(sa *SA, t task, in *inbox, now time.Time) *notifyError
+	story string
+}
+
+// responses are the legal responses. A response without the payloads needed
+// but with an error notify goes to the task's refused method; any other that
+// fits none is a protocol error. In states that are not listed the response
+// only ends the exchange.
+var responses = []responseMove{
+	{from: in(StateAuthSent), task: kindAuth, need: hasIDr | hasAuth,
+		run: (*SA).authAnswered, story: "authenticate the peer"},
+	{from: in(StateUp), task: kindChildCreate, need: hasSA | hasNonce | hasTSi | hasTSr,
+		run: (*SA).childCreated, story: "install the Child SA"},
+	{from: in(StateUp), task: kindChildRekey, need: hasSA | hasNonce | hasTSi | hasTSr,
+		run: (*SA).childRekeyed, story: "install the Child SA, and delete the one it replaces"},
+	{from: in(StateUp), task: kindIKERekey, need: hasSA | hasNonce | hasKE,
+		run: (*SA).ikeRekeyed, story: "hand over to the new IKE SA, and delete this one"},
+	{from: in(StateUp), task: kindChildDelete,
+		run: (*SA).childDeleted, story: "forget the Child SA"},
+	{from: in(StateRekeyed, StateDeleting), task: kindIKEDelete,
+		run: (*SA).ikeDeleted, story: "close"},
+	{from: in(StateUp), task: kindLiveness,
+		run: (*SA).alive, story: "note that the peer is alive"},
+}

@@ -1,0 +1,246 @@
+package ike
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"sallyport/core/ike/auth"
+	"sallyport/core/ike/message"
+	"sallyport/core/transform"
+	"sallyport/core/ts"
+)
+
+// Bounds of what one peer can make us keep.
+const (
+	maxChildren     = 64               // Child SAs of one IKE SA
+	keepOldChild    = 5 * time.Second  // inbound half of a Child SA after its end
+	closePatience   = 5 * time.Second  // for the answer to our last Delete
+	rekeyedPatience = 30 * time.Second // for the peer's Delete of a rekeyed IKE SA
+)
+
+// An SA is one IKE SA: the control connection with one peer, and its Child
+// SAs. Its methods return the effects of the call; they do nothing in states
+// where they make no sense.
+type SA struct {
+	e         *Endpoint
+	cfg       *Config // nil while a responder does not know the peer yet
+	initiator bool    // of this IKE SA, not of any one exchange
+	state     State
+
+	spiLocal, spiRemote uint64
+	path                Path
+	natt                bool // datagrams carry the non-ESP marker
+	natLocal, natRemote bool
+
+	hs           *handshake // until established
+	initKey      initKey    // of the IKE_SA_INIT request that a peer started with
+	initResponse []byte     // what that was answered with, to answer it again
+	source       netip.Addr // counted in the half-open table under this address
+	keys         keys
+	frag         bool     // the peer reassembles fragments
+	hashes       []uint16 // that the peer verifies signatures with; nil: no RFC 7427
+	noTFC        bool     // the peer wants no TFC padding
+	cookies      int      // accepted on the way
+
+	localID, peerID     auth.Identity
+	localAuth, peerAuth string
+	inner               []netip.Addr // our inner addresses
+	lease               *lease       // the peer's inner addresses
+
+	// Our requests: the one in flight, the ones that wait.
+	nextID uint32
+	flight *flight
+	queue  []queued
+	hint   *Failure // what unauthenticated answers claim
+	// The peer's requests.
+	expectID     uint32
+	lastResponse [][]byte
+	lastRequest  [32]byte // hash of the datagram that completed the request
+	parts        message.Reassembler
+	end          *ending // set by a request handler: close after the response
+	reason       error   // why it is being deleted
+	announced    bool    // effects have named it to the caller
+	line         bool    // the initiator of the line of SAs is this end
+
+	children []*child
+	wanted   int // configured children that are still to be had
+
+	created, up         time.Time
+	lastHeard, lastSent time.Time
+	rekeyAt, expireAt   time.Time
+	reauthAt, reauthBy  time.Time
+	giveUpAt            time.Time // handshake, or deletion, takes no longer
+	rekeys              int
+
+	wake      time.Time
+	heapIndex int
+}
+
+// A handshake holds what is needed only until both ends have proved themselves.
+type handshake struct {
+	chosen    transform.Proposal // by us as the responder
+	ke        transform.KeyExchange
+	nonceI    []byte
+	nonceR    []byte
+	request   []byte // IKE_SA_INIT request and response, as on the wire
+	response  []byte
+	cookie    []byte
+	cookies   int            // how often the peer asked for one
+	groups    []transform.ID // key exchange methods tried
+	natSource []byte         // the hash that claims a NAT
+}
+
+// An ending is why an SA closes once its last response is on the way.
+type ending struct{ err error }
+
+func (e *Endpoint) newSA(cfg *Config, path Path, initiator bool, now time.Time) *SA {
+	sa := &SA{
+		e: e, cfg: cfg, initiator: initiator, path: path,
+		spiLocal: e.newSPI(), hs: &handshake{},
+		created: now, lastHeard: now, lastSent: now, heapIndex: -1,
+		announced: initiator, line: initiator,
+	}
+	e.add(sa)
+	return sa
+}
+
+// Config returns the configuration that the SA follows; nil for a peer that
+// has not named itself yet.
+func (sa *SA) Config() *Config { return sa.cfg }
+
+// State returns where the SA stands.
+func (sa *SA) State() State { return sa.state }
+
+// Path returns the addresses that the SA's datagrams go between.
+func (sa *SA) Path() Path { return sa.path }
+
+// Info is a snapshot of an IKE SA for people.
+type Info struct {
+	Name                string // of the connection
+	Initiator           bool
+	State               State
+	LocalSPI, RemoteSPI uint64
+	Path                Path
+	LocalID, PeerID     auth.Identity
+	Suite               transform.Suite
+	LocalAuth, PeerAuth string
+	NATLocal, NATRemote bool
+	Addresses           []netip.Addr // our inner addresses
+	PeerAddresses       []netip.Addr // inner addresses that we assigned
+	Established         time.Time
+	RekeyAt             time.Time // zero: never
+	Rekeys              int       // of the line of SAs that this one continues
+}
+
+// Info returns a snapshot.
+func (sa *SA) Info() Info {
+	i := Info{
+		Initiator: sa.initiator, State: sa.state,
+		LocalSPI: sa.spiLocal, RemoteSPI: sa.spiRemote, Path: sa.path,
+		LocalID: sa.localID, PeerID: sa.peerID, Suite: sa.keys.suite,
+		LocalAuth: sa.localAuth, PeerAuth: sa.peerAuth,
+		NATLocal: sa.natLocal, NATRemote: sa.natRemote,
+		Addresses:   slices.Clone(sa.inner),
+		Established: sa.up, RekeyAt: sa.rekeyAt, Rekeys: sa.rekeys,
+	}
+	if sa.cfg != nil {
+		i.Name = sa.cfg.Name
+	}
+	if sa.lease != nil {
+		i.PeerAddresses = slices.Clone(sa.lease.Addresses)
+	}
+	return i
+}
+
+// ChildInfo is a snapshot of a Child SA for people.
+type ChildInfo struct {
+	Name          string
+	InSPI, OutSPI uint32
+	Suite         transform.Suite
+	Local, Remote ts.List
+	Rekeyed       bool // a successor took over
+	Established   time.Time
+	RekeyAt       time.Time // zero: never
+}
+
+// Children returns snapshots of the SA's Child SAs, oldest first.
+func (sa *SA) Children() []ChildInfo {
+	list := make([]ChildInfo, 0, len(sa.children))
+	for _, c := range sa.children {
+		list = append(list, ChildInfo{
+			Name: c.cfg.Name, InSPI: c.in, OutSPI: c.out, Suite: c.suite,
+			Local: slices.Clone(c.local), Remote: slices.Clone(c.remote),
+			Rekeyed: c.successor != nil, Established: c.created, RekeyAt: c.rekeyAt,
+		})
+	}
+	return list
+}
+
+// Rekey replaces the IKE SA by a fresh one.
+func (sa *SA) Rekey(now time.Time) []Effect {
+	sa.rekeyIKE(now)
+	sa.e.settle(sa, now)
+	return sa.e.take()
+}
+
+// CheckLiveness asks the peer whether it is still there; Closed with
+// FailPeerDead follows when it is not.
+func (sa *SA) CheckLiveness(now time.Time) []Effect {
+	sa.checkLiveness(now)
+	sa.e.settle(sa, now)
+	return sa.e.take()
+}
+
+// Close deletes the IKE SA. Its Child SAs end at once; Closed follows when the
+// peer has answered, or after 5 s.
+func (sa *SA) Close(now time.Time) []Effect {
+	switch sa.state {
+	case StateInitSent, StateInitAnswered, StateAuthSent:
+		sa.close(nil, now)
+	case StateUp:
+		sa.startClose(nil, now)
+	}
+	sa.e.settle(sa, now)
+	return sa.e.take()
+}
+
+// Abandon forgets the IKE SA and its Child SAs without a word to the peer.
+func (sa *SA) Abandon(now time.Time) []Effect {
+	sa.close(nil, now)
+	return sa.e.take()
+}
+
+// close ends the SA here and now: its children, its secrets, its place.
+func (sa *SA) close(err error, now time.Time) {
+	if sa.state == StateClosed {
+		return
+	}
+	sa.abandonTasks()
+	for _, c := range slices.Clone(sa.children) {
+		sa.dropChild(c, 0, err)
+	}
+	if sa.lease != nil {
+		sa.lease.release()
+		sa.lease = nil
+	}
+	if sa.lastResponse != nil {
+		sa.e.graves.bury(sa, now)
+	}
+	sa.state = StateClosed
+	sa.keys.wipe()
+	sa.hs = nil
+	sa.e.remove(sa)
+	sa.wake = time.Time{}
+	if sa.announced {
+		sa.e.emit(Closed{SA: sa, Err: err})
+	}
+}
+
+func (sa *SA) log(l Level, format string, args ...any) {
+	sa.e.emit(Log{SA: sa, Level: l, Text: fmt.Sprintf(format, args...)})
+}
+
+// name names the SA in a log line.
+func (sa *SA) name() string { return fmt.Sprintf("IKE SA %016x", sa.spiLocal) }

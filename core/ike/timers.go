@@ -1,0 +1,128 @@
+package ike
+
+import (
+	"slices"
+	"time"
+)
+
+// handleTimeout does what is due on this SA.
+func (sa *SA) handleTimeout(now time.Time) {
+	if due(sa.giveUpAt, now) {
+		sa.timeUp(now)
+		return
+	}
+	if sa.initResponse != nil && due(sa.initUntil(), now) {
+		delete(sa.e.inits, sa.initKey)
+		sa.initResponse = nil
+	}
+	sa.retransmit(now)
+	if sa.state != StateUp {
+		return
+	}
+	if due(sa.expireAt, now) {
+		sa.startClose(&Failure{Code: FailExpired}, now)
+		return
+	}
+	if due(sa.reauthAt, now) {
+		sa.reauthAt = time.Time{}
+		sa.e.emit(Reauthenticate{SA: sa, By: sa.reauthBy})
+	}
+	if due(sa.rekeyAt, now) {
+		sa.rekeyIKE(now)
+	}
+	for _, c := range slices.Clone(sa.children) {
+		if due(c.expireAt, now) {
+			sa.expireChild(c, now)
+		} else if due(c.rekeyAt, now) {
+			sa.rekeyChild(c, now)
+			c.rekeyAt = time.Time{}
+		}
+	}
+	if due(sa.livenessAt(), now) {
+		sa.checkLiveness(now)
+	}
+	if due(sa.keepaliveAt(), now) {
+		sa.lastSent = now
+		sa.e.emit(Send{SA: sa, Path: sa.path, NATT: true, Keepalive: true, Data: []byte{0xff}})
+	}
+}
+
+// expireChild ends a Child SA whose hard lifetime is over.
+func (sa *SA) expireChild(c *child, now time.Time) {
+	var err error
+	if c.successor == nil && c.active {
+		err = &Failure{Code: FailExpired}
+	}
+	c.expireAt = time.Time{}
+	sa.closeChild(c, err, now)
+}
+
+// timeUp ends an SA whose handshake or deletion took too long.
+func (sa *SA) timeUp(now time.Time) {
+	switch sa.state {
+	case StateInitAnswered:
+		sa.e.drop("half-open IKE SA timed out")
+		sa.close(&Failure{Code: FailSilent}, now)
+	case StateRekeyed, StateDeleting:
+		sa.close(sa.reason, now)
+	default:
+		sa.close(sa.silence(), now)
+	}
+}
+
+func due(t, now time.Time) bool { return !t.IsZero() && !t.After(now) }
+
+// initUntil is when a repeated IKE_SA_INIT request is no longer recognized.
+func (sa *SA) initUntil() time.Time { return sa.created.Add(sa.e.opt.HalfOpenTimeout) }
+
+// livenessAt is when the peer has been silent for too long; zero: never.
+func (sa *SA) livenessAt() time.Time {
+	d := sa.cfg.livenessDelay()
+	if d <= 0 || sa.flight != nil {
+		return time.Time{}
+	}
+	return sa.lastHeard.Add(d)
+}
+
+// keepaliveAt is when a NAT or firewall on the way needs to hear from us. A
+// responder that is reachable as it is sends none.
+func (sa *SA) keepaliveAt() time.Time {
+	if d := sa.e.opt.Keepalive; d > 0 && sa.natt && (sa.initiator || sa.natLocal) {
+		return sa.lastSent.Add(d)
+	}
+	return time.Time{}
+}
+
+// schedule finds the SA's next timer.
+func (sa *SA) schedule(now time.Time) {
+	var next time.Time
+	at := func(t time.Time) {
+		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	at(sa.giveUpAt)
+	if sa.initResponse != nil {
+		at(sa.initUntil())
+	}
+	if sa.flight != nil {
+		at(sa.flight.deadline)
+	} else {
+		for _, q := range sa.queue {
+			at(q.notBefore)
+		}
+	}
+	if sa.state == StateUp {
+		at(sa.expireAt)
+		at(sa.reauthAt)
+		at(sa.rekeyAt)
+		at(sa.livenessAt())
+		at(sa.keepaliveAt())
+		for _, c := range sa.children {
+			at(c.rekeyAt)
+			at(c.expireAt)
+		}
+	}
+	sa.wake = next
+	sa.e.reschedule(sa)
+}
