@@ -304,7 +304,7 @@ func (sa *SA) install(n *negotiated, outbound bool, replaces *child, now time.Ti
 		}
 	}
 	sa.e.emit(x)
-	sa.log(LevelInfo, "%s: child %q %08x_i %08x_o, %v, %v === %v", sa.name(), c.cfg.Name, c.in, c.out, c.suite, c.local, c.remote)
+	sa.log(Info, "%s: child %q %08x_i %08x_o, %v, %v === %v", sa.name(), c.cfg.Name, c.in, c.out, c.suite, c.local, c.remote)
 	return c
 }
 

@@ -71,7 +71,7 @@ func (t *rekeyTask) request(sa *SA, now time.Time) ([]message.Payload, bool) {
 	o, err := sa.newExchange(t.old.cfg, group)
 	if err != nil {
 		t.old.rekey = nil
-		sa.log(LevelWarn, "%s: rekey of child %q: %v", sa.name(), t.old.cfg.Name, err)
+		sa.log(Warn, "%s: rekey of child %q: %v", sa.name(), t.old.cfg.Name, err)
 		return nil, false
 	}
 	if o.ke != nil && !slices.Contains(t.groups, o.ke.ID()) {
@@ -102,7 +102,7 @@ func (sa *SA) childRekeyed(x task, in *inbox, now time.Time) *notifyError {
 	t.old.rekey = nil
 	n, shared, bad := t.offer.accept(in)
 	if bad != nil {
-		sa.log(LevelWarn, "%s: rekey of child %q: %v", sa.name(), t.old.cfg.Name, bad)
+		sa.log(Warn, "%s: rekey of child %q: %v", sa.name(), t.old.cfg.Name, bad)
 		sa.enqueue(&deleteTask{spi: t.offer.take(), reserved: true}, now)
 		t.old.rekeyAt = sa.later(now)
 		return nil
@@ -162,7 +162,7 @@ func (t *rekeyTask) refused(sa *SA, n *message.Notify, now time.Time) {
 		sa.enqueue(&createTask{cfg: cfg}, now)
 		return
 	}
-	sa.log(LevelInfo, "%s: rekey of child %q refused with %v; trying again later", sa.name(), t.old.cfg.Name, n.Kind)
+	sa.log(Info, "%s: rekey of child %q refused with %v; trying again later", sa.name(), t.old.cfg.Name, n.Kind)
 	t.old.rekeyAt = sa.later(now)
 }
 

@@ -138,9 +138,9 @@ type Level int
 
 // The levels.
 const (
-	LevelDebug Level = iota
-	LevelInfo
-	LevelWarn
+	Debug Level = iota
+	Info
+	Warn
 )
 
 // Log is a line for the log. It never holds a secret.

@@ -84,7 +84,7 @@ func (sa *SA) retransmit(now time.Time) {
 	f.deadline = now.Add(sa.cfg.Retransmit.wait(f.sends))
 	f.sends++
 	sa.send(f.datagrams, now)
-	sa.log(LevelDebug, "%s: retransmission %d of %v request %d", sa.name(), f.sends-1, f.task.exchange(), f.id)
+	sa.log(Debug, "%s: retransmission %d of %v request %d", sa.name(), f.sends-1, f.task.exchange(), f.id)
 }
 
 // unanswered ends the SA because the peer does not answer.

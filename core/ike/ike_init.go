@@ -72,7 +72,7 @@ func (sa *SA) startInit(now time.Time) {
 		sa.close(&Failure{Code: FailInternal, Err: errors.New("the first IKE proposal has no key exchange method")}, now)
 		return
 	}
-	sa.log(LevelInfo, "%s: asking %v for an IKE SA", sa.name(), sa.path.Remote)
+	sa.log(Info, "%s: asking %v for an IKE SA", sa.name(), sa.path.Remote)
 	sa.tryInit(groups[0], now)
 }
 
@@ -153,7 +153,7 @@ func (sa *SA) receiveInit(h message.Header, d Datagram, now time.Time) {
 	if in.has&need == need && h.ResponderSPI != 0 {
 		if bad := sa.initAnswered(h, in, d, now); bad != nil {
 			sa.e.drop("unacceptable IKE_SA_INIT response")
-			sa.log(LevelInfo, "%s: IKE_SA_INIT response: %v", sa.name(), bad)
+			sa.log(Info, "%s: IKE_SA_INIT response: %v", sa.name(), bad)
 			sa.hintAt(bad, now)
 		}
 		return
@@ -167,7 +167,7 @@ func (sa *SA) receiveInit(h message.Header, d Datagram, now time.Time) {
 	}
 	if n := in.refusal(); n != nil {
 		sa.e.drop("unauthenticated refusal")
-		sa.log(LevelInfo, "%s: unauthenticated refusal %v; waiting for a better answer", sa.name(), n.Kind)
+		sa.log(Info, "%s: unauthenticated refusal %v; waiting for a better answer", sa.name(), n.Kind)
 		sa.hintAt(refusalOf(n, nil), now)
 		return
 	}
@@ -192,7 +192,7 @@ func (sa *SA) retryWithGroup(n *message.Notify, now time.Time) bool {
 	if !ok {
 		return false
 	}
-	sa.log(LevelDebug, "%s: peer wants key exchange method %d", sa.name(), group)
+	sa.log(Debug, "%s: peer wants key exchange method %d", sa.name(), group)
 	sa.tryInit(group, now)
 	return true
 }
@@ -254,7 +254,7 @@ func (sa *SA) initAnswered(h message.Header, in *inbox, d Datagram, now time.Tim
 	sa.lastHeard = now
 	sa.flight, sa.hint, sa.giveUpAt = nil, nil, time.Time{}
 	sa.state = StateAuthSent
-	sa.log(LevelInfo, "%s: %v with %v", sa.name(), suite, sa.path.Remote)
+	sa.log(Info, "%s: %v with %v", sa.name(), suite, sa.path.Remote)
 	if !sa.natt {
 		sa.path.Remote = netip.AddrPortFrom(sa.path.Remote.Addr(), portNATT)
 		sa.path.Local = netip.AddrPortFrom(sa.path.Local.Addr(), sa.e.opt.NATTPort)
@@ -316,7 +316,7 @@ func (e *Endpoint) handleInitRequest(h message.Header, d Datagram, now time.Time
 	terms := e.opt.Resolver.Terms(path)
 	suite, answer, err := transform.SelectKE(terms.Proposals, in.sa.Offers(), in.ke.Method)
 	if err != nil {
-		e.emit(Log{Level: LevelInfo, Text: fmt.Sprintf("no common IKE proposal with %v", d.Remote)})
+		e.emit(Log{Level: Info, Text: fmt.Sprintf("no common IKE proposal with %v", d.Remote)})
 		e.refuse(h, d, &message.Notify{Kind: message.NotifyNoProposalChosen}, now)
 		return
 	}
@@ -344,7 +344,7 @@ func (e *Endpoint) checkCookie(h message.Header, in *inbox, d Datagram, from net
 func (e *Endpoint) answerInit(h message.Header, in *inbox, d Datagram, answer transform.Proposal, suite transform.Suite, terms Terms, key initKey, now time.Time) {
 	ke, err := transform.NewKeyExchange(suite.KE.ID, e.opt.Rand)
 	if err != nil {
-		e.emit(Log{Level: LevelWarn, Text: err.Error()})
+		e.emit(Log{Level: Warn, Text: err.Error()})
 		return
 	}
 	shared, err := ke.Shared(in.ke.Data)
@@ -356,7 +356,7 @@ func (e *Endpoint) answerInit(h message.Header, in *inbox, d Datagram, answer tr
 	defer transform.Wipe(shared)
 	prf, err := transform.NewPRF(suite.PRF.ID)
 	if err != nil {
-		e.emit(Log{Level: LevelWarn, Text: err.Error()})
+		e.emit(Log{Level: Warn, Text: err.Error()})
 		return
 	}
 
@@ -376,7 +376,7 @@ func (e *Endpoint) answerInit(h message.Header, in *inbox, d Datagram, answer tr
 		return
 	}
 	if !sa.detectNAT(in, h.InitiatorSPI, 0, d) {
-		sa.log(LevelWarn, "%v does not offer NAT traversal; ESP to it will not work", d.Remote)
+		sa.log(Warn, "%v does not offer NAT traversal; ESP to it will not work", d.Remote)
 	}
 	sa.readInitNotifies(in)
 

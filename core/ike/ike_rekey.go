@@ -69,7 +69,7 @@ func (t *ikeRekeyTask) request(sa *SA, now time.Time) ([]message.Payload, bool) 
 	}
 	ke, err := transform.NewKeyExchange(t.groups[len(t.groups)-1], sa.e.opt.Rand)
 	if err != nil {
-		sa.log(LevelWarn, "%s: rekey: %v", sa.name(), err)
+		sa.log(Warn, "%s: rekey: %v", sa.name(), err)
 		return nil, false
 	}
 	t.ke, t.nonce, t.spi = ke, sa.e.random(nonceLen), sa.e.newSPI()
@@ -143,7 +143,7 @@ func (t *ikeRekeyTask) refused(sa *SA, n *message.Notify, now time.Time) {
 			return
 		}
 	}
-	sa.log(LevelInfo, "%s: rekey refused with %v; trying again later", sa.name(), n.Kind)
+	sa.log(Info, "%s: rekey refused with %v; trying again later", sa.name(), n.Kind)
 	sa.rekeyAt = sa.later(now)
 }
 
@@ -211,7 +211,7 @@ func (sa *SA) handOver(next *SA, now time.Time) {
 	sa.state = StateRekeyed
 	sa.giveUpAt = now.Add(rekeyedPatience)
 	sa.e.emit(Replaced{Old: sa, New: next})
-	sa.log(LevelInfo, "%s: rekeyed as %016x, %v", sa.name(), next.spiLocal, next.keys.suite)
+	sa.log(Info, "%s: rekeyed as %016x, %v", sa.name(), next.spiLocal, next.keys.suite)
 	sa.e.touch(next)
 }
 

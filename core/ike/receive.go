@@ -109,7 +109,7 @@ func (sa *SA) receiveRequest(h message.Header, d Datagram, now time.Time) {
 		if err.notify == message.NotifyInvalidSyntax || sa.state == StateInitAnswered {
 			sa.end = &ending{err.failure()}
 		}
-		sa.log(LevelInfo, "%s: answering %v with %v", sa.name(), h.Exchange, err)
+		sa.log(Info, "%s: answering %v with %v", sa.name(), h.Exchange, err)
 	}
 	sa.respond(h, payloads, now)
 	if sa.end != nil {

@@ -116,8 +116,8 @@ func (sa *SA) State() State { return sa.state }
 // Path returns the addresses that the SA's datagrams go between.
 func (sa *SA) Path() Path { return sa.path }
 
-// Info is a snapshot of an IKE SA for people.
-type Info struct {
+// A Snapshot shows an IKE SA to people.
+type Snapshot struct {
 	Name                string // of the connection
 	Initiator           bool
 	State               State
@@ -135,8 +135,8 @@ type Info struct {
 }
 
 // Info returns a snapshot.
-func (sa *SA) Info() Info {
-	i := Info{
+func (sa *SA) Info() Snapshot {
+	i := Snapshot{
 		Initiator: sa.initiator, State: sa.state,
 		LocalSPI: sa.spiLocal, RemoteSPI: sa.spiRemote, Path: sa.path,
 		LocalID: sa.localID, PeerID: sa.peerID, Suite: sa.keys.suite,
@@ -154,8 +154,8 @@ func (sa *SA) Info() Info {
 	return i
 }
 
-// ChildInfo is a snapshot of a Child SA for people.
-type ChildInfo struct {
+// A ChildSnapshot shows a Child SA to people.
+type ChildSnapshot struct {
 	Name          string
 	InSPI, OutSPI uint32
 	Suite         transform.Suite
@@ -166,10 +166,10 @@ type ChildInfo struct {
 }
 
 // Children returns snapshots of the SA's Child SAs, oldest first.
-func (sa *SA) Children() []ChildInfo {
-	list := make([]ChildInfo, 0, len(sa.children))
+func (sa *SA) Children() []ChildSnapshot {
+	list := make([]ChildSnapshot, 0, len(sa.children))
 	for _, c := range sa.children {
-		list = append(list, ChildInfo{
+		list = append(list, ChildSnapshot{
 			Name: c.cfg.Name, InSPI: c.in, OutSPI: c.out, Suite: c.suite,
 			Local: slices.Clone(c.local), Remote: slices.Clone(c.remote),
 			Rekeyed: c.successor != nil, Established: c.created, RekeyAt: c.rekeyAt,
