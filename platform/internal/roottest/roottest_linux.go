@@ -28,6 +28,10 @@ const Demand = "SALLYPORT_ROOT_TESTS"
 // inside marks the child process that runs in the namespaces.
 const inside = "SALLYPORT_ROOTTEST_INSIDE"
 
+// The main goroutine keeps the main thread to itself, so that In never changes
+// the namespace of that one, which stands for the process in /proc.
+func init() { runtime.LockOSThread() }
+
 // Require skips the test, or fails it when Demand says so, unless the process
 // may administer its network and has a TUN driver.
 func Require(t testing.TB) {

@@ -36,7 +36,6 @@ func over(serve func(net.Conn)) *Client {
 // answering serves every request with the same bytes.
 func answering(raw string) *Client {
 	return over(func(c net.Conn) {
-		go io.WriteString(c, raw)
 		buf := make([]byte, 4096)
 		for n := 0; !strings.Contains(string(buf[:n]), "\r\n\r\n"); {
 			m, err := c.Read(buf[n:])
@@ -45,7 +44,7 @@ func answering(raw string) *Client {
 			}
 			n += m
 		}
-		time.Sleep(time.Second) // in a bubble; lets the answer be read
+		io.WriteString(c, raw) // returns when all of it has been read
 	})
 }
 
