@@ -1,0 +1,213 @@
+package profile
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"sallyport/core/ike/auth"
+	"sallyport/core/profile/settings"
+)
+
+// localKeys and remoteKeys are the settings of an authentication round that
+// have no counterpart here.
+var localKeys = map[string]treatment{
+	"round":    {any: true}, // there is one
+	"pubkeys":  {why: "raw public keys are not supported yet; a certificate is needed", refuse: true},
+	"aaa_id":   {why: "is for EAP"},
+	"eap_id":   {why: "is for EAP"},
+	"xauth_id": {why: "is for IKEv1"},
+}
+
+var remoteKeys = map[string]treatment{
+	"round":       {any: true},
+	"eap_id":      {why: "is for EAP"},
+	"xauth_id":    {why: "is for IKEv1"},
+	"groups":      {why: "limiting peers to groups is not supported yet", refuse: true},
+	"cert_policy": {why: "demanding a certificate policy is not supported yet", refuse: true},
+	"ca_id":       {why: "demanding an authority by its identity is not supported yet; name its certificate in cacerts", refuse: true},
+	"certs":       {why: "accepting single certificates of the peer is not supported yet; name its authority in cacerts", refuse: true},
+	"pubkeys":     {why: "raw public keys are not supported yet; a certificate is needed", refuse: true},
+	"revocation":  {same: []string{"relaxed"}, why: "revocation is not checked yet, and this setting demands it", refuse: true},
+}
+
+// ends reads the sections local* and remote*.
+func (v *view) ends() (local, remote *view) {
+	local, remote = v.end("local"), v.end("remote")
+	if len(v.errs) > 0 {
+		return local, remote
+	}
+	v.b.Connection.Local = local.auth(true)
+	v.b.Connection.Remote = remote.auth(false)
+	return local, remote
+}
+
+// end returns the one section of an end. Without one strongSwan's defaults
+// hold: a certificate.
+func (v *view) end(prefix string) *view {
+	var found *settings.Section
+	for _, s := range v.sec.Sections {
+		if !strings.HasPrefix(s.Name, prefix) {
+			continue
+		}
+		if found != nil {
+			v.refuse(s.Pos, v.field(s.Name), "a second authentication round is not supported yet")
+			return v.view(s, v.field(s.Name))
+		}
+		found = s
+	}
+	if found == nil {
+		found = &settings.Section{Pos: v.sec.Pos, Name: prefix}
+	}
+	return v.view(found, v.field(found.Name))
+}
+
+// auth reads how an end authenticates, and as whom.
+func (v *view) auth(local bool) Auth {
+	var a Auth
+	method, pos := v.get("auth")
+	lower := strings.ToLower(method)
+	switch {
+	case lower == "psk":
+		a.Method = MethodPSK
+	case strings.HasPrefix(lower, "eap"):
+		v.refuse(pos, v.field("auth"), "EAP is not supported yet")
+	case strings.HasPrefix(lower, "xauth"):
+		v.refuse(pos, v.field("auth"), "XAuth belongs to IKEv1, which is not supported yet")
+	default:
+		a.Method = MethodCertificate
+		schemes, err := signatures(lower)
+		if err != nil {
+			v.refuse(pos, v.field("auth"), "%v", err)
+		}
+		a.Signatures = schemes
+		if !local && len(schemes) > 0 && strings.Contains(lower, "sha") && !strings.HasPrefix(lower, "ike:") {
+			v.note(pos, v.field("auth"), "the hash is demanded of the peer's proof of identity; within its certificates SHA-256 or stronger is")
+		}
+	}
+	id, pos := v.get("id")
+	if id == "" || id == "%any" || id == "%any4" || id == "%any6" {
+		return a
+	}
+	parsed, err := auth.ParseIdentity(id)
+	switch {
+	case err != nil || !clean(id):
+		v.malformed(pos, v.field("id"), "%s is not an identity", shown(id))
+	case local && parsed.IsAny():
+		return a
+	default:
+		a.ID = id
+	}
+	return a
+}
+
+// signatures translates "pubkey", "rsa-sha256", "rsa/pss-sha384-sha512",
+// "ecdsa-256-sha256", "ike:pubkey-sha256" into signature schemes; none means
+// the default.
+func signatures(s string) ([]string, error) {
+	var kinds, hashes []string
+	last := ""
+	for word := range strings.SplitSeq(s, "-") {
+		word = strings.TrimPrefix(word, "ike:")
+		switch {
+		case word == "" || word == "pubkey" || word == "any":
+		case word == "rsa" || word == "rsa/pss" || word == "ecdsa" || word == "ed25519":
+			kinds = append(kinds, word)
+		case has([]string{"sha1", "sha256", "sha384", "sha512", "identity"}, word):
+			hashes = append(hashes, word)
+		default:
+			// A number is the least size of the key before it.
+			least := map[string]int{"rsa": 2048, "rsa/pss": 2048, "ecdsa": 256}[last]
+			if n, err := strconv.Atoi(word); err != nil || n > least {
+				return nil, fmt.Errorf("authentication by %s is not supported", shown(s))
+			}
+		}
+		last = word
+	}
+	if len(kinds) == 0 && len(hashes) == 0 {
+		return nil, nil
+	}
+	if len(kinds) == 0 {
+		kinds = []string{"rsa/pss", "rsa", "ecdsa"}
+		if has(hashes, "identity") {
+			kinds = append(kinds, "ed25519")
+		}
+	}
+	var out []string
+	for _, kind := range kinds {
+		for _, scheme := range schemes(kind, hashes) {
+			if !has(out, scheme) {
+				out = append(out, scheme)
+			}
+		}
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("authentication by %s leaves no signature that is supported", shown(s))
+	}
+	return out, nil
+}
+
+// schemes returns the signature schemes of one kind of key with one of the
+// hashes, or with any that is not weak.
+func schemes(kind string, hashes []string) []string {
+	if kind == "ed25519" {
+		return []string{kind} // its hash is part of it
+	}
+	prefixes := map[string][]string{"rsa": {"rsa-"}, "rsa/pss": {"rsa-pss-"}, "ecdsa": {"ecdsa-"}}[kind]
+	if len(hashes) == 0 {
+		hashes = []string{"sha256", "sha384", "sha512"}
+		if kind == "rsa" {
+			prefixes = []string{"rsa-pss-", "rsa-"} // alone it limits the key, not the padding
+		}
+	}
+	var out []string
+	for _, p := range prefixes {
+		for _, h := range hashes {
+			if _, err := auth.ParseScheme(p + h); err == nil {
+				out = append(out, p+h)
+			}
+		}
+	}
+	return out
+}
+
+// localEnd finds the credentials of our own end.
+func (v *view) localEnd() {
+	p := &v.b.Connection
+	if p.Local.Method == MethodPSK {
+		p.Local.Secret = pskName(p.Name)
+		v.psk(p.Local.Secret)
+		if s, pos := v.get("certs"); s != "" {
+			v.note(pos, v.field("certs"), "is not used with a pre-shared key")
+		}
+	} else {
+		v.credential()
+	}
+	v.rest(localKeys)
+	v.sections(func(n string) bool { return strings.HasPrefix(n, "cert") })
+}
+
+// remoteEnd finds what the other end's proof is checked with.
+func (v *view) remoteEnd() {
+	p := &v.b.Connection
+	switch {
+	case p.Remote.Method == MethodCertificate:
+		v.authorities()
+	case p.Local.Method == MethodCertificate:
+		p.Remote.Secret = remotePSKName(p.Name)
+		v.psk(p.Remote.Secret)
+	}
+	if p.Remote.Method == MethodPSK {
+		if s, pos := v.get("cacerts"); s != "" {
+			v.note(pos, v.field("cacerts"), "is not used with a pre-shared key")
+		}
+		v.used["revocation"] = true // there is no certificate to revoke
+	}
+	for _, s := range v.sec.Sections {
+		if strings.HasPrefix(s.Name, "cert") {
+			v.refuse(s.Pos, v.field(s.Name), "%s", remoteKeys["certs"].why)
+		}
+	}
+	v.rest(remoteKeys)
+	v.sections(func(n string) bool { return strings.HasPrefix(n, "cert") || strings.HasPrefix(n, "cacert") })
+}
