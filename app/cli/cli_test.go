@@ -17,7 +17,9 @@ import (
 	"time"
 
 	"sallyport/core/api"
+	"sallyport/platform/ipc/client"
 	"sallyport/platform/ipc/ipctest"
+	"sallyport/platform/ipc/server"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -370,5 +372,31 @@ func TestSocketChoice(t *testing.T) {
 		if got != tt.want {
 			t.Errorf("%v with %q dials %q", tt.args, tt.env, got)
 		}
+	}
+}
+
+// TestOverTheSocket goes the whole road once.
+func TestOverTheSocket(t *testing.T) {
+	path := ipctest.Socket(t)
+	b := house()
+	stop := ipctest.Serve(t, path, b, server.Options{})
+	sh := shell{opt: func(o *Options) { o.Dial = func(s string) api.Backend { return client.New(s) } }}
+	profile := filepath.Join(t.TempDir(), "new.toml")
+	if err := os.WriteFile(profile, []byte("new\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"import", profile}, {"connect", "new", "--wait", "5s"}, {"status", "new"}, {"show", "all"}, {"log"}, {"disconnect", "new"}, {"remove", "new"},
+	} {
+		if code, out, errOut := sh.run(t.Context(), append(args, "--socket", path)...); code != 0 {
+			t.Errorf("%v: exit %d\n%s%s", args, code, out, errOut)
+		}
+	}
+	if code, _, errOut := sh.run(t.Context(), "connect", "new", "--socket", path); code != ExitFailed {
+		t.Errorf("a removed connection: exit %d\n%s", code, errOut)
+	}
+	stop()
+	if code, _, errOut := sh.run(t.Context(), "list", "--socket", path); code != ExitUnreachable || !strings.Contains(errOut, "next: Start it with") {
+		t.Errorf("a stopped service: exit %d\n%s", code, errOut)
 	}
 }

@@ -15,13 +15,18 @@ import (
 
 	"sallyport/core/api"
 	"sallyport/platform/internal/roottest"
+	"sallyport/platform/ipc"
 	"sallyport/platform/ipc/client"
 	"sallyport/platform/ipc/ipctest"
 	"sallyport/platform/ipc/server"
 )
 
-// strangerSocket makes this test binary a front end that calls once.
-const strangerSocket = "SALLYPORT_TEST_STRANGER_SOCKET"
+// strangerSocket makes this test binary a front end that calls once, and
+// impostorSocket a service that another user runs.
+const (
+	strangerSocket = "SALLYPORT_TEST_STRANGER_SOCKET"
+	impostorSocket = "SALLYPORT_TEST_IMPOSTOR_SOCKET"
+)
 
 func TestMain(m *testing.M) {
 	if path := os.Getenv(strangerSocket); path != "" {
@@ -29,28 +34,36 @@ func TestMain(m *testing.M) {
 		json.NewEncoder(os.Stdout).Encode(api.AsError(err))
 		os.Exit(0)
 	}
+	if path := os.Getenv(impostorSocket); path != "" {
+		ln, err := ipc.Listen(path)
+		if err != nil {
+			os.Stdout.WriteString(err.Error())
+			os.Exit(1)
+		}
+		os.Stdout.WriteString("ready")
+		io.Copy(io.Discard, os.Stdin) // until the test closes it
+		ln.Close()
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
+}
+
+// needRoot keeps a test from running where it cannot.
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		return
+	}
+	if os.Getenv(roottest.Demand) == "1" {
+		t.Fatal("it needs root, to run processes of other users")
+	}
+	t.Skip("it needs root, to run processes of other users")
 }
 
 // callAs asks the service at path as another user, and returns what it said.
 func callAs(t *testing.T, path string, cred *syscall.Credential) *api.Error {
 	t.Helper()
-	// The test binary's own folder is closed to others.
-	dir, err := os.MkdirTemp("", "sp")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	bin := filepath.Join(dir, "stranger")
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	copyTo(t, bin)
-	cmd := exec.Command(bin)
-	cmd.Dir = "/"
-	cmd.Env = []string{strangerSocket + "=" + path}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred}
-	out, err := cmd.Output()
+	out, err := selfAs(t, cred, strangerSocket+"="+path).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,6 +72,27 @@ func callAs(t *testing.T, path string, cred *syscall.Credential) *api.Error {
 		t.Fatalf("%v: %q", err, out)
 	}
 	return e
+}
+
+// selfAs returns the command that runs this test binary as another user. Its
+// own folder is closed to others, so it runs a copy.
+func selfAs(t *testing.T, cred *syscall.Credential, env string) *exec.Cmd {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "sp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	bin := filepath.Join(dir, "self")
+	copyTo(t, bin)
+	cmd := exec.Command(bin)
+	cmd.Dir = "/"
+	cmd.Env = []string{env}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred}
+	return cmd
 }
 
 func copyTo(t *testing.T, path string) {
@@ -86,12 +120,7 @@ func copyTo(t *testing.T, path string) {
 
 // TestOtherUsers lets real processes of other users call.
 func TestOtherUsers(t *testing.T) {
-	if os.Geteuid() != 0 {
-		if os.Getenv(roottest.Demand) == "1" {
-			t.Fatal("it needs root, to run processes of other users")
-		}
-		t.Skip("it needs root, to run processes of other users")
-	}
+	needRoot(t)
 	const uid, gid, listed = 54321, 54321, 54322
 	path := ipctest.Socket(t)
 	if err := os.Chmod(filepath.Dir(path), 0o755); err != nil {
@@ -128,5 +157,40 @@ func TestOtherUsers(t *testing.T) {
 	}
 	if e := callAs(t, path, &syscall.Credential{Uid: uid, Gid: gid}); e == nil || e.Code != api.CodeNotAllowed || !strings.Contains(e.Why, "does not let you open") {
 		t.Errorf("a closed folder: %v", e)
+	}
+}
+
+// TestImpostor lets another user's process serve the socket: a front end must
+// not hand it a secret.
+func TestImpostor(t *testing.T) {
+	needRoot(t)
+	const uid = 54321
+	path := ipctest.Socket(t)
+	if err := os.Chown(filepath.Dir(path), uid, uid); err != nil {
+		t.Fatal(err)
+	}
+	cmd := selfAs(t, &syscall.Credential{Uid: uid, Gid: uid}, impostorSocket+"="+path)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ready := make([]byte, 5)
+	if _, err := io.ReadFull(out, ready); err != nil || string(ready) != "ready" {
+		t.Fatalf("%q, %v", ready, err)
+	}
+	_, err = client.New(path).Import(t.Context(), api.ImportRequest{Files: []api.File{{Path: "x"}}, Password: []byte("secret")})
+	if e := api.AsError(err); e == nil || e.Code != api.CodeNotAllowed || !strings.Contains(e.What, "not to be trusted") {
+		t.Errorf("got %v", err)
+	}
+	in.Close()
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
 	}
 }
