@@ -44,6 +44,7 @@ type ImportRequest struct {
 	Asked []string `json:"asked,omitempty"`
 	Name  string   `json:"name,omitempty"` // rename; only with one connection
 	// Password is the secret that the file lacks (PSK, EAP password, key passphrase).
+	// It is wiped when Import returns: a Backend keeps a copy of what it stores.
 	Password []byte `json:"password,omitempty"`
 	Replace  bool   `json:"replace,omitempty"` // overwrite connections of the same name
 }

@@ -3,7 +3,16 @@ package ipc
 import (
 	"strings"
 	"testing"
+
+	"sallyport/platform/paths"
 )
+
+// TestDefaultPath holds what front ends try against where the service listens.
+func TestDefaultPath(t *testing.T) {
+	if DefaultPath != paths.Socket() {
+		t.Errorf("front ends try %s, the service listens on %s", DefaultPath, paths.Socket())
+	}
+}
 
 func TestCheckName(t *testing.T) {
 	for name, ok := range map[string]bool{

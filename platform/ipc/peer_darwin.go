@@ -8,7 +8,7 @@ import (
 )
 
 // DefaultPath is where the system's own service listens.
-const DefaultPath = "/var/run/sallyport/sallyportd.sock"
+const DefaultPath = "/var/run/sallyport/sallyport.sock"
 
 // PeerOf asks the kernel who is at the other end. It tells the first 16 groups
 // (XU_NGROUPS); a process with more is known by those alone.

@@ -9,7 +9,7 @@ import (
 )
 
 // DefaultPath is where the system's own service listens.
-const DefaultPath = "/run/sallyport/sallyportd.sock"
+const DefaultPath = "/run/sallyport/sallyport.sock"
 
 // maxGroups is the most supplementary groups a process can have (NGROUPS_MAX).
 const maxGroups = 65536
