@@ -16,7 +16,9 @@ func suites() map[string]transform.Suite {
 	enc := func(id transform.ID, bits uint16) transform.Transform {
 		return transform.Transform{Type: transform.TypeEncr, ID: id, KeyBits: bits}
 	}
-	integ := func(id transform.ID) transform.Transform { return transform.Transform{Type: transform.TypeInteg, ID: id} }
+	integ := func(id transform.ID) transform.Transform {
+		return transform.Transform{Type: transform.TypeInteg, ID: id}
+	}
 	return map[string]transform.Suite{
 		"AES-GCM-128":        gcm,
 		"AES-GCM-256-ESN":    {Encr: enc(transform.EncrAESGCM16, 256), ESN: true},

@@ -425,3 +425,40 @@ func random(n int, seed byte) []byte {
 	}
 	return b
 }
+
+// A direct is B's inbound way, driven by the test's own goroutine.
+type direct struct {
+	*inbound
+	*end
+	sa *sad.SA // A's
+}
+
+func newDirect(t testing.TB, o offloads) *direct {
+	t.Helper()
+	_, cb := hosttest.NewUDPPair(outerA, outerB, o.socket)
+	e := newEnd(t, hosttest.NewTUN(o.tcp, o.udp), cb, nil)
+	pa, pb := paramsFor(gcm, 0)
+	if err := e.Install(pb); err != nil {
+		t.Fatal(err)
+	}
+	var peer sad.Table
+	sa, err := peer.Install(pa)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.in[0].from = arrival{remote: outerA, local: outerB.Addr()}
+	return &direct{e.in[0], e, sa}
+}
+
+// seal returns the datagram in which A sends pkt.
+func (d *direct) seal(pkt []byte) []byte {
+	next := ippkt.ProtoIPv4
+	if len(pkt) > 0 && pkt[0]>>4 == 6 {
+		next = ippkt.ProtoIPv6
+	}
+	out := make([]byte, d.sa.Out.Sealer.Len(len(pkt)))
+	if _, err := d.sa.Out.Sealer.Seal(out, append(append([]byte(nil), pkt...), make([]byte, esp.MaxTrailer)...), 0, len(pkt), next); err != nil {
+		panic(err)
+	}
+	return out
+}
