@@ -1,0 +1,214 @@
+package engine
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"sallyport/core/explain"
+	"sallyport/core/ike"
+	"sallyport/core/ike/auth"
+	"sallyport/core/pki"
+	"sallyport/core/profile"
+	"sallyport/core/transform"
+	"sallyport/core/ts"
+)
+
+// Retransmission where the profile says nothing: a peer counts as silent after
+// 22 s, within the half minute that people and scripts wait.
+const (
+	retransmitTimeout = time.Second
+	retransmitTries   = 4
+)
+
+// ikeConfig makes of a stored profile what the IKE engine works with, with the
+// certificates and secrets that the profile names. pool is nil for initiators.
+func (e *Engine) ikeConfig(c *profile.Connection, pool ike.Pool) (*ike.Config, error) {
+	cfg := &ike.Config{
+		Name:          c.Name,
+		Pool:          pool,
+		RekeyTime:     c.IKE.RekeyTime.Duration,
+		HardLifetime:  c.IKE.LifeTime.Duration,
+		ReauthTime:    c.IKE.ReauthTime.Duration,
+		LivenessDelay: c.IKE.LivenessDelay.Duration,
+		Retransmit:    ike.Retransmit{Timeout: c.IKE.RetransmitTimeout.Duration, Tries: c.IKE.RetransmitTries},
+		Unique:        c.IKE.Unique,
+	}
+	if cfg.Retransmit.Timeout == 0 {
+		cfg.Retransmit.Timeout = retransmitTimeout
+	}
+	if cfg.Retransmit.Tries == 0 {
+		cfg.Retransmit.Tries = retransmitTries
+	}
+	var err error
+	if cfg.Proposals, err = transform.ParseProposals(transform.ProtoIKE, c.IKE.Proposals); err != nil {
+		return nil, fmt.Errorf("ike.proposals: %w", err)
+	}
+	for i := range c.Children {
+		child, err := childConfig(c, &c.Children[i])
+		if err != nil {
+			return nil, fmt.Errorf("child %q: %w", c.Children[i].Name, err)
+		}
+		cfg.Children = append(cfg.Children, child)
+	}
+	for _, s := range c.VirtualIPs {
+		a, err := netip.ParseAddr(s)
+		if err != nil {
+			return nil, fmt.Errorf("virtual_ips: %w", err)
+		}
+		cfg.WantAddresses = append(cfg.WantAddresses, a)
+	}
+	if err := e.localAuth(&c.Local, &cfg.Local); err != nil {
+		return nil, err
+	}
+	if err := e.peerAuth(c, cfg); err != nil {
+		return nil, err
+	}
+	return cfg, nil
+}
+
+func childConfig(c *profile.Connection, p *profile.Child) (ike.ChildConfig, error) {
+	out := ike.ChildConfig{Name: p.Name, RekeyTime: p.RekeyTime.Duration, HardLifetime: p.LifeTime.Duration}
+	local, remote := p.LocalTS, p.RemoteTS
+	everything := []string{"0.0.0.0/0", "::/0"}
+	switch {
+	case c.IsResponder():
+		local, remote = orElse(local, everything), orElse(remote, []string{"dynamic"})
+	default:
+		local, remote = orElse(local, []string{"dynamic"}), orElse(remote, everything)
+	}
+	var err error
+	if out.Local, out.LocalDynamic, err = selectors(local); err != nil {
+		return out, fmt.Errorf("local_ts: %w", err)
+	}
+	if out.Remote, out.RemoteDynamic, err = selectors(remote); err != nil {
+		return out, fmt.Errorf("remote_ts: %w", err)
+	}
+	out.Proposals, err = transform.ParseProposals(transform.ProtoESP, p.Proposals)
+	return out, err
+}
+
+func orElse(list, otherwise []string) []string {
+	if len(list) == 0 {
+		return otherwise
+	}
+	return list
+}
+
+func selectors(list []string) (out ts.List, dynamic bool, err error) {
+	for _, s := range list {
+		sel, dyn, err := profile.ParseSelector(s)
+		switch {
+		case err != nil:
+			return nil, false, err
+		case dyn:
+			dynamic = true
+		default:
+			out = append(out, sel)
+		}
+	}
+	return out, dynamic, nil
+}
+
+// localAuth loads what we prove ourselves with.
+func (e *Engine) localAuth(a *profile.Auth, out *ike.LocalAuth) error {
+	id, err := auth.ParseIdentity(a.ID)
+	if err != nil {
+		return &explain.CredentialError{Field: "local.id", Err: err}
+	}
+	if out.Schemes, err = auth.ParseSchemes(a.Signatures); err != nil {
+		return &explain.CredentialError{Field: "local.signatures", Err: err}
+	}
+	out.ID = id
+	if a.Method == profile.MethodPSK {
+		if out.PSK, err = e.secret(a.Secret); err != nil {
+			return &explain.CredentialError{Field: "local.secret", Err: err}
+		}
+		return nil
+	}
+	certs, err := e.certificates(a.Certificates)
+	if err != nil {
+		return &explain.CredentialError{Field: "local.certificates", Err: err}
+	}
+	if len(certs) == 0 {
+		return &explain.CredentialError{Field: "local.certificates", Err: errors.New("no certificate is named")}
+	}
+	pem, err := e.secret(a.Key)
+	if err != nil {
+		return &explain.CredentialError{Field: "local.key", Err: err}
+	}
+	defer clear(pem)
+	key, err := pki.ParsePrivateKey(pem, nil)
+	if err != nil {
+		return &explain.CredentialError{Field: "local.key", Err: err}
+	}
+	cred, err := pki.NewCredential(certs[0], certs[1:], key)
+	if err != nil {
+		return &explain.CredentialError{Field: "local.certificates", Err: err}
+	}
+	if out.ID, err = cred.Identity(id); err != nil {
+		return &explain.CredentialError{Field: "local.id", Err: err}
+	}
+	out.Chain, out.Key = cred.Chain, cred.Signer()
+	return nil
+}
+
+// peerAuth loads what the peer must prove itself with.
+func (e *Engine) peerAuth(c *profile.Connection, cfg *ike.Config) error {
+	a := &c.Remote
+	id, err := auth.ParseIdentity(a.ID)
+	if err != nil {
+		return fmt.Errorf("remote.id: %w", err)
+	}
+	cfg.Peer.ID = id
+	if cfg.Peer.Schemes, err = auth.ParseSchemes(a.Signatures); err != nil {
+		return fmt.Errorf("remote.signatures: %w", err)
+	}
+	if a.Method == profile.MethodPSK {
+		secret := a.Secret
+		if secret == "" {
+			secret = c.Local.Secret
+		}
+		if cfg.Peer.PSK, err = e.secret(secret); err != nil {
+			return &explain.CredentialError{Field: "remote.secret", Err: err}
+		}
+		return nil
+	}
+	roots, err := e.certificates(a.CAs)
+	if err != nil {
+		return &explain.CredentialError{Field: "remote.cas", Err: err}
+	}
+	cfg.Peer.Verifier = &pki.Verifier{Roots: roots}
+	return nil
+}
+
+func (e *Engine) secret(name string) ([]byte, error) {
+	if name == "" {
+		return nil, errors.New("no secret is named")
+	}
+	b, err := e.opt.Host.Secrets.Read(name)
+	if err != nil {
+		return nil, fmt.Errorf("read secret %q: %w", name, err)
+	}
+	return b, nil
+}
+
+// certificates reads entries of the certificate store, each with one or more
+// certificates, in order.
+func (e *Engine) certificates(names []string) ([]*x509.Certificate, error) {
+	var out []*x509.Certificate
+	for _, name := range names {
+		b, err := e.opt.Host.Certs.Read(name)
+		if err != nil {
+			return nil, fmt.Errorf("read certificate %q: %w", name, err)
+		}
+		certs, err := pki.ParseCertificates(b)
+		if err != nil {
+			return nil, fmt.Errorf("certificate %q: %w", name, err)
+		}
+		out = append(out, certs...)
+	}
+	return out, nil
+}

@@ -1,0 +1,496 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"sallyport/core/api"
+	"sallyport/core/explain"
+	"sallyport/core/ike"
+	"sallyport/core/profile"
+	"sallyport/core/tunnel"
+)
+
+// resolveTimeout bounds the look-up of a gateway's names.
+const resolveTimeout = 10 * time.Second
+
+// profileSuffix ends the name of each profile file.
+const profileSuffix = ".toml"
+
+// maxAddresses bounds how many addresses of a gateway are tried.
+const maxAddresses = 8
+
+// A conn is a stored connection and its tunnel.
+type conn struct {
+	name     string
+	text     []byte              // of the profile file
+	profile  *profile.Connection // nil when the file is invalid
+	warnings []string
+	problem  *api.Error
+
+	mode    api.Profile     // of the running tunnel
+	machine *tunnel.Machine // nil for a responder
+
+	// Set while the tunnel is wanted.
+	cfg      *ike.Config
+	attempt  *attempt
+	current  *session          // carries the tunnel
+	groups   map[string]uint32 // of each child by name, across IKE SAs
+	policies map[uint32]policy // of each group, across losses
+	holds    bool              // the host is to hold what follows
+	addrs    []netip.Addr      // virtual addresses
+	dns      []netip.Addr
+	domains  []string
+	awaits   uint64 // the wish that the machine waits for
+
+	listening bool         // responder
+	since     time.Time    // of listening, or its end
+	carried   api.Counters // by Child SAs that are gone
+	waiters   []waiter
+	published *api.Connection // what the last event said
+}
+
+// A waiter is a call that returns when the tunnel is up, or at rest.
+type waiter struct {
+	up   bool
+	done chan error // capacity 1
+}
+
+// An attempt tries the addresses of the gateway, one after the other.
+type attempt struct {
+	cancel  context.CancelFunc // of the name look-up
+	addrs   []netip.AddrPort   // not tried yet
+	session *session
+	reauth  bool // beside a session that still works
+}
+
+func (c *conn) responder() bool { return c.profile != nil && c.profile.IsResponder() }
+
+// state returns what to show.
+func (c *conn) state() (api.TunnelState, time.Time) {
+	switch {
+	case c.machine != nil:
+		return c.machine.State()
+	case c.listening:
+		return api.Listening, c.since
+	}
+	return api.Disconnected, c.since
+}
+
+// sortedConns returns the connections by name.
+func (e *Engine) sortedConns() []*conn {
+	return slices.SortedFunc(maps.Values(e.conns), func(a, b *conn) int { return cmp.Compare(a.name, b.name) })
+}
+
+// connect starts the tunnel of an initiator, or lets a responder listen.
+func (e *Engine) connect(c *conn, mode api.Profile) error {
+	switch {
+	case c.profile == nil:
+		return c.problem
+	case c.responder():
+		if !c.listening {
+			e.startListening(c)
+		}
+		if c.problem != nil && !c.listening {
+			return c.problem
+		}
+		return nil
+	}
+	state, _ := c.machine.State()
+	switch state {
+	case api.Disconnecting:
+		return &api.Error{Code: api.CodeBusy, What: fmt.Sprintf("%q is being disconnected.", c.name), Next: "Try again in a moment."}
+	case api.Disconnected:
+		c.mode = cmp.Or(mode, c.profile.PolicyProfile())
+		c.machine = tunnel.New(c.mode == api.Require, time.Now())
+		c.problem, c.carried = nil, api.Counters{}
+		c.groups, c.policies = make(map[string]uint32), make(map[uint32]policy)
+		c.addrs, c.dns, c.domains = nil, nil, nil
+		actions, _ := c.machine.Connect(time.Now())
+		e.act(c, actions)
+	}
+	return nil
+}
+
+// disconnect ends the tunnel, or the listening and every peer's session.
+func (e *Engine) disconnect(c *conn) {
+	if c.machine != nil {
+		e.act(c, c.machine.Disconnect(time.Now()))
+		return
+	}
+	if c.listening {
+		e.stopListening(c)
+	}
+}
+
+func (e *Engine) disconnectAll() {
+	for _, c := range e.sortedConns() {
+		e.disconnect(c)
+	}
+}
+
+// act performs what a tunnel machine asks for.
+func (e *Engine) act(c *conn, actions []tunnel.Action) {
+	for _, a := range actions {
+		switch a {
+		case tunnel.StartAttempt:
+			e.startAttempt(c, false)
+		case tunnel.StopIKE:
+			e.stopIKE(c)
+		case tunnel.ApplyHost:
+			c.holds = true
+			c.awaits = e.wishHost()
+		case tunnel.UndoHost:
+			c.holds = false
+			c.awaits = e.wishHost()
+		}
+	}
+	if state, _ := c.state(); state == api.Disconnected && len(c.policies) > 0 {
+		clear(c.policies)
+		e.setPolicy()
+	}
+	e.changed(c)
+	e.settle()
+}
+
+// startAttempt begins to negotiate with the gateway.
+func (e *Engine) startAttempt(c *conn, reauth bool) {
+	cfg, err := e.ikeConfig(c.profile, nil)
+	if err != nil {
+		e.attemptFailed(c, err)
+		return
+	}
+	if err := e.openNetwork(true); err != nil {
+		e.attemptFailed(c, err)
+		return
+	}
+	c.cfg = cfg
+	ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
+	a := &attempt{cancel: cancel, reauth: reauth}
+	c.attempt = a
+	e.logf(api.LogInfo, "ike", c.name, "connecting to %s", c.profile.Gateways)
+	gateways := slices.Clone(c.profile.Gateways)
+	if addrs, ok := literal(gateways); ok {
+		e.resolved(c, a, addrs, nil)
+		return
+	}
+	go func() {
+		defer cancel()
+		addrs, err := resolve(ctx, e.opt.Resolve, gateways)
+		e.post(func() { e.resolved(c, a, addrs, err) })
+	}()
+}
+
+// literal returns the addresses of gateways that need no look-up.
+func literal(gateways []string) ([]netip.AddrPort, bool) {
+	var out []netip.AddrPort
+	for _, g := range gateways {
+		name, port, err := profile.SplitGateway(g)
+		if err != nil {
+			return nil, false
+		}
+		addr, err := netip.ParseAddr(name)
+		if err != nil {
+			return nil, false
+		}
+		out = append(out, netip.AddrPortFrom(addr, cmp.Or(port, portIKE)))
+	}
+	return out, true
+}
+
+// resolve returns every address of the gateways, in their order.
+func resolve(ctx context.Context, lookup func(context.Context, string) ([]netip.Addr, error), gateways []string) ([]netip.AddrPort, error) {
+	var out []netip.AddrPort
+	var errs []error
+	for _, g := range gateways {
+		name, port, err := profile.SplitGateway(g)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		addrs := []netip.Addr{}
+		if a, err := netip.ParseAddr(name); err == nil {
+			addrs = append(addrs, a)
+		} else if addrs, err = lookup(ctx, name); err != nil {
+			errs = append(errs, err)
+		}
+		for _, a := range addrs {
+			if ap := netip.AddrPortFrom(a.Unmap(), cmp.Or(port, portIKE)); !slices.Contains(out, ap) && len(out) < maxAddresses {
+				out = append(out, ap)
+			}
+		}
+	}
+	if len(out) == 0 {
+		return nil, &explain.ResolveError{Err: errors.Join(errs...)}
+	}
+	return out, nil
+}
+
+// resolved goes on with the addresses of the gateway.
+func (e *Engine) resolved(c *conn, a *attempt, addrs []netip.AddrPort, err error) {
+	if c.attempt != a {
+		return // given up meanwhile
+	}
+	if err != nil {
+		e.attemptFailed(c, err)
+		return
+	}
+	a.addrs = addrs
+	e.tryNext(c, nil)
+}
+
+// tryNext tries the next address of the gateway; last is why the one before
+// failed.
+func (e *Engine) tryNext(c *conn, last error) {
+	a := c.attempt
+	for len(a.addrs) > 0 {
+		remote := a.addrs[0]
+		a.addrs = a.addrs[1:]
+		local, err := e.localFor(remote)
+		if err != nil {
+			last = err
+			continue
+		}
+		now := time.Now()
+		sa, effects := e.ep.Initiate(c.cfg, ike.Path{Local: local, Remote: remote}, now)
+		a.session = e.newSession(c, sa)
+		e.perform(effects)
+		return
+	}
+	e.attemptFailed(c, last)
+}
+
+// localFor returns the local address and port for IKE with remote.
+func (e *Engine) localFor(remote netip.AddrPort) (netip.AddrPort, error) {
+	source, err := e.opt.Host.NetMonitor.Source(remote.Addr())
+	if err != nil {
+		return netip.AddrPort{}, &explain.RouteError{Remote: remote.Addr().String(), Err: err}
+	}
+	local, err := e.net.local(source, remote.Port() != portIKE)
+	if err != nil {
+		return netip.AddrPort{}, &explain.RouteError{Remote: remote.Addr().String(), Err: err}
+	}
+	return local, nil
+}
+
+// attemptFailed ends the attempt, and tells the machine.
+func (e *Engine) attemptFailed(c *conn, err error) {
+	if c.attempt != nil {
+		c.attempt.cancel()
+	}
+	reauth := c.attempt != nil && c.attempt.reauth
+	c.attempt = nil
+	c.problem = e.explain(c, err)
+	e.logf(api.LogWarn, "ike", c.name, "%s", c.problem.Error())
+	if reauth {
+		return // the old session goes on until its end
+	}
+	e.act(c, c.machine.Failed(time.Now(), err, !worthRetrying(c.problem.Code)))
+}
+
+// worthRetrying reports whether the same attempt may succeed later without the
+// user. Trying refused credentials again would lock accounts.
+func worthRetrying(code api.ErrorCode) bool {
+	switch code {
+	case api.CodeGatewaySilent, api.CodePeerDead, api.CodePeerClosed, api.CodeNoNetwork, api.CodeResolve, api.CodeNetworkSetup:
+		return true
+	}
+	return false
+}
+
+// stopIKE ends the attempt and the session, and tells the peer.
+func (e *Engine) stopIKE(c *conn) {
+	if a := c.attempt; a != nil {
+		a.cancel()
+		c.attempt = nil
+		if a.session != nil {
+			e.closeSession(a.session)
+		}
+	}
+	if s := c.current; s != nil {
+		c.current = nil
+		e.closeSession(s)
+	}
+}
+
+// reload reads the profile files again: people write them by hand too.
+func (e *Engine) reload() {
+	files, err := e.opt.Host.Profiles.List()
+	if err != nil {
+		e.logf(api.LogError, "config", "", "cannot list the connection profiles: %v", err)
+		return
+	}
+	var names []string
+	for _, f := range files {
+		if name, ok := strings.CutSuffix(f, profileSuffix); ok {
+			names = append(names, name)
+		}
+	}
+	for name, c := range e.conns {
+		if state, _ := c.state(); !slices.Contains(names, name) && state == api.Disconnected {
+			delete(e.conns, name)
+			delete(e.dirty, c)
+			e.journal.add(api.Event{Kind: api.EventRemoved, Name: name})
+		}
+	}
+	for _, name := range names {
+		e.reloadConn(name)
+	}
+}
+
+// reloadConn reads the profile of one connection. A running tunnel keeps what
+// it was started with.
+func (e *Engine) reloadConn(name string) {
+	c := e.conns[name]
+	if c != nil {
+		if state, _ := c.state(); state != api.Disconnected {
+			return
+		}
+	}
+	text, err := e.opt.Host.Profiles.Read(name + profileSuffix)
+	if c != nil && err == nil && slices.Equal(text, c.text) {
+		return
+	}
+	if c == nil {
+		c = &conn{name: name, since: time.Now()}
+		e.conns[name] = c
+	}
+	c.text, c.profile, c.machine, c.problem, c.warnings = text, nil, nil, nil, nil
+	var p *profile.Connection
+	if err == nil {
+		p, err = e.store.Load(name)
+	}
+	if err != nil {
+		c.problem = e.explain(c, err)
+		e.logf(api.LogError, "config", name, "%s", c.problem.Error())
+	} else {
+		c.profile, c.mode = p, p.PolicyProfile()
+		c.warnings = profile.Warnings(p)
+		if !p.IsResponder() {
+			c.machine = tunnel.New(c.mode == api.Require, time.Now())
+		}
+	}
+	e.changed(c)
+}
+
+// openNetwork opens the sockets, and with tun the TUN device, unless they are
+// open.
+func (e *Engine) openNetwork(tun bool) error {
+	if e.net == nil {
+		n, err := openNetwork(e.opt.Host, portsWellKnown, e.deliverIKE, e.deliverEvent)
+		if err != nil {
+			return fmt.Errorf("open the IKE ports: %w", err)
+		}
+		e.net = n
+		e.ep = ike.NewEndpoint(ike.Options{Rand: e.opt.Rand, Resolver: resolver{e}, NATTPort: n.nattPort()})
+		if !n.wellKnown {
+			e.logf(api.LogWarn, "net", "", "another program has UDP port 500 or 4500; connecting from other ports, and no peer can reach us")
+		}
+	}
+	if !tun {
+		return nil
+	}
+	if err := e.net.openTUN(e.opt.Host, e.opt.TUNName); err != nil {
+		return fmt.Errorf("open the TUN device: %w", err)
+	}
+	return nil
+}
+
+// settle gives back what no connection needs any more: first the host's
+// settings, then the TUN device, then, after the last goodbye to a peer, the
+// sockets.
+func (e *Engine) settle() {
+	if e.net == nil {
+		return
+	}
+	for _, c := range e.conns {
+		if state, _ := c.state(); state != api.Disconnected || c.holds || c.awaits != 0 {
+			return
+		}
+	}
+	if e.net.tun != nil {
+		e.net.dp.SetTUN(nil)
+		e.net.tun = nil
+	}
+	if len(e.sas) > 0 {
+		return
+	}
+	e.closeNetwork()
+}
+
+func (e *Engine) closeNetwork() {
+	n := e.net
+	e.addDrops()
+	e.net, e.ep, e.graces = nil, nil, nil
+	clear(e.kids)
+	if err := n.close(); err != nil {
+		e.logf(api.LogDebug, "net", "", "data path: %v", err)
+	}
+}
+
+// atRest reports whether nothing is left to end.
+func (e *Engine) atRest() bool {
+	e.settle()
+	return e.net == nil
+}
+
+// handleNetworkEnd follows a data path that failed by itself, as when someone
+// deletes the TUN device.
+func (e *Engine) handleNetworkEnd(err error) {
+	e.net.done <- err // for close
+	e.logf(api.LogError, "net", "", "the data path failed: %v", err)
+	for _, s := range e.sessions() {
+		delete(e.sas, s.sa)
+	}
+	e.closeNetwork()
+	for _, c := range e.sortedConns() {
+		c.attempt, c.current = nil, nil
+		if c.machine != nil {
+			if state, _ := c.machine.State(); state != api.Disconnected {
+				c.problem = e.explain(c, fmt.Errorf("the TUN device or a socket failed: %w", err))
+				e.act(c, c.machine.Failed(time.Now(), err, true))
+			}
+		} else if c.listening {
+			e.stopListening(c)
+			c.problem = e.explain(c, err)
+		}
+	}
+}
+
+// wishHost asks the applier for what all connections together want, and
+// returns the wish's number.
+func (e *Engine) wishHost() uint64 {
+	e.wish++
+	e.applier.wish(e.wish, e.wantedHost())
+	return e.wish
+}
+
+// handleHostResult tells the machines that waited for the host.
+func (e *Engine) handleHostResult(r hostResult) {
+	if r.err != nil {
+		e.logf(api.LogError, "net", "", "setting addresses, routes or DNS failed: %v", r.err)
+	}
+	for _, c := range e.sortedConns() {
+		if c.awaits == 0 || c.awaits > r.wish {
+			continue
+		}
+		c.awaits = 0
+		err := r.err
+		if err != nil {
+			err = &explain.HostError{Err: err}
+			c.problem = e.explain(c, err)
+		}
+		if c.machine != nil {
+			e.act(c, c.machine.HostDone(time.Now(), err))
+		}
+		e.changed(c)
+	}
+	e.settle()
+}

@@ -1,0 +1,235 @@
+// Package engine composes IKE, ESP, policy and the host into the service: one
+// event loop that owns all mutable state and implements api.Backend. It holds
+// no protocol rules of its own; it carries effects from the machines to the
+// world and news from the world to the machines.
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"time"
+
+	"sallyport/core/api"
+	"sallyport/core/datapath"
+	"sallyport/core/host"
+	"sallyport/core/ike"
+	"sallyport/core/profile"
+)
+
+// tunMTU is the MTU of the TUN device: what fits into an ESP packet on a
+// path of 1500 bytes with every suite and either outer family, with room for
+// the PPPoE links that many homes have.
+const tunMTU = 1400
+
+// Options are the settings of an Engine.
+type Options struct {
+	Host    *host.System
+	Version string
+	TUNName string    // of the device; empty: "sallyport0"
+	Rand    io.Reader // nil: crypto/rand
+	// Resolve looks up a gateway's name; nil: the machine's resolver.
+	Resolve func(ctx context.Context, name string) ([]netip.Addr, error)
+}
+
+// An Engine is the service without its machine. It implements api.Backend.
+type Engine struct {
+	opt     Options
+	store   *profile.Store
+	journal *journal
+	started time.Time
+
+	calls   chan func()   // from other goroutines to the loop
+	stopped chan struct{} // closed when Run has ended
+
+	ikeIn   chan datapath.Datagram
+	events  chan datapath.Event
+	applier *applier
+
+	// What follows belongs to the loop.
+	conns  map[string]*conn
+	pools  pools
+	net    *network      // nil while no connection needs it
+	ep     *ike.Endpoint // nil while net is
+	sas    map[*ike.SA]*session
+	kids   map[uint32]*childSA // by inbound SPI
+	graces []grace
+	group  uint32            // the last group given to a child
+	wish   uint64            // number of the newest wish of the host
+	dirty  map[*conn]bool    // connections to publish
+	lost   map[string]uint64 // datagrams and events that found a queue full, and the like
+}
+
+// New returns an Engine over the profiles of opt.Host. It does nothing before
+// Run.
+func New(opt Options) *Engine {
+	if opt.Rand == nil {
+		opt.Rand = rand.Reader
+	}
+	if opt.TUNName == "" {
+		opt.TUNName = "sallyport0"
+	}
+	if opt.Resolve == nil {
+		opt.Resolve = func(ctx context.Context, name string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", name)
+		}
+	}
+	return &Engine{
+		opt:     opt,
+		store:   &profile.Store{Profiles: opt.Host.Profiles, Certs: opt.Host.Certs, Secrets: opt.Host.Secrets},
+		journal: newJournal(time.Now),
+		started: time.Now(),
+		calls:   make(chan func()),
+		stopped: make(chan struct{}),
+		ikeIn:   make(chan datapath.Datagram, ikeQueue),
+		events:  make(chan datapath.Event, eventQueue),
+		applier: newApplier(opt.Host),
+		conns:   make(map[string]*conn),
+		pools:   make(pools),
+		sas:     make(map[*ike.SA]*session),
+		kids:    make(map[uint32]*childSA),
+		dirty:   make(map[*conn]bool),
+		lost:    make(map[string]uint64),
+	}
+}
+
+// errStopping answers calls that come when the service ends.
+var errStopping = &api.Error{Code: api.CodeUnreachable, What: "The service is stopping."}
+
+// Run serves until ctx ends; then it closes every tunnel and leaves the
+// machine as it was. It is called once.
+func (e *Engine) Run(ctx context.Context) error {
+	stopApplier := make(chan struct{})
+	applierDone := make(chan struct{})
+	go func() {
+		defer close(applierDone)
+		e.applier.run(stopApplier)
+	}()
+	defer func() {
+		close(stopApplier)
+		<-applierDone
+		close(e.stopped)
+	}()
+
+	e.reload()
+	e.listen()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	poll := time.NewTicker(pollInterval)
+	defer poll.Stop()
+	done := ctx.Done()
+	for {
+		e.publish()
+		if done == nil && e.atRest() {
+			return nil
+		}
+		timer.Reset(e.untilNextTimeout())
+		select {
+		case <-done:
+			done = nil
+			e.logf(api.LogInfo, "service", "", "stopping")
+			e.disconnectAll()
+		case call := <-e.calls:
+			call()
+		case d := <-e.ikeIn:
+			e.handleIKE(d)
+		case ev := <-e.events:
+			e.handleDatapathEvent(ev)
+		case r := <-e.applier.done:
+			e.handleHostResult(r)
+		case err := <-e.networkDone():
+			e.handleNetworkEnd(err)
+		case <-e.opt.Host.NetMonitor.Changes():
+			e.handleNetworkChange()
+		case <-poll.C:
+			e.pollTraffic()
+		case <-timer.C:
+			e.handleTimeouts()
+		}
+	}
+}
+
+// networkDone is ready when the data path has ended by itself.
+func (e *Engine) networkDone() <-chan error {
+	if e.net == nil {
+		return nil
+	}
+	return e.net.done
+}
+
+// call runs f on the loop and waits for it. f must not block.
+func (e *Engine) call(ctx context.Context, f func()) error {
+	done := make(chan struct{})
+	select {
+	case e.calls <- func() { defer close(done); f() }:
+	case <-ctx.Done():
+		return contextError(ctx)
+	case <-e.stopped:
+		return errStopping
+	}
+	<-done
+	return nil
+}
+
+// post hands f to the loop without waiting, from a goroutine of ours that the
+// loop started.
+func (e *Engine) post(f func()) {
+	select {
+	case e.calls <- f:
+	case <-e.stopped:
+	}
+}
+
+func contextError(ctx context.Context) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return &api.Error{Code: api.CodeTimeout, What: "The time is over.", Next: "Look at the state of the connection, or wait longer."}
+	}
+	return &api.Error{Code: api.CodeCancelled, What: "The request was cancelled."}
+}
+
+// untilNextTimeout returns how long the loop may sleep.
+func (e *Engine) untilNextTimeout() time.Duration {
+	var next time.Time
+	earlier := func(t time.Time) {
+		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	if e.ep != nil {
+		earlier(e.ep.NextTimeout())
+	}
+	for _, c := range e.conns {
+		if c.machine != nil {
+			earlier(c.machine.NextTimeout())
+		}
+	}
+	for _, g := range e.graces {
+		earlier(g.until)
+	}
+	if next.IsZero() {
+		return time.Hour
+	}
+	return max(0, time.Until(next))
+}
+
+// handleTimeouts lets everything that waited for now go on.
+func (e *Engine) handleTimeouts() {
+	now := time.Now()
+	if e.ep != nil {
+		e.perform(e.ep.HandleTimeout(now))
+	}
+	for _, c := range e.sortedConns() {
+		if c.machine != nil {
+			e.act(c, c.machine.HandleTimeout(now))
+		}
+	}
+	e.endGraces(now)
+}
+
+// logf adds a line to the log.
+func (e *Engine) logf(level api.LogLevel, topic, connection, format string, args ...any) {
+	e.journal.logEntry(logEntry(level, topic, connection, format, args...))
+}

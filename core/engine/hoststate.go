@@ -1,0 +1,127 @@
+package engine
+
+import (
+	"net/netip"
+	"slices"
+
+	"sallyport/core/host"
+	"sallyport/core/ts"
+)
+
+// wantedHost says what all tunnels together want of the machine.
+func (e *Engine) wantedHost() hostState {
+	var s hostState
+	for _, c := range e.sortedConns() {
+		if !c.holds {
+			continue
+		}
+		s.routes.Device = e.deviceName()
+		s.routes.MTU = tunMTU
+		if c.listening {
+			e.wantForwarding(c, &s)
+		} else {
+			e.wantTunnel(c, &s)
+		}
+	}
+	sortRoutes(&s.routes)
+	return s
+}
+
+func (e *Engine) deviceName() string {
+	if e.net != nil && e.net.tun != nil {
+		return e.net.tun.Name()
+	}
+	return e.opt.TUNName
+}
+
+// wantTunnel adds the virtual addresses, the protected networks and the name
+// servers of an initiator's tunnel.
+func (e *Engine) wantTunnel(c *conn, s *hostState) {
+	for _, a := range c.addrs {
+		s.routes.Addresses = append(s.routes.Addresses, netip.PrefixFrom(a, a.BitLen()))
+	}
+	for _, p := range c.policies {
+		for _, dst := range p.remote.Prefixes() {
+			s.routes.Routes = append(s.routes.Routes, host.Route{Dst: dst, Src: sourceFor(dst, c.addrs, p.local)})
+		}
+	}
+	d := &c.profile.DNS
+	if d.Ignore {
+		return
+	}
+	servers := slices.Clone(c.dns)
+	only := c.domains
+	if len(d.Servers) > 0 {
+		servers = nil
+		for _, t := range d.Servers {
+			if a, err := netip.ParseAddr(t); err == nil {
+				servers = append(servers, a)
+			}
+		}
+	}
+	if len(d.Only) > 0 {
+		only = d.Only
+	}
+	if len(servers) == 0 {
+		return
+	}
+	s.dns.Device = s.routes.Device
+	s.dns.Servers = append(s.dns.Servers, servers...)
+	s.dns.Only = append(s.dns.Only, only...)
+}
+
+// sourceFor returns the address that packets to dst come from: the virtual one
+// of the family, or, where the Child SA covers a single address of ours, that.
+func sourceFor(dst netip.Prefix, virtual []netip.Addr, local ts.List) netip.Addr {
+	for _, a := range virtual {
+		if a.Is4() == dst.Addr().Is4() {
+			return a
+		}
+	}
+	for _, l := range local {
+		if l.From == l.To && l.From.Is4() == dst.Addr().Is4() {
+			return l.From
+		}
+	}
+	return netip.Addr{}
+}
+
+// wantForwarding adds what a gateway needs: routes to the addresses it hands
+// out and to the networks of its peers.
+func (e *Engine) wantForwarding(c *conn, s *hostState) {
+	s.routes.Forward = true
+	for _, cp := range c.profile.Pools {
+		if p := e.pools[cp.Addresses]; p != nil {
+			for _, dst := range p.Prefixes() {
+				s.routes.Routes = append(s.routes.Routes, host.Route{Dst: dst})
+			}
+		}
+	}
+	for _, p := range c.policies {
+		for _, dst := range p.remote.Prefixes() {
+			if !covered(s.routes.Routes, dst) {
+				s.routes.Routes = append(s.routes.Routes, host.Route{Dst: dst})
+			}
+		}
+	}
+}
+
+// covered reports whether a route leads to all of dst already.
+func covered(routes []host.Route, dst netip.Prefix) bool {
+	return slices.ContainsFunc(routes, func(r host.Route) bool {
+		return r.Dst.Bits() <= dst.Bits() && r.Dst.Contains(dst.Addr())
+	})
+}
+
+// sortRoutes makes equal wishes equal, and drops what is said twice.
+func sortRoutes(r *host.RouteConfig) {
+	slices.SortFunc(r.Addresses, netip.Prefix.Compare)
+	r.Addresses = slices.Compact(r.Addresses)
+	slices.SortFunc(r.Routes, func(a, b host.Route) int {
+		if d := a.Dst.Compare(b.Dst); d != 0 {
+			return d
+		}
+		return a.Src.Compare(b.Src)
+	})
+	r.Routes = slices.CompactFunc(r.Routes, func(a, b host.Route) bool { return a.Dst == b.Dst })
+}

@@ -1,0 +1,543 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"sallyport/core/api"
+	"sallyport/core/datapath"
+	"sallyport/core/esp"
+	"sallyport/core/ike"
+	"sallyport/core/profile"
+	"sallyport/core/sad"
+	"sallyport/core/spd"
+	"sallyport/core/ts"
+)
+
+// pollInterval is how often the loop looks at what the data path carried, to
+// spare liveness checks and keepalives on busy SAs.
+const pollInterval = 5 * time.Second
+
+// A session is one line of IKE SAs with one peer, across rekeys.
+type session struct {
+	conn   *conn
+	sa     *ike.SA // the newest
+	est    *ike.Established
+	since  time.Time
+	kids   map[uint32]*childSA // by inbound SPI
+	rekeys int
+}
+
+// A childSA is an installed pair of ESP SAs.
+type childSA struct {
+	session *session
+	sa      ike.ChildSA // without its keys
+	group   uint32
+	since   time.Time
+	retired bool // receives only, until its grace is over
+	seen    sad.Counters
+}
+
+// A policy is what the SPD says of a group.
+type policy struct{ local, remote ts.List }
+
+// A grace is the time until a retired pair stops receiving.
+type grace struct {
+	until time.Time
+	inSPI uint32
+}
+
+// deliverIKE and deliverEvent bring news from the data path's goroutines to
+// the loop. They never block.
+func (e *Engine) deliverIKE(d datapath.Datagram) {
+	select {
+	case e.ikeIn <- d:
+	default: // the peer retransmits
+	}
+}
+
+func (e *Engine) deliverEvent(ev datapath.Event) {
+	select {
+	case e.events <- ev:
+	default: // what matters is reported again, or seen by pollTraffic
+	}
+}
+
+func (e *Engine) newSession(c *conn, sa *ike.SA) *session {
+	s := &session{conn: c, sa: sa, since: time.Now(), kids: make(map[uint32]*childSA)}
+	e.sas[sa] = s
+	return s
+}
+
+// sessions returns every session once.
+func (e *Engine) sessions() []*session {
+	var out []*session
+	for sa, s := range e.sas {
+		if s.sa == sa {
+			out = append(out, s)
+		}
+	}
+	slices.SortFunc(out, func(a, b *session) int {
+		if d := a.since.Compare(b.since); d != 0 {
+			return d
+		}
+		return strings.Compare(a.conn.name, b.conn.name)
+	})
+	return out
+}
+
+// handleIKE gives a datagram to the IKE engine.
+func (e *Engine) handleIKE(d datapath.Datagram) {
+	if e.ep == nil {
+		return // it was on its way when the sockets closed
+	}
+	local := d.Local
+	if !local.Addr().IsValid() {
+		local, _ = e.localFor(d.Remote)
+	}
+	e.perform(e.ep.HandleDatagram(ike.Datagram{Data: d.Data, Local: local, Remote: d.Remote, NATT: d.NATT}, time.Now()))
+}
+
+// perform carries out what the IKE engine wants, in its order.
+func (e *Engine) perform(effects []ike.Effect) {
+	for _, x := range effects {
+		switch x := x.(type) {
+		case ike.Send:
+			if err := e.net.send(x); err != nil {
+				e.logf(api.LogDebug, "ike", e.nameOf(x.SA), "%v", err)
+			}
+		case ike.Established:
+			e.established(x)
+		case ike.InstallChild:
+			e.installChild(x)
+		case ike.ActivateChild:
+			e.activateChild(x.InSPI)
+		case ike.RemoveChild:
+			e.removeChild(x)
+		case ike.ChildFailed:
+			e.logf(api.LogWarn, "ike", e.nameOf(x.SA), "child %q: %v", x.Name, x.Err)
+			e.childFailed(x)
+		case ike.Replaced:
+			s := e.sas[x.Old]
+			if s != nil {
+				s.sa = x.New
+				s.rekeys++
+				e.sas[x.New] = s
+			}
+		case ike.PathChanged:
+			e.pathChanged(x)
+		case ike.Reauthenticate:
+			e.reauthenticate(x)
+		case ike.Closed:
+			e.closed(x)
+		case ike.Log:
+			e.logf(logLevel(x.Level), "ike", e.nameOf(x.SA), "%s", x.Text)
+		}
+	}
+}
+
+func logLevel(l ike.Level) api.LogLevel {
+	switch l {
+	case ike.Info:
+		return api.LogInfo
+	case ike.Warn:
+		return api.LogWarn
+	}
+	return api.LogDebug
+}
+
+func (e *Engine) nameOf(sa *ike.SA) string {
+	if s := e.sas[sa]; s != nil {
+		return s.conn.name
+	}
+	return ""
+}
+
+// established notes who the peer is. The peers of a responder appear here for
+// the first time.
+func (e *Engine) established(x ike.Established) {
+	s := e.sas[x.SA]
+	if s == nil {
+		c := e.conns[x.SA.Info().Name]
+		if c == nil || !c.listening {
+			e.perform(x.SA.Close(time.Now()))
+			return
+		}
+		s = e.newSession(c, x.SA)
+	}
+	s.est = &x
+	how := x.PeerAuth
+	e.logf(api.LogInfo, "ike", s.conn.name, "IKE SA established with %v (%s)", x.PeerID, how)
+	if a := s.conn.attempt; a != nil && a.session == s && x.Childless {
+		return // ChildFailed tells why
+	}
+	e.changed(s.conn)
+}
+
+// groupFor returns the group of a new Child SA: that of the one it replaces, or
+// the child's own across reconnections; each peer of a responder has its own.
+func (e *Engine) groupFor(s *session, x ike.InstallChild) uint32 {
+	if old := e.kids[x.Replaces]; old != nil {
+		return old.group
+	}
+	if g := s.conn.groups[x.Child.Name]; g != 0 && !s.conn.responder() {
+		return g
+	}
+	e.group++
+	if !s.conn.responder() {
+		s.conn.groups[x.Child.Name] = e.group
+	}
+	return e.group
+}
+
+func (e *Engine) installChild(x ike.InstallChild) {
+	s := e.sas[x.SA]
+	if s == nil {
+		e.perform(e.ep.CloseChild(x.Child.InSPI, time.Now()))
+		return
+	}
+	c := s.conn
+	k := &childSA{session: s, sa: x.Child, group: e.groupFor(s, x), since: time.Now()}
+	var soft sad.Limits
+	if p := childProfile(c, x.Child.Name); p != nil {
+		soft = sad.Limits{Bytes: p.RekeyBytes, Packets: p.RekeyPackets}
+	}
+	err := e.net.dp.Install(sad.Params{
+		Group: k.group, InSPI: k.sa.InSPI, OutSPI: k.sa.OutSPI,
+		Suite: k.sa.Suite,
+		KeyIn: splitKey(&x.Child, x.Child.KeyIn), KeyOut: splitKey(&x.Child, x.Child.KeyOut),
+		Local: k.sa.Local, Remote: k.sa.Remote,
+		Path: e.sadPath(x.Child.Path),
+		Soft: soft, Active: x.Child.OutboundNow,
+	})
+	clear(x.Child.KeyIn)
+	clear(x.Child.KeyOut)
+	k.sa.KeyIn, k.sa.KeyOut = nil, nil
+	if err != nil {
+		e.logf(api.LogError, "esp", c.name, "cannot install the Child SA: %v", err)
+		e.perform(e.ep.CloseChild(x.Child.InSPI, time.Now()))
+		return
+	}
+	e.kids[k.sa.InSPI], s.kids[k.sa.InSPI] = k, k
+	if c.policies == nil {
+		c.policies = make(map[uint32]policy)
+	}
+	c.policies[k.group] = policy{k.sa.Local, k.sa.Remote}
+	e.setPolicy()
+	e.logf(api.LogInfo, "esp", c.name, "Child SA %s %08x/%08x, %v === %v, %v", k.sa.Name, k.sa.InSPI, k.sa.OutSPI, k.sa.Local, k.sa.Remote, k.sa.Suite)
+	if c.responder() {
+		e.wishHost()
+		e.changed(c)
+		return
+	}
+	if x.Replaces == 0 {
+		e.negotiated(c, s)
+	}
+}
+
+// splitKey cuts keying material into the cipher's and the integrity key.
+func splitKey(c *ike.ChildSA, key []byte) esp.Keys {
+	n := c.Suite.EncrKeyLen()
+	if n > len(key) {
+		n = len(key)
+	}
+	return esp.Keys{Encr: key[:n], Integ: key[n:]}
+}
+
+func (e *Engine) sadPath(p ike.Path) sad.Path {
+	return sad.Path{Socket: e.net.socket(p.Remote.Addr(), true), Local: p.Local.Addr(), Remote: p.Remote}
+}
+
+// negotiated follows the first Child SA of an attempt, and each further one.
+func (e *Engine) negotiated(c *conn, s *session) {
+	if a := c.attempt; a != nil && a.session == s {
+		a.cancel()
+		c.attempt = nil
+		old := c.current
+		c.current = s
+		if old != nil && old != s {
+			e.closeSession(old)
+		}
+	}
+	if c.current == s && s.est != nil {
+		c.problem = nil
+		c.addrs, c.dns, c.domains = s.est.Addresses, s.est.DNS, s.est.Domains
+		e.act(c, c.machine.Negotiated(time.Now()))
+	}
+}
+
+func (e *Engine) activateChild(inSPI uint32) {
+	if err := e.net.dp.Activate(inSPI); err != nil {
+		e.logf(api.LogDebug, "esp", "", "activate %08x: %v", inSPI, err)
+	}
+}
+
+// removeChild retires a Child SA: it stops sending at once, and receives what
+// is still on the way.
+func (e *Engine) removeChild(x ike.RemoveChild) {
+	k := e.kids[x.InSPI]
+	if k == nil || k.retired {
+		return
+	}
+	k.retired = true
+	if x.Grace > 0 {
+		if err := e.net.dp.Retire(x.InSPI); err == nil {
+			e.graces = append(e.graces, grace{time.Now().Add(x.Grace), x.InSPI})
+		}
+	} else {
+		e.dropChild(k)
+	}
+	s, c := k.session, k.session.conn
+	if !s.uses(k.group) {
+		if c.responder() {
+			delete(c.policies, k.group)
+			e.setPolicy()
+			e.wishHost()
+		} else if x.Err != nil && c.current == s && !s.carries() {
+			// The peer has ended what the tunnel is for; a new IKE SA asks again.
+			c.current = nil
+			c.problem = e.explain(c, x.Err)
+			e.closeSession(s)
+			e.act(c, c.machine.Failed(time.Now(), x.Err, false))
+		}
+	}
+	e.changed(c)
+}
+
+// uses reports whether a Child SA of the session sends for the group.
+func (s *session) uses(group uint32) bool {
+	for _, k := range s.kids {
+		if k.group == group && !k.retired {
+			return true
+		}
+	}
+	return false
+}
+
+// carries reports whether the session has a Child SA that sends.
+func (s *session) carries() bool {
+	for _, k := range s.kids {
+		if !k.retired {
+			return true
+		}
+	}
+	return false
+}
+
+// dropChild removes a pair from the data path.
+func (e *Engine) dropChild(k *childSA) {
+	if counters, err := e.net.dp.Remove(k.sa.InSPI); err == nil {
+		addCounters(&k.session.conn.carried, counters)
+	}
+	delete(e.kids, k.sa.InSPI)
+	delete(k.session.kids, k.sa.InSPI)
+}
+
+// endGraces removes the retired pairs whose time is over.
+func (e *Engine) endGraces(now time.Time) {
+	e.graces = slices.DeleteFunc(e.graces, func(g grace) bool {
+		if g.until.After(now) {
+			return false
+		}
+		if k := e.kids[g.inSPI]; k != nil {
+			e.dropChild(k)
+		}
+		return true
+	})
+}
+
+// childFailed ends an attempt that brought an IKE SA and nothing to carry.
+func (e *Engine) childFailed(x ike.ChildFailed) {
+	s := e.sas[x.SA]
+	if s == nil || s.carries() {
+		return
+	}
+	if a := s.conn.attempt; a != nil && a.session == s {
+		a.session = nil
+		e.closeSession(s)
+		e.attemptFailed(s.conn, x.Err)
+	}
+}
+
+func (e *Engine) pathChanged(x ike.PathChanged) {
+	s := e.sas[x.SA]
+	if s == nil {
+		return
+	}
+	for _, k := range s.kids {
+		k.sa.Path = x.Path
+		if err := e.net.dp.SetPath(k.sa.InSPI, e.sadPath(x.Path)); err != nil {
+			e.logf(api.LogWarn, "esp", s.conn.name, "new path %v: %v", x.Path, err)
+		}
+	}
+	e.changed(s.conn)
+}
+
+// reauthenticate starts a new IKE SA beside the old one, which closes when the
+// new one carries traffic.
+func (e *Engine) reauthenticate(x ike.Reauthenticate) {
+	s := e.sas[x.SA]
+	if s == nil || s.conn.responder() || s.conn.current != s || s.conn.attempt != nil {
+		return
+	}
+	e.logf(api.LogInfo, "ike", s.conn.name, "reauthenticating before %s", x.By.Format(time.TimeOnly))
+	e.startAttempt(s.conn, true)
+}
+
+// closeSession ends a session and tells the peer.
+func (e *Engine) closeSession(s *session) {
+	e.perform(s.sa.Close(time.Now()))
+}
+
+// closed follows the end of an IKE SA.
+func (e *Engine) closed(x ike.Closed) {
+	s := e.sas[x.SA]
+	delete(e.sas, x.SA)
+	if s == nil || s.sa != x.SA {
+		return // rekeyed: the session lives on
+	}
+	for _, k := range slices.Collect(maps.Values(s.kids)) {
+		e.removeChild(ike.RemoveChild{SA: x.SA, InSPI: k.sa.InSPI})
+	}
+	c := s.conn
+	switch {
+	case c.responder():
+		if x.Err != nil {
+			e.logf(api.LogInfo, "ike", c.name, "IKE SA closed: %v", x.Err)
+		}
+	case c.attempt != nil && c.attempt.session == s:
+		c.attempt.session = nil
+		if len(c.attempt.addrs) > 0 && tryElsewhere(x.Err) {
+			e.tryNext(c, x.Err)
+		} else {
+			e.attemptFailed(c, x.Err)
+		}
+	case c.current == s:
+		c.current = nil
+		err := x.Err
+		if err == nil {
+			err = &ike.Failure{Code: ike.FailExpired}
+		}
+		c.problem = e.explain(c, err)
+		e.logf(api.LogWarn, "ike", c.name, "%s", c.problem.Error())
+		if c.attempt == nil {
+			e.act(c, c.machine.Failed(time.Now(), err, false))
+		} else {
+			c.attempt.reauth = false // it is all we have now
+		}
+	}
+	e.changed(c)
+	e.settle()
+}
+
+// tryElsewhere reports whether another address of the gateway may do better.
+func tryElsewhere(err error) bool {
+	var f *ike.Failure
+	return errors.As(err, &f) && f.Code == ike.FailSilent
+}
+
+// handleDatapathEvent gives the IKE engine the news that concern it.
+func (e *Engine) handleDatapathEvent(ev datapath.Event) {
+	if e.ep == nil {
+		return
+	}
+	now := time.Now()
+	switch ev.Kind {
+	case datapath.FirstInbound:
+		e.perform(e.ep.NoteInbound(ev.InSPI, now))
+	case datapath.PeerMoved:
+		e.perform(e.ep.PeerMoved(ev.InSPI, ev.Remote, now))
+	case datapath.SoftLifetime:
+		if k := e.kids[ev.InSPI]; k != nil && !k.retired {
+			e.perform(e.ep.RekeyChild(ev.InSPI, now))
+		}
+	case datapath.HardLifetime:
+		e.logf(api.LogWarn, "esp", "", "Child SA %08x has reached the end of its lifetime", ev.InSPI)
+		e.perform(e.ep.CloseChild(ev.InSPI, now))
+	case datapath.PathMTU:
+		if k := e.kids[ev.InSPI]; k != nil {
+			e.logf(api.LogInfo, "esp", k.session.conn.name, "the path takes packets of %d bytes", ev.MTU)
+		}
+	case datapath.Acquire:
+		// A tunnel that is down is being brought up already; nothing to add.
+	}
+}
+
+// pollTraffic tells the IKE engine which SAs are alive by their traffic.
+func (e *Engine) pollTraffic() {
+	if e.ep == nil {
+		return
+	}
+	now := time.Now()
+	for _, k := range e.kids {
+		counters, err := e.net.dp.Counters(k.sa.InSPI)
+		if err != nil {
+			continue
+		}
+		if counters.OutPackets != k.seen.OutPackets {
+			e.ep.NoteOutbound(k.sa.InSPI, now)
+		}
+		if counters.InPackets != k.seen.InPackets {
+			e.perform(e.ep.NoteInbound(k.sa.InSPI, now))
+		}
+		k.seen = counters
+	}
+}
+
+// handleNetworkChange looks whether tunnels lost the address they speak from.
+// Such a tunnel is negotiated anew from the new one.
+func (e *Engine) handleNetworkChange() {
+	now := time.Now()
+	for _, c := range e.sortedConns() {
+		if c.machine == nil {
+			continue
+		}
+		c.machine.RetryNow(now)
+		if s := c.current; s != nil {
+			path := s.sa.Info().Path
+			source, err := e.opt.Host.NetMonitor.Source(path.Remote.Addr())
+			if err != nil || source == path.Local.Addr() {
+				continue // no way at all: wait for one
+			}
+			c.current = nil
+			why := fmt.Errorf("the local address changed from %v to %v", path.Local.Addr(), source)
+			e.logf(api.LogInfo, "net", c.name, "%v; connecting again", why)
+			e.closeSession(s)
+			e.act(c, c.machine.Failed(now, why, false))
+		}
+	}
+}
+
+// setPolicy gives the data path the SPD: what each group protects, in the
+// order of the connections' names.
+func (e *Engine) setPolicy() {
+	var entries []spd.Entry
+	for _, c := range e.sortedConns() {
+		for _, g := range slices.Sorted(maps.Keys(c.policies)) {
+			p := c.policies[g]
+			entries = append(entries, spd.Entry{Local: p.local, Remote: p.remote, Action: spd.Protect, Group: g})
+		}
+	}
+	e.net.dp.SetPolicy(entries)
+}
+
+func addCounters(to *api.Counters, c sad.Counters) {
+	to.InPackets += c.InPackets
+	to.InBytes += c.InBytes
+	to.OutPackets += c.OutPackets
+	to.OutBytes += c.OutBytes
+}
+
+// childProfile returns what the profile says of a child.
+func childProfile(c *conn, name string) *profile.Child {
+	for i := range c.profile.Children {
+		if c.profile.Children[i].Name == name {
+			return &c.profile.Children[i]
+		}
+	}
+	return nil
+}

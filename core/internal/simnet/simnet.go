@@ -1,0 +1,204 @@
+// Package simnet is a network in memory: hosts with addresses, UDP sockets
+// that fulfil host.UDPConn, and links that lose, repeat, reorder and delay by
+// a seed. Under testing/synctest its delays take no real time, and a failing
+// seed replays.
+package simnet
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"sallyport/core/host"
+)
+
+// A Packet is a datagram on the wire.
+type Packet struct {
+	From, To netip.AddrPort
+	Data     []byte
+}
+
+// Faults say what the network does to datagrams. Probabilities are 0 to 1.
+type Faults struct {
+	Loss, Repeat float64
+	Delay        time.Duration // of each datagram
+	Jitter       time.Duration // up to this more, by chance: what reorders
+}
+
+// A Net is a network that connects all its hosts.
+type Net struct {
+	mu     sync.Mutex // guards what follows
+	rng    *rand.Rand
+	socks  map[netip.AddrPort]*Conn
+	faults Faults
+	tap    func(Packet) bool
+}
+
+// New returns a network without faults, whose chances follow seed.
+func New(seed uint64) *Net {
+	return &Net{rng: rand.New(rand.NewPCG(seed, 0)), socks: make(map[netip.AddrPort]*Conn)}
+}
+
+// SetFaults replaces the faults.
+func (n *Net) SetFaults(f Faults) {
+	n.mu.Lock()
+	n.faults = f
+	n.mu.Unlock()
+}
+
+// SetTap shows every datagram to f as it is sent; those for which f returns
+// false are lost.
+func (n *Net) SetTap(f func(Packet) bool) {
+	n.mu.Lock()
+	n.tap = f
+	n.mu.Unlock()
+}
+
+// Inject delivers a datagram that nobody sent, as an attacker on the path can.
+func (n *Net) Inject(p Packet) { n.deliver(p) }
+
+// A Host is a machine with an address per family.
+type Host struct {
+	net    *Net
+	v4, v6 netip.Addr
+}
+
+// Host adds a machine. An invalid address means that it lacks the family.
+func (n *Net) Host(v4, v6 netip.Addr) *Host { return &Host{net: n, v4: v4, v6: v6} }
+
+// OpenUDP fulfils host.System.
+func (h *Host) OpenUDP(v6 bool, port uint16) (host.UDPConn, error) {
+	addr := h.v4
+	if v6 {
+		addr = h.v6
+	}
+	if !addr.IsValid() {
+		return nil, fmt.Errorf("simnet: no address of that family")
+	}
+	h.net.mu.Lock()
+	defer h.net.mu.Unlock()
+	if port == 0 {
+		for port = 40000; h.net.socks[netip.AddrPortFrom(addr, port)] != nil; port++ {
+		}
+	}
+	at := netip.AddrPortFrom(addr, port)
+	if h.net.socks[at] != nil {
+		return nil, fmt.Errorf("simnet: %v: %w", at, host.ErrPortInUse)
+	}
+	c := &Conn{net: h.net, addr: at, in: make(chan Packet, 4096), closed: make(chan struct{})}
+	h.net.socks[at] = c
+	return c, nil
+}
+
+// Source tells the address that the host reaches dst from.
+func (h *Host) Source(dst netip.Addr) (netip.Addr, error) {
+	addr := h.v4
+	if dst.Unmap().Is6() {
+		addr = h.v6
+	}
+	if !addr.IsValid() {
+		return addr, fmt.Errorf("simnet: no route to %v", dst)
+	}
+	return addr, nil
+}
+
+// A Conn is a socket of a host.
+type Conn struct {
+	net    *Net
+	addr   netip.AddrPort
+	in     chan Packet
+	once   sync.Once
+	closed chan struct{}
+}
+
+// Recv fulfils host.UDPConn.
+func (c *Conn) Recv(b []byte) (n, segment int, remote netip.AddrPort, local netip.Addr, tos uint8, err error) {
+	select {
+	case p := <-c.in:
+		return copy(b, p.Data), 0, p.From, c.addr.Addr(), 0, nil
+	case <-c.closed:
+		return 0, 0, netip.AddrPort{}, netip.Addr{}, 0, net.ErrClosed
+	}
+}
+
+// Send fulfils host.UDPConn.
+func (c *Conn) Send(b []byte, segment int, remote netip.AddrPort, _ netip.Addr, _ uint8) error {
+	if segment == 0 {
+		segment = len(b)
+	}
+	for len(b) > 0 {
+		n := min(segment, len(b))
+		c.net.send(Packet{c.addr, remote, append([]byte(nil), b[:n]...)})
+		b = b[n:]
+	}
+	return nil
+}
+
+// Offload reports that segments are taken.
+func (c *Conn) Offload() bool { return true }
+
+// LocalPort returns the socket's port.
+func (c *Conn) LocalPort() uint16 { return c.addr.Port() }
+
+// Close ends the socket.
+func (c *Conn) Close() error {
+	c.once.Do(func() {
+		close(c.closed)
+		c.net.mu.Lock()
+		delete(c.net.socks, c.addr)
+		c.net.mu.Unlock()
+	})
+	return nil
+}
+
+// send puts a datagram on the wire.
+func (n *Net) send(p Packet) {
+	n.mu.Lock()
+	tap, f := n.tap, n.faults
+	lost := n.rng.Float64() < f.Loss
+	copies := 1
+	if n.rng.Float64() < f.Repeat {
+		copies = 2
+	}
+	var delays [2]time.Duration
+	for i := range copies {
+		delays[i] = f.Delay
+		if f.Jitter > 0 {
+			delays[i] += time.Duration(n.rng.Int64N(int64(f.Jitter)))
+		}
+	}
+	n.mu.Unlock()
+	if tap != nil && !tap(p) || lost {
+		return
+	}
+	for _, d := range delays[:copies] {
+		if d == 0 {
+			n.deliver(p)
+		} else {
+			time.AfterFunc(d, func() { n.deliver(p) })
+		}
+	}
+}
+
+func (n *Net) deliver(p Packet) {
+	n.mu.Lock()
+	c := n.socks[p.To]
+	n.mu.Unlock()
+	if c == nil {
+		return
+	}
+	select {
+	case c.in <- p:
+	default: // a full socket buffer drops, as in life
+	}
+}
+
+// Reseed starts the chances of the network anew.
+func (n *Net) Reseed(seed uint64) {
+	n.mu.Lock()
+	n.rng = rand.New(rand.NewPCG(seed, 0))
+	n.mu.Unlock()
+}
