@@ -18,6 +18,10 @@ import (
 // Mark is the SO_MARK of the sockets whose packets must not enter the tunnel.
 const Mark = 0x5a11
 
+// Table is the number of the routing table that is ours. It equals the mark,
+// so that whoever reads "ip rule" sees what belongs together.
+const Table = Mark
+
 var _ host.Router = (*Router)(nil)
 
 // normalize checks c and returns it with prefixes masked, IPv4 addresses as

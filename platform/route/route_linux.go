@@ -19,10 +19,8 @@ import (
 	"sallyport/platform/internal/journal"
 )
 
-// What marks our routes and rules. Table and priority equal the mark, so that
-// whoever reads "ip rule" sees what belongs together.
+// What marks our routes and rules, beside Table.
 const (
-	table    = Mark
 	priority = Mark // before main (32766), after rules that others placed on purpose
 	protocol = 83   // of routes and rules; not used in iproute2's rt_protos
 )
@@ -266,7 +264,7 @@ func syncRoutes(h *netlink.Handle, index int, want []host.Route) error {
 		add := &netlink.Route{
 			LinkIndex: index,
 			Dst:       ipNet(r.Dst),
-			Table:     table,
+			Table:     Table,
 			Protocol:  protocol,
 			Scope:     unix.RT_SCOPE_LINK,
 			Src:       r.Src.AsSlice(),
@@ -282,7 +280,7 @@ func syncRoutes(h *netlink.Handle, index int, want []host.Route) error {
 func listRoutes(h *netlink.Handle) ([]netlink.Route, error) {
 	var all []netlink.Route
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
-		filter := &netlink.Route{Table: table, Protocol: protocol}
+		filter := &netlink.Route{Table: Table, Protocol: protocol}
 		list, err := dump(func() ([]netlink.Route, error) {
 			return h.RouteListFiltered(family, filter, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_PROTOCOL)
 		})
@@ -308,7 +306,7 @@ func rule(family int) *netlink.Rule {
 	r := netlink.NewRule()
 	r.Family = family
 	r.Priority = priority
-	r.Table = table
+	r.Table = Table
 	r.Protocol = protocol
 	r.Mark = Mark
 	r.Invert = true
@@ -332,7 +330,7 @@ func removeRules(h *netlink.Handle, family int) error {
 		return fmt.Errorf("list rules: %w", err)
 	}
 	for _, r := range list {
-		if r.Table != table || r.Protocol != protocol {
+		if r.Table != Table || r.Protocol != protocol {
 			continue
 		}
 		if err := h.RuleDel(&r); err != nil && !errors.Is(err, unix.ENOENT) {

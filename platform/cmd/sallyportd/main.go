@@ -1,0 +1,177 @@
+// Sallyportd is the service: it holds the TUN device, speaks IKE and ESP, and
+// sets routes and DNS. Here core/engine meets platform/host.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sallyport/core/api"
+	"sallyport/core/engine"
+	"sallyport/core/explain"
+	"sallyport/platform/host"
+	"sallyport/platform/ipc"
+	"sallyport/platform/ipc/server"
+	"sallyport/platform/paths"
+	"sallyport/platform/service"
+)
+
+// Exit codes, the same as the command line's.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stderr)) }
+
+func run(args []string, stderr io.Writer) int {
+	root := command()
+	root.SetArgs(args)
+	root.SetErr(stderr)
+	err := root.Execute()
+	if err == nil {
+		return exitDone
+	}
+	var usage *usageError
+	if errors.As(err, &usage) {
+		fmt.Fprintf(stderr, "sallyportd: %v\nTry \"sallyportd --help\".\n", err)
+		return exitUsage
+	}
+	fmt.Fprintf(stderr, "sallyportd: %v\n", err)
+	return exitFailed
+}
+
+type usageError struct{ error }
+
+// options are the flags of run and cleanup.
+type options struct {
+	stateDir, configDir, socket, tun string
+	access                           server.Access
+}
+
+func command() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "sallyportd",
+		Short:         "The service of the Sallyport VPN client",
+		Version:       api.Version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.AddCommand(runCommand(), cleanupCommand())
+	for _, verb := range service.Verbs() {
+		root.AddCommand(&cobra.Command{
+			Use: verb, Short: verb + " the system service", Args: noArgs,
+			RunE: func(*cobra.Command, []string) error { return service.Control(verb) },
+		})
+	}
+	return root
+}
+
+func noArgs(cmd *cobra.Command, args []string) error {
+	if err := cobra.NoArgs(cmd, args); err != nil {
+		return &usageError{err}
+	}
+	return nil
+}
+
+func runCommand() *cobra.Command {
+	var o options
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Run in the foreground (several can live in different network namespaces)",
+		Args:  noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return service.Run(func(ctx context.Context) error { return serve(ctx, o) })
+		},
+	}
+	c.Flags().StringVar(&o.stateDir, "state-dir", paths.StateDir(), "folder of the journals that undo changes of the machine")
+	c.Flags().StringVar(&o.configDir, "config-dir", paths.ConfigDir(), "folder of connection profiles, certificates and secrets")
+	c.Flags().StringVar(&o.socket, "socket", paths.Socket(), "where front ends reach the service")
+	c.Flags().StringVar(&o.tun, "tun", "", "name of the TUN device (default sallyport0)")
+	c.Flags().StringArrayVar(&o.access.Groups, "allow-group", nil, "group whose members may use the service, beside root (repeat for several)")
+	c.Flags().Uint32SliceVar(&o.access.UIDs, "allow-uid", nil, "user id that may use the service (repeat for several)")
+	return c
+}
+
+func cleanupCommand() *cobra.Command {
+	var stateDir string
+	c := &cobra.Command{
+		Use:   "cleanup",
+		Short: "Undo what a service that was killed left behind: links, routes, rules, DNS",
+		Args:  noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if err := host.Cleanup(stateDir); err != nil {
+				return explain.Explain(err, explain.Context{})
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&stateDir, "state-dir", paths.StateDir(), "folder of the journals")
+	return c
+}
+
+// serve runs the service until ctx ends.
+func serve(ctx context.Context, o options) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	sys, err := host.New(host.Options{StateDir: o.stateDir, ConfigDir: o.configDir})
+	if err != nil {
+		return explain.Explain(err, explain.Context{})
+	}
+	defer sys.Close()
+	ln, err := ipc.Listen(o.socket)
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
+
+	e := engine.New(engine.Options{Host: sys.System, Version: api.Version, TUNName: o.tun})
+	srv := server.New(e, server.Options{Access: o.access, Log: e.LogService})
+	engineDone := make(chan error, 1)
+	// The engine outlives the front ends' server, so that their last calls are
+	// answered; it gives the machine back when it ends.
+	engineCtx, stopEngine := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopEngine()
+	go func() { engineDone <- e.Run(engineCtx) }()
+	printLog(engineCtx, e, os.Stderr)
+
+	err = srv.Serve(ctx, ln)
+	stopEngine()
+	select {
+	case end := <-engineDone:
+		return errors.Join(err, end)
+	case <-time.After(stopPatience):
+		return errors.Join(err, fmt.Errorf("the engine did not stop within %v", stopPatience))
+	}
+}
+
+// stopPatience bounds the time for undoing everything at the end.
+const stopPatience = 20 * time.Second
+
+// printLog writes the log to w, for the journal or whoever watches, until ctx ends.
+func printLog(ctx context.Context, e *engine.Engine, w io.Writer) {
+	go func() {
+		_ = e.Events(ctx, 0, func(ev api.Event) bool {
+			if ev.Kind == api.EventLog {
+				l := ev.Log
+				name := l.Connection
+				if name != "" {
+					name += ": "
+				}
+				fmt.Fprintf(w, "%s %-5s %s: %s%s\n", l.Time.Format("15:04:05.000"), l.Level, l.Topic, name, l.Text)
+			}
+			return true
+		})
+	}()
+}

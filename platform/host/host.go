@@ -1,0 +1,119 @@
+// Package host assembles the parts of platform into what core needs of this
+// machine, and cleans up after a service that died.
+package host
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"sallyport/core/host"
+	"sallyport/platform/dns"
+	"sallyport/platform/netmon"
+	"sallyport/platform/paths"
+	"sallyport/platform/route"
+	"sallyport/platform/secret"
+	"sallyport/platform/sockopt"
+	"sallyport/platform/tun"
+)
+
+// Options say where the service keeps its files. Empty: where the system's
+// custom is (package paths).
+type Options struct {
+	StateDir  string
+	ConfigDir string
+}
+
+// New assembles the machine and creates the folders that are missing. The
+// caller closes the NetMonitor of the System.
+func New(o Options) (*host.System, error) {
+	o = o.withDefaults()
+	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
+		return nil, fmt.Errorf("create state folder: %w", err)
+	}
+	s := &host.System{
+		OpenTUN: openTUN,
+		OpenUDP: openUDP,
+		Router:  route.New(o.StateDir),
+		DNS:     dns.New(o.StateDir),
+	}
+	for _, folder := range []struct {
+		name    string
+		private bool
+		files   *host.Files
+	}{
+		{"connections", false, &s.Profiles},
+		{"certs", false, &s.Certs},
+		{"secrets", true, &s.Secrets},
+	} {
+		f, err := secret.Open(filepath.Join(o.ConfigDir, folder.name), folder.private)
+		if err != nil {
+			return nil, err
+		}
+		*folder.files = f
+	}
+	m, err := netmon.New(netmon.Config{Mark: route.Mark, Table: route.Table})
+	if err != nil {
+		return nil, err
+	}
+	s.NetMonitor = m
+	return s, nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.StateDir == "" {
+		o.StateDir = paths.StateDir()
+	}
+	if o.ConfigDir == "" {
+		o.ConfigDir = paths.ConfigDir()
+	}
+	return o
+}
+
+// openTUN and openUDP keep a nil device from becoming a non-nil interface.
+func openTUN(name string, mtu int) (host.TUN, error) {
+	d, err := tun.Open(name, mtu)
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+func openUDP(v6 bool, port uint16) (host.UDPConn, error) {
+	c, err := sockopt.Listen(sockopt.Config{V6: v6, Port: port, Mark: route.Mark})
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Cleanup restores name servers and routes as they were before a service with
+// this state folder that died. It does nothing where nothing is left. The
+// caller holds the folder (RunLocked).
+func Cleanup(stateDir string) error {
+	stateDir = Options{StateDir: stateDir}.withDefaults().StateDir
+	return errors.Join(dns.New(stateDir).Cleanup(), route.New(stateDir).Cleanup())
+}
+
+// RunLocked runs f while no other process can hold the same state folder. The
+// error is host.ErrInUse when one does.
+func RunLocked(stateDir string, f func() error) error {
+	stateDir = Options{StateDir: stateDir}.withDefaults().StateDir
+	if err := os.MkdirAll(stateDir, 0o700); err != nil {
+		return fmt.Errorf("create state folder: %w", err)
+	}
+	path := filepath.Join(stateDir, "lock")
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("lock state folder: %w", err)
+	}
+	defer file.Close() // the lock goes with it, and with the process
+	if err := lock(file); err != nil {
+		if isLocked(err) {
+			err = fmt.Errorf("%w: is the service running?", host.ErrInUse)
+		}
+		return fmt.Errorf("lock state folder %s: %w", stateDir, err)
+	}
+	return f()
+}
