@@ -233,3 +233,9 @@ func (e *Engine) handleTimeouts() {
 func (e *Engine) logf(level api.LogLevel, topic, connection, format string, args ...any) {
 	e.journal.logEntry(logEntry(level, topic, connection, format, args...))
 }
+
+// LogService adds a line of the service's own to the log. It may be called
+// from any goroutine.
+func (e *Engine) LogService(level api.LogLevel, text string) {
+	e.logf(level, "service", "", "%s", text)
+}

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -55,7 +53,8 @@ type usageError struct{ error }
 // options are the flags of run and cleanup.
 type options struct {
 	stateDir, configDir, socket, tun string
-	access                           server.Access
+	uids                             []uint
+	groups                           []string
 }
 
 func command() *cobra.Command {
@@ -92,15 +91,21 @@ func runCommand() *cobra.Command {
 		Short: "Run in the foreground (several can live in different network namespaces)",
 		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return service.Run(func(ctx context.Context) error { return serve(ctx, o) })
+			return service.Run(func(ctx context.Context) error {
+				err := host.RunLocked(o.stateDir, func() error { return serve(ctx, o) })
+				if err != nil {
+					return explain.Explain(err, explain.Context{})
+				}
+				return nil
+			})
 		},
 	}
 	c.Flags().StringVar(&o.stateDir, "state-dir", paths.StateDir(), "folder of the journals that undo changes of the machine")
 	c.Flags().StringVar(&o.configDir, "config-dir", paths.ConfigDir(), "folder of connection profiles, certificates and secrets")
 	c.Flags().StringVar(&o.socket, "socket", paths.Socket(), "where front ends reach the service")
 	c.Flags().StringVar(&o.tun, "tun", "", "name of the TUN device (default sallyport0)")
-	c.Flags().StringArrayVar(&o.access.Groups, "allow-group", nil, "group whose members may use the service, beside root (repeat for several)")
-	c.Flags().Uint32SliceVar(&o.access.UIDs, "allow-uid", nil, "user id that may use the service (repeat for several)")
+	c.Flags().StringArrayVar(&o.groups, "allow-group", nil, "group whose members may use the service, beside root (repeat for several)")
+	c.Flags().UintSliceVar(&o.uids, "allow-uid", nil, "user id that may use the service (repeat for several)")
 	return c
 }
 
@@ -111,7 +116,8 @@ func cleanupCommand() *cobra.Command {
 		Short: "Undo what a service that was killed left behind: links, routes, rules, DNS",
 		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if err := host.Cleanup(stateDir); err != nil {
+			err := host.RunLocked(stateDir, func() error { return host.Cleanup(stateDir) })
+			if err != nil {
 				return explain.Explain(err, explain.Context{})
 			}
 			return nil
@@ -121,23 +127,29 @@ func cleanupCommand() *cobra.Command {
 	return c
 }
 
-// serve runs the service until ctx ends.
+// serve runs the service until ctx ends. It first undoes what a service that
+// was killed left behind.
 func serve(ctx context.Context, o options) error {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	if err := host.Cleanup(o.stateDir); err != nil {
+		return err
+	}
 	sys, err := host.New(host.Options{StateDir: o.stateDir, ConfigDir: o.configDir})
 	if err != nil {
-		return explain.Explain(err, explain.Context{})
+		return err
 	}
-	defer sys.Close()
+	defer sys.NetMonitor.Close()
 	ln, err := ipc.Listen(o.socket)
 	if err != nil {
 		return err
 	}
 	defer ln.Close()
 
-	e := engine.New(engine.Options{Host: sys.System, Version: api.Version, TUNName: o.tun})
-	srv := server.New(e, server.Options{Access: o.access, Log: e.LogService})
+	e := engine.New(engine.Options{Host: sys, Version: api.Version, TUNName: o.tun})
+	access := server.Access{Groups: o.groups}
+	for _, uid := range o.uids {
+		access.UIDs = append(access.UIDs, uint32(uid))
+	}
+	srv := server.New(e, server.Options{Access: access, Log: e.LogService})
 	engineDone := make(chan error, 1)
 	// The engine outlives the front ends' server, so that their last calls are
 	// answered; it gives the machine back when it ends.

@@ -1,0 +1,215 @@
+package explain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"sallyport/core/api"
+	"sallyport/core/host"
+	"sallyport/core/ike"
+	"sallyport/core/pki"
+	"sallyport/core/profile"
+)
+
+// byProfile explains faults of files, names and requests.
+func byProfile(err error, e *api.Error) bool {
+	switch {
+	case errors.Is(err, profile.ErrNotFound):
+		e.Code = api.CodeNotFound
+		return true
+	case errors.Is(err, profile.ErrExists):
+		e.Code, e.What = api.CodeExists, sentence(text(err))
+		return true
+	case errors.Is(err, profile.ErrRequest):
+		e.Code, e.Params[ParamDetail] = api.CodeUsage, text(err)
+		return true
+	}
+	faults := profile.AllErrors(err)
+	if len(faults) == 0 {
+		return false
+	}
+	first := faults[0]
+	e.Code = api.CodeUnsupported
+	const most = 10
+	var lines []string
+	for i, f := range faults {
+		if !f.Unsupported {
+			e.Code = api.CodeProfileInvalid
+		}
+		if i < most {
+			lines = append(lines, f.Error())
+		}
+	}
+	if len(faults) > most {
+		lines = append(lines, fmt.Sprintf("and %d more", len(faults)-most))
+	}
+	if first.File != "" {
+		e.What = fmt.Sprintf("%s cannot be used.", first.File)
+	}
+	e.Why = strings.Join(lines, "\n")
+	e.Position = &api.Position{File: first.File, Line: first.Line, Field: first.Field}
+	return true
+}
+
+// byCredential explains what is wrong with what we prove ourselves with.
+func byCredential(err error, e *api.Error) bool {
+	var ce *CredentialError
+	if !errors.As(err, &ce) {
+		return false
+	}
+	e.Code = api.CodeLocalCredential
+	e.Params[ParamField] = ce.Field
+	e.Params[ParamDetail] = text(ce)
+	var pe *pki.Error
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		e.Why = fmt.Sprintf("What %s names in the profile is not in the store.", ce.Field)
+	case errors.Is(err, host.ErrUnsafe):
+		e.Why = sentence(text(ce))
+		e.Next = "Make the file readable by its owner alone (chmod 600); if somebody else may have read it, replace the secret."
+	case errors.As(err, &pe):
+		e.Params[ParamSubject] = pe.Subject
+		if pe.Kind == pki.Identity {
+			e.Next = "Set local.id to a name that the certificate holds, or leave it out to use the certificate's subject."
+		}
+	}
+	return true
+}
+
+// byHost explains what the machine refused.
+func byHost(err error, e *api.Error) bool {
+	var resolve *ResolveError
+	var route *RouteError
+	var setup *HostError
+	switch {
+	case errors.Is(err, host.ErrNoTUN):
+		e.Code = api.CodeNoTUN
+	case errors.Is(err, host.ErrPrivilege):
+		e.Code = api.CodeNoPrivilege
+	case errors.Is(err, host.ErrPortInUse):
+		e.Code = api.CodePortInUse
+	case errors.Is(err, host.ErrUnsupported):
+		e.Code = api.CodeUnsupported
+	case errors.Is(err, host.ErrInUse):
+		e.Code = api.CodeBusy
+		e.Why = sentence(text(err))
+		e.Next = "Is another Sallyport service running on this machine? Stop it, or give this one its own --state-dir and --socket."
+	case errors.Is(err, host.ErrUnsafe):
+		e.Code = api.CodeLocalCredential
+		e.Next = "Make the file readable by its owner alone (chmod 600); if somebody else may have read it, replace the secret."
+	case errors.As(err, &resolve):
+		e.Code, err = api.CodeResolve, resolve.Err
+	case errors.As(err, &route):
+		e.Code, err = api.CodeNoNetwork, route
+		e.Params[ParamAddress] = route.Remote
+	case errors.As(err, &setup):
+		e.Code, err = api.CodeNetworkSetup, setup.Err
+	default:
+		return false
+	}
+	e.Params[ParamDetail] = text(err)
+	return true
+}
+
+// byContext explains a wait that ended.
+func byContext(err error, e *api.Error) bool {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		e.Code = api.CodeTimeout
+	case errors.Is(err, context.Canceled):
+		e.Code = api.CodeCancelled
+	default:
+		return false
+	}
+	return true
+}
+
+// codes are the codes for the failures of the IKE engine.
+var codes = map[ike.FailureCode]api.ErrorCode{
+	ike.FailInternal:        api.CodeInternal,
+	ike.FailSilent:          api.CodeGatewaySilent,
+	ike.FailNoProposal:      api.CodeNoProposal,
+	ike.FailAuthRefused:     api.CodeAuthRefused,
+	ike.FailPSKMismatch:     api.CodePSKMismatch,
+	ike.FailPeerCertificate: api.CodePeerCertificate,
+	ike.FailPeerIdentity:    api.CodePeerIdentity,
+	ike.FailPeerAuth:        api.CodePeerAuth,
+	ike.FailLocalCredential: api.CodeLocalCredential,
+	ike.FailTSUnacceptable:  api.CodeTSUnacceptable,
+	ike.FailNoAddress:       api.CodeNoAddress,
+	ike.FailPeerRefused:     api.CodePeerRefused,
+	ike.FailPeerClosed:      api.CodePeerClosed,
+	ike.FailPeerDead:        api.CodePeerDead,
+	ike.FailProtocol:        api.CodeProtocol,
+	ike.FailExpired:         api.CodePeerClosed,
+	ike.FailReplaced:        api.CodePeerClosed,
+}
+
+// byIKE explains what the IKE engine reports.
+func byIKE(err error, e *api.Error) bool {
+	var f *ike.Failure
+	var pe *pki.Error
+	isFailure := errors.As(err, &f)
+	isCertificate := errors.As(err, &pe)
+	switch {
+	case isFailure && f.Code == ike.FailLocalCredential:
+		// A certificate that is concerned is our own.
+	case isCertificate:
+		byCertificate(pe, e)
+	}
+	if !isFailure {
+		return isCertificate
+	}
+	if f.Notify != 0 {
+		e.Params[ParamNotify] = f.Notify.String()
+	}
+	if f.Err != nil {
+		e.Params[ParamDetail] = text(f.Err)
+	}
+	if e.Code != "" {
+		return true
+	}
+	e.Code = codes[f.Code]
+	switch {
+	case f.Code == ike.FailExpired:
+		e.Why = "The lifetime of the connection ended before new keys were agreed on."
+		e.Next = "Connect again. If it keeps happening, compare the lifetimes of both ends."
+	case f.Code == ike.FailReplaced:
+		e.Why = "The same peer connected again, which replaced this connection."
+		e.Next = "If that was not you, check that no other machine uses the same identity."
+	case f.Code == ike.FailPeerRefused && f.Notify != 0:
+		e.Why = fmt.Sprintf("The gateway refused the connection: %v.", f.Notify)
+	case f.Code == ike.FailSilent && f.Err != nil:
+		// It answered at first, so the way to it is open in part.
+		e.Why = sentence(text(f.Err))
+		e.Next = "Try another network, such as a phone's: this one may block UDP port 4500 or large packets."
+	}
+	if f.Unauthenticated {
+		e.Params[ParamUnverified] = "true"
+		complete(e, Context{})
+		e.Why += " That answer came unprotected, so anyone on the way could have sent it."
+	}
+	return e.Code != ""
+}
+
+// byCertificate explains why the peer's certificate is not accepted.
+func byCertificate(p *pki.Error, e *api.Error) {
+	e.Code = api.CodePeerCertificate
+	switch p.Kind {
+	case pki.UnknownCA:
+		e.Code = api.CodePeerUnknownCA
+	case pki.Expired, pki.NotYetValid:
+		e.Code = api.CodePeerExpired
+	case pki.Identity:
+		e.Code = api.CodePeerIdentity
+	}
+	for param, value := range map[string]string{ParamSubject: p.Subject, ParamIssuer: p.Issuer, ParamExpected: p.Expected, ParamFound: p.Found} {
+		if value != "" {
+			e.Params[param] = value
+		}
+	}
+	e.Why = general[e.Code].why + " " + sentence(text(p))
+}
