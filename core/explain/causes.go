@@ -189,7 +189,9 @@ func byIKE(err error, e *api.Error) bool {
 	}
 	if f.Unauthenticated {
 		e.Params[ParamUnverified] = "true"
-		complete(e, Context{})
+		if e.Why == "" {
+			e.Why = general[e.Code].why
+		}
 		e.Why += " That answer came unprotected, so anyone on the way could have sent it."
 	}
 	return e.Code != ""

@@ -145,11 +145,15 @@ func TestExplain(t *testing.T) {
 			t.Errorf("%s: incomplete: %+v", tt.name, e)
 		}
 	}
+	e := Explain(&ike.Failure{Code: ike.FailNoProposal, Unauthenticated: true}, Context{Connection: "office", Gateway: []string{"gw"}})
+	if e.What != `Could not connect to "office" (gw).` || e.Params[ParamUnverified] != "true" {
+		t.Errorf("unauthenticated refusal: %+v", e)
+	}
 	own := &api.Error{Code: api.CodeBusy, What: "Busy."}
 	if got := Explain(fmt.Errorf("x: %w", own), Context{}); got != own {
 		t.Errorf("an explained error is explained again: %+v", got)
 	}
-	e := Explain(&profile.Error{File: "a.toml", Line: 3, Field: "name", Msg: "is missing"}, Context{})
+	e = Explain(&profile.Error{File: "a.toml", Line: 3, Field: "name", Msg: "is missing"}, Context{})
 	if e.Position == nil || e.Position.File != "a.toml" || e.Position.Line != 3 || e.Position.Field != "name" || e.What != "a.toml cannot be used." {
 		t.Errorf("position: %+v", e)
 	}
