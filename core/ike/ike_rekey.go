@@ -62,8 +62,8 @@ func (t *ikeRekeyTask) request(sa *SA, now time.Time) ([]message.Payload, bool) 
 	}
 	if len(t.groups) == 0 {
 		group := sa.keys.suite.KE.ID
-		if !slices.Contains(groupsOf(sa.cfg.Proposals), group) {
-			group = firstGroup(sa.cfg.Proposals)
+		if !slices.Contains(groupsOf(sa.rekeyProposals()), group) {
+			group = firstGroup(sa.rekeyProposals())
 		}
 		t.groups = []transform.ID{group}
 	}
@@ -74,10 +74,31 @@ func (t *ikeRekeyTask) request(sa *SA, now time.Time) ([]message.Payload, bool) 
 	}
 	t.ke, t.nonce, t.spi = ke, sa.e.random(nonceLen), sa.e.newSPI()
 	return []message.Payload{
-		message.NewSA(numbered(sa.cfg.Proposals, ikeSPI(t.spi))...),
+		message.NewSA(numbered(sa.rekeyProposals(), ikeSPI(t.spi))...),
 		&message.Nonce{Data: t.nonce},
 		&message.KE{Method: ke.ID(), Data: ke.Public()},
 	}, true
+}
+
+// rekeyProposals are the configured proposals with the PRF that the SA has.
+// RFC 7296, section 2.18, derives the heir's keys from SKEYSEED with the new
+// PRF; strongSwan (seen with 5.9.8) does it with the old one. As long as the
+// PRF stays the same, both mean the same.
+func (sa *SA) rekeyProposals() []transform.Proposal {
+	var list []transform.Proposal
+	for _, p := range sa.cfg.Proposals {
+		kept := slices.DeleteFunc(slices.Clone(p.Transforms), func(t transform.Transform) bool {
+			return t.Type == transform.TypePRF && t != sa.keys.suite.PRF
+		})
+		p.Transforms = kept
+		if slices.Contains(kept, sa.keys.suite.PRF) {
+			list = append(list, p)
+		}
+	}
+	if len(list) == 0 {
+		return sa.cfg.Proposals
+	}
+	return list
 }
 
 func ikeSPI(spi uint64) []byte { return binary.BigEndian.AppendUint64(nil, spi) }
@@ -99,7 +120,7 @@ func (sa *SA) ikeRekeyed(x task, in *inbox, now time.Time) *notifyError {
 	if len(offers) != 1 {
 		return syntaxError("%d proposals in the answer", len(offers))
 	}
-	suite, err := transform.Check(numbered(sa.cfg.Proposals, nil), offers[0])
+	suite, err := transform.Check(numbered(sa.rekeyProposals(), nil), offers[0])
 	if err != nil {
 		return syntaxError("answer: %w", err)
 	}
@@ -138,7 +159,7 @@ func (t *ikeRekeyTask) refused(sa *SA, n *message.Notify, now time.Time) {
 		return
 	}
 	if n.Kind == message.NotifyInvalidKEPayload {
-		if group, ok := wantedGroup(n, sa.cfg.Proposals, t.groups); ok {
+		if group, ok := wantedGroup(n, sa.rekeyProposals(), t.groups); ok {
 			sa.enqueue(&ikeRekeyTask{groups: append(t.groups, group)}, now)
 			return
 		}
@@ -229,7 +250,10 @@ func (sa *SA) answerIKERekey(in *inbox, now time.Time) ([]message.Payload, *noti
 	if ours != nil && ours.peer != nil {
 		return nil, temporaryFailure()
 	}
-	suite, proposal, err := transform.SelectKE(sa.cfg.Proposals, in.sa.Offers(), in.ke.Method)
+	suite, proposal, err := transform.SelectKE(sa.rekeyProposals(), in.sa.Offers(), in.ke.Method)
+	if err != nil {
+		suite, proposal, err = transform.SelectKE(sa.cfg.Proposals, in.sa.Offers(), in.ke.Method)
+	}
 	if err != nil {
 		return nil, &notifyError{notify: message.NotifyNoProposalChosen, code: FailNoProposal, err: err}
 	}
