@@ -14,7 +14,7 @@ const maxConnections = 256
 
 // importSwanctl reads the connections of a swanctl.conf.
 func importSwanctl(s *source, res *Result) error {
-	im := &swanctl{source: s, bases: []string{""}, keys: map[string]keyFile{}}
+	im := &swanctl{source: s, bases: []string{""}, certs: map[string]parsedCerts{}, keys: map[string]keyFile{}}
 	if path.Base(s.dir) == "conf.d" {
 		// A snippet that swanctl.conf includes: the credentials lie beside that.
 		im.bases = []string{"", "../"}
@@ -54,6 +54,7 @@ type swanctl struct {
 	bases   []string // where the folders x509, private and so on may lie
 	tree    *settings.Section
 	general []string // notes that concern every connection
+	certs   map[string]parsedCerts
 	keys    map[string]keyFile
 	secrets []sharedSecret
 }

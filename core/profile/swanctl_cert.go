@@ -18,6 +18,21 @@ type certFile struct {
 	certs []*x509.Certificate
 }
 
+// A parsedCerts is a certificate file, parsed once for all connections.
+type parsedCerts struct {
+	certs []*x509.Certificate
+	err   error
+}
+
+func (im *swanctl) parseCerts(f found) ([]*x509.Certificate, error) {
+	p, ok := im.certs[f.name]
+	if !ok {
+		p.certs, p.err = pki.ParseCertificates(f.data)
+		im.certs[f.name] = p
+	}
+	return p.certs, p.err
+}
+
 // named returns the certificates that a key names (files of a folder) and that
 // sections with the prefix name by their full path. ok is false while files
 // are missing or after a refusal.
@@ -27,7 +42,7 @@ func (v *view) named(key, folder, prefix string) (files []certFile, ok bool) {
 		list, known := v.im.findAny(patterns...)
 		switch {
 		case len(list) > 0:
-			certs, err := pki.ParseCertificates(list[0].data)
+			certs, err := v.im.parseCerts(list[0])
 			if err != nil {
 				v.malformed(pos, field, "%s: %s", shown(name), bare(err))
 				ok = false
@@ -79,7 +94,7 @@ func (im *swanctl) places(folder, name string) []string {
 func (v *view) folder(name string) (files []certFile, known bool) {
 	list, known := v.im.findAny(v.im.places(name, "*")...)
 	for _, f := range list {
-		certs, err := pki.ParseCertificates(f.data)
+		certs, err := v.im.parseCerts(f)
 		if err != nil {
 			v.note(v.sec.Pos, v.path, "%s is passed over: %s", shown(f.name), bare(err))
 			continue
@@ -159,7 +174,7 @@ func (v *view) sectionAuthorities() (files []certFile, ok bool) {
 				ok = false
 			}
 			for _, f := range found {
-				certs, err := pki.ParseCertificates(f.data)
+				certs, err := v.im.parseCerts(f)
 				if err != nil {
 					a.malformed(pos, a.field("file"), "%s", bare(err))
 					continue

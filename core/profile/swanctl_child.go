@@ -105,12 +105,14 @@ func (v *view) lifetimes(ch *Child) {
 	}
 	if life, ok := v.duration("life_time", 2*maxLifetime); ok && life.Duration > 0 {
 		rekey := ch.RekeyTime.Duration
-		if !given {
-			// strongSwan derives the time of rekeying from the end of life.
-			rekey = life.Duration * 10 / 11
-			ch.RekeyTime.Duration = rekey.Truncate(time.Second)
-		} else if rekey == 0 {
+		if rekey == 0 {
 			rekey = time.Hour
+		}
+		if !given && life.Duration <= rekey {
+			// strongSwan lets such a child end before it has new keys; its
+			// usual margin between the two keeps the child up.
+			rekey = max(life.Duration*10/11, time.Second).Truncate(time.Second)
+			ch.RekeyTime.Duration = rekey
 		}
 		if _, pos := v.get("life_time"); life.Duration <= rekey {
 			v.note(pos, v.field("life_time"), "ends before new keys are made, and is not used")

@@ -276,9 +276,15 @@ func (v *view) pools() {
 		if a, err := netip.ParseAddr(addrs); err == nil {
 			addrs = a.String() + "-" + a.String()
 		}
-		if _, _, err := pool.ParseRange(addrs); err != nil {
+		_, last, err := pool.ParseRange(addrs)
+		if err != nil {
 			pv.malformed(at, pv.field("addrs"), "%s is not a range of addresses", shown(addrs))
 			continue
+		}
+		// "10.1.0.7/24" is a pool that begins with 10.1.0.7: what lies before
+		// is somebody's, often the gateway's own.
+		if p, err := netip.ParsePrefix(addrs); err == nil && p.Addr() != p.Masked().Addr() && !last.Less(p.Addr()) {
+			addrs = p.Addr().String() + "-" + last.String()
 		}
 		out := Pool{Name: safeName(name), Addresses: addrs}
 		dns, at := pv.list("dns")
