@@ -50,6 +50,13 @@ func (f *fakeResolved) SetLinkDefaultRoute(link int32, on bool) *dbus.Error {
 func (f *fakeResolved) RevertLink(link int32) *dbus.Error { return f.note("RevertLink", "%d", link) }
 func (f *fakeResolved) FlushCaches() *dbus.Error          { return f.note("FlushCaches", "") }
 
+// failAt makes a method fail; empty: none.
+func (f *fakeResolved) failAt(method string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fail = method
+}
+
 func (f *fakeResolved) take() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -133,8 +140,8 @@ func TestResolved(t *testing.T) {
 		{"zero", func() error { return open().Set(host.DNSConfig{}) }, []string{fmt.Sprintf("RevertLink %d", n), "FlushCaches"}},
 		{"zero again", func() error { return open().Cleanup() }, nil},
 		{"failure", func() error {
-			fake.fail = "SetLinkDefaultRoute"
-			defer func() { fake.fail = "" }()
+			fake.failAt("SetLinkDefaultRoute")
+			defer fake.failAt("")
 			if err := open().Set(split); err == nil {
 				return fmt.Errorf("accepted")
 			}

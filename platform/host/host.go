@@ -29,8 +29,8 @@ type Options struct {
 // caller closes the NetMonitor of the System.
 func New(o Options) (*host.System, error) {
 	o = o.withDefaults()
-	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
-		return nil, fmt.Errorf("create state folder: %w", err)
+	if err := openState(o.StateDir); err != nil {
+		return nil, err
 	}
 	s := &host.System{
 		OpenTUN: openTUN,
@@ -71,6 +71,15 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// openState creates the state folder, and refuses one in which others could
+// write: what the journals say is done as root.
+func openState(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("create state folder: %w", err)
+	}
+	return secret.CheckFolder(dir, false)
+}
+
 // openTUN and openUDP keep a nil device from becoming a non-nil interface.
 func openTUN(name string, mtu int) (host.TUN, error) {
 	d, err := tun.Open(name, mtu)
@@ -93,6 +102,9 @@ func openUDP(v6 bool, port uint16) (host.UDPConn, error) {
 // caller holds the folder (RunLocked).
 func Cleanup(stateDir string) error {
 	stateDir = Options{StateDir: stateDir}.withDefaults().StateDir
+	if err := openState(stateDir); err != nil {
+		return err
+	}
 	return errors.Join(dns.New(stateDir).Cleanup(), route.New(stateDir).Cleanup())
 }
 
@@ -100,8 +112,8 @@ func Cleanup(stateDir string) error {
 // error is host.ErrInUse when one does.
 func RunLocked(stateDir string, f func() error) error {
 	stateDir = Options{StateDir: stateDir}.withDefaults().StateDir
-	if err := os.MkdirAll(stateDir, 0o700); err != nil {
-		return fmt.Errorf("create state folder: %w", err)
+	if err := openState(stateDir); err != nil {
+		return err
 	}
 	path := filepath.Join(stateDir, "lock")
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)

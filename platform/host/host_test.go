@@ -62,4 +62,16 @@ func TestNew(t *testing.T) {
 	if _, err := New(o); !errors.Is(err, host.ErrUnsafe) {
 		t.Errorf("New with open secrets = %v, want %v", err, host.ErrUnsafe)
 	}
+	if err := os.Chmod(o.StateDir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for name, f := range map[string]func() error{
+		"New":       func() error { _, err := New(o); return err },
+		"Cleanup":   func() error { return Cleanup(o.StateDir) },
+		"RunLocked": func() error { return RunLocked(o.StateDir, func() error { return nil }) },
+	} {
+		if err := f(); !errors.Is(err, host.ErrUnsafe) {
+			t.Errorf("%s with an open state folder = %v, want %v", name, err, host.ErrUnsafe)
+		}
+	}
 }

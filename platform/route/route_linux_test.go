@@ -266,9 +266,9 @@ func TestRouting(t *testing.T) {
 	}
 }
 
-// TestReversePath shows that a marked socket gets its answers through a strict
-// reverse path filter while everything else goes into the tunnel.
-func TestReversePath(t *testing.T) {
+// TestMarkedSocket shows that a marked socket gets its answers, also through a
+// strict reverse path filter, while everything else goes into the tunnel.
+func TestMarkedSocket(t *testing.T) {
 	if !roottest.Namespace(t) {
 		return
 	}
@@ -276,8 +276,10 @@ func TestReversePath(t *testing.T) {
 		"ip netns add fgw",
 		"ip link add e0 type veth peer name e1 netns fgw",
 		"ip addr add 192.0.2.2/24 dev e0",
+		"ip addr add 2001:db8::2/64 dev e0 nodad",
 		"ip link set e0 up",
 		"ip -n fgw addr add 192.0.2.1/24 dev e1",
+		"ip -n fgw addr add 2001:db8::1/64 dev e1 nodad",
 		"ip -n fgw link set e1 up",
 	} {
 		roottest.Run(t, c)
@@ -295,37 +297,58 @@ func TestReversePath(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	var echo *net.UDPConn
-	roottest.In(t, "fgw", func() { echo, err = net.ListenUDP("udp4", &net.UDPAddr{Port: 4500}) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer echo.Close()
-	go func() {
-		b := make([]byte, 100)
-		for {
-			n, from, err := echo.ReadFromUDPAddrPort(b)
-			if err != nil {
-				return
-			}
-			_, _ = echo.WriteToUDPAddrPort(b[:n], from)
+	for _, network := range []string{"udp4", "udp6"} {
+		var c *net.UDPConn
+		roottest.In(t, "fgw", func() { c, err = net.ListenUDP(network, &net.UDPAddr{Port: 4500}) })
+		if err != nil {
+			t.Fatal(err)
 		}
-	}()
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
-	if err != nil {
-		t.Fatal(err)
+		defer c.Close()
+		go func() { // echo
+			b := make([]byte, 100)
+			for {
+				n, from, err := c.ReadFromUDPAddrPort(b)
+				if err != nil {
+					return
+				}
+				_, _ = c.WriteToUDPAddrPort(b[:n], from)
+			}
+		}()
 	}
-	defer unix.Close(fd)
-	if err := errors.Join(
-		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, Mark),
-		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 3}),
-		unix.Sendto(fd, []byte("hello"), 0, &unix.SockaddrInet4{Addr: [4]byte{192, 0, 2, 1}, Port: 4500}),
-	); err != nil {
-		t.Fatal(err)
-	}
-	b := make([]byte, 100)
-	if n, _, err := unix.Recvfrom(fd, b, 0); err != nil || string(b[:n]) != "hello" {
-		t.Errorf("answer %q, %v", b[:max(n, 0)], err)
+	v4 := &unix.SockaddrInet4{Addr: [4]byte{192, 0, 2, 1}, Port: 4500}
+	v6 := &unix.SockaddrInet6{Addr: netip.MustParseAddr("2001:db8::1").As16(), Port: 4500}
+	for _, tt := range []struct {
+		name   string
+		family int
+		to     unix.Sockaddr
+		mark   int
+		want   bool // an answer
+	}{
+		{"IPv4", unix.AF_INET, v4, Mark, true},
+		{"IPv6", unix.AF_INET6, v6, Mark, true},
+		{"IPv4, no mark", unix.AF_INET, v4, 0, false},
+		{"IPv6, no mark", unix.AF_INET6, v6, 0, false},
+	} {
+		fd, err := unix.Socket(tt.family, unix.SOCK_DGRAM, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+		wait := unix.Timeval{Sec: 3}
+		if !tt.want {
+			wait = unix.Timeval{Usec: 200_000}
+		}
+		if err := errors.Join(
+			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, tt.mark),
+			unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait),
+			unix.Sendto(fd, []byte("hello"), 0, tt.to),
+		); err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, 100)
+		if _, _, err := unix.Recvfrom(fd, b, 0); (err == nil) != tt.want {
+			t.Errorf("%s: answer: %v, want one: %v", tt.name, err, tt.want)
+		}
 	}
 }
 

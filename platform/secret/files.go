@@ -44,20 +44,26 @@ func Open(dir string, private bool) (*Files, error) {
 	if err := protect(dir, private); err != nil {
 		return nil, fmt.Errorf("protect folder %s: %w", dir, err)
 	}
-	info, err := os.Lstat(dir)
-	if err != nil {
-		return nil, err
-	}
-	if !info.IsDir() {
-		return nil, fmt.Errorf("%s is not a folder", dir)
-	}
-	if err := f.check(dir, info); err != nil {
+	if err := CheckFolder(dir, private); err != nil {
 		return nil, err
 	}
 	if err := atomicfile.Sweep(dir); err != nil {
 		return nil, fmt.Errorf("sweep folder %s: %w", dir, err)
 	}
 	return f, nil
+}
+
+// CheckFolder refuses, with host.ErrUnsafe, a folder that belongs to another
+// user, or that others may write or (when it is private) read.
+func CheckFolder(dir string, private bool) error {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is not a folder", dir)
+	}
+	return check(dir, info, private)
 }
 
 func (f *Files) mode(public fs.FileMode) fs.FileMode {
@@ -103,7 +109,7 @@ func (f *Files) Read(name string) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file", path)
 	}
-	if err := f.check(path, info); err != nil {
+	if err := check(path, info, f.private); err != nil {
 		return nil, err
 	}
 	b, err := io.ReadAll(io.LimitReader(file, maxFile+1))

@@ -13,12 +13,12 @@ import (
 
 // check refuses what belongs to another user, or that others may read or write
 // although they must not.
-func (f *Files) check(path string, info fs.FileInfo) error {
+func check(path string, info fs.FileInfo, private bool) error {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != os.Geteuid() {
 		return fmt.Errorf("%s belongs to user %d: %w", path, st.Uid, host.ErrUnsafe)
 	}
 	forbidden, want := fs.FileMode(0o022), "go-w"
-	if f.private {
+	if private {
 		forbidden, want = 0o077, "go-rwx"
 	}
 	if mode := info.Mode().Perm(); mode&forbidden != 0 {

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -96,6 +97,7 @@ func TestConn(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Run("addresses and TOS", func(t *testing.T) { testAddresses(t, tt.l, tt.other) })
 			t.Run("segments", func(t *testing.T) { testSegments(t, tt.l) })
+			t.Run("concurrent", func(t *testing.T) { testConcurrent(t, tt.l) })
 			t.Run("allocations", func(t *testing.T) { testAllocations(t, tt.l) })
 			t.Run("too big", func(t *testing.T) { testTooBig(t, tt.l) })
 			t.Run("close", func(t *testing.T) { testClose(t, tt.l.b) })
@@ -219,6 +221,29 @@ func testSegments(t *testing.T, l *link) {
 	l.a.gso.Store(true)
 }
 
+// testConcurrent has several goroutines send at once, some of them fragmented.
+func testConcurrent(t *testing.T, l *link) {
+	var wg sync.WaitGroup
+	const senders, rounds = 4, 20
+	for range senders {
+		wg.Go(func() {
+			for range rounds {
+				if err := errors.Join(
+					l.a.Send(make([]byte, 3000), 1000, l.to(), l.aAddr, 0),
+					l.a.SendFragmented(make([]byte, 2000), l.to(), netip.Addr{}),
+				); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	got, _ := collect(t, l.b, senders*rounds*5000)
+	wg.Wait()
+	if len(got) != senders*rounds*4 {
+		t.Errorf("%d datagrams, want %d", len(got), senders*rounds*4)
+	}
+}
+
 func testAllocations(t *testing.T, l *link) {
 	sent, b := make([]byte, 14_000), make([]byte, MaxRecv)
 	to := l.to()
@@ -282,6 +307,77 @@ func testClose(t *testing.T, c *Conn) {
 	}
 	if err := c.Send([]byte("x"), 0, netip.MustParseAddrPort("127.0.0.1:9"), netip.Addr{}, 0); err == nil {
 		t.Error("Send after Close succeeded")
+	}
+}
+
+// TestPathMTU has a router whose next network is narrower than ours: its ICMP
+// makes the socket refuse what was fine before.
+func TestPathMTU(t *testing.T) {
+	if !roottest.Namespace(t) {
+		return
+	}
+	for _, c := range []string{
+		"ip netns add frouter",
+		"ip netns add ffar",
+		"ip link add va type veth peer name vb netns frouter",
+		"ip -n frouter link add vc mtu 1300 type veth peer name vd mtu 1300 netns ffar",
+		"ip addr add 10.8.0.1/24 dev va",
+		"ip addr add fd08::1/64 dev va nodad",
+		"ip link set va up",
+		"ip -n frouter addr add 10.8.0.2/24 dev vb",
+		"ip -n frouter addr add fd08::2/64 dev vb nodad",
+		"ip -n frouter addr add 10.9.0.2/24 dev vc",
+		"ip -n frouter addr add fd09::2/64 dev vc nodad",
+		"ip -n frouter link set vb up",
+		"ip -n frouter link set vc up",
+		"ip netns exec frouter sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1",
+		"ip -n ffar addr add 10.9.0.1/24 dev vd",
+		"ip -n ffar addr add fd09::1/64 dev vd nodad",
+		"ip -n ffar link set vd up",
+		"ip -n ffar route add default via 10.9.0.2",
+		"ip -n ffar -6 route add default via fd09::2",
+		"ip route add default via 10.8.0.2",
+		"ip -6 route add default via fd08::2",
+	} {
+		roottest.Run(t, c)
+	}
+	for _, tt := range []struct {
+		v6  bool
+		far string
+	}{{false, "10.9.0.1"}, {true, "fd09::1"}} {
+		var far *Conn
+		var err error
+		roottest.In(t, "ffar", func() { far, err = Listen(Config{V6: tt.v6}) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer far.Close()
+		near, err := Listen(Config{V6: tt.v6, Mark: 0x5a11})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer near.Close()
+		to := netip.AddrPortFrom(netip.MustParseAddr(tt.far), far.LocalPort())
+		if err := near.Send(make([]byte, 1400*3), 1400, to, netip.Addr{}, 0); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(3 * time.Second); err == nil && time.Now().Before(deadline); {
+			time.Sleep(10 * time.Millisecond) // for the ICMP message
+			err = near.Send(make([]byte, 1400*3), 1400, to, netip.Addr{}, 0)
+		}
+		var big *host.TooBigError
+		if !errors.As(err, &big) || big.MTU != 1300 {
+			t.Errorf("to %s: %v, want a TooBigError of MTU 1300", tt.far, err)
+		}
+		if err := near.SendFragmented(make([]byte, 4000), to, netip.Addr{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := near.Send(make([]byte, 1200*3), 1200, to, netip.Addr{}, 0); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := collect(t, far, 4000+3600); len(got) != 4 {
+			t.Errorf("to %s: %d datagrams arrived, want the fragmented one and three", tt.far, len(got))
+		}
 	}
 }
 
