@@ -35,7 +35,9 @@ func byProfile(err error, e *api.Error) bool {
 	e.Code = api.CodeUnsupported
 	const most = 10
 	var lines []string
+	needsPassword := true
 	for i, f := range faults {
+		needsPassword = needsPassword && f.NeedsPassword
 		if !f.Unsupported {
 			e.Code = api.CodeProfileInvalid
 		}
@@ -50,6 +52,10 @@ func byProfile(err error, e *api.Error) bool {
 		e.What = fmt.Sprintf("%s cannot be used.", first.File)
 	}
 	e.Why = strings.Join(lines, "\n")
+	if needsPassword {
+		e.Code, e.Params[ParamNeeds] = api.CodeLocalCredential, "password"
+		e.Next = "Give the pre-shared key or passphrase with the import: sallyport import FILE --password-stdin."
+	}
 	e.Position = &api.Position{File: first.File, Line: first.Line, Field: first.Field}
 	return true
 }

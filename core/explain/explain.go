@@ -28,6 +28,7 @@ const (
 	ParamServerHint = "server_hint" // a question for the gateway's administrator
 	ParamNotify     = "notify"      // the error notify that the peer sent
 	ParamUnverified = "unverified"  // "true": the peer's answer could have been forged on the way
+	ParamNeeds      = "needs"       // "password": the same request may succeed with one
 	ParamDetail     = "detail"      // the error's own text
 	ParamField      = "field"       // of the profile
 	ParamSubject    = "subject"     // of the certificate concerned

@@ -130,6 +130,7 @@ func TestExplain(t *testing.T) {
 		{"id is not in the certificate", &CredentialError{"local.id", &pki.Error{Kind: pki.Identity, Detail: "does not hold it"}}, api.CodeLocalCredential, "Set local.id"},
 		{"profile", errors.Join(&profile.Error{File: "a.toml", Line: 3, Field: "name", Msg: "is missing"}, &profile.Error{File: "a.toml", Line: 4, Field: "role", Msg: "is wrong"}), api.CodeProfileInvalid, "a.toml:3: name: is missing\na.toml:4: role: is wrong"},
 		{"unsupported profile", &profile.Error{File: "s.conf", Msg: "EAP is not supported yet", Unsupported: true}, api.CodeUnsupported, "EAP"},
+		{"password", &profile.Error{File: "s.conf", Msg: "the pre-shared key is missing", NeedsPassword: true}, api.CodeLocalCredential, "--password-stdin"},
 		{"not found", fmt.Errorf("%w: x", profile.ErrNotFound), api.CodeNotFound, "sallyport list"},
 		{"exists", fmt.Errorf("%w: x", profile.ErrExists), api.CodeExists, "--replace"},
 		{"request", fmt.Errorf("%w: it holds no file", profile.ErrRequest), api.CodeUsage, "holds no file"},

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"sallyport/core/api"
@@ -158,11 +159,9 @@ func Warnings(c *Connection) []string {
 			weak(fmt.Sprintf("child %q", ch.Name), transform.ProtoESP, ch.Proposals)
 		}
 	}
-	for end, a := range map[string]*Auth{"local": &c.Local, "remote": &c.Remote} {
-		for _, s := range a.Signatures {
-			if scheme, err := auth.ParseScheme(s); err == nil && scheme.Weak() {
-				add("%s signatures may be %s, which is weak", end, s)
-			}
+	for _, s := range append(slices.Clone(c.Local.Signatures), c.Remote.Signatures...) {
+		if scheme, err := auth.ParseScheme(s); err == nil && scheme.Weak() {
+			add("signatures may be %s, which is weak", s)
 		}
 	}
 	if id, err := auth.ParseIdentity(c.Remote.ID); c.Remote.Method == MethodCertificate && !c.IsResponder() && (c.Remote.ID == "" || err == nil && id.IsAny()) {

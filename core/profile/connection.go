@@ -52,8 +52,8 @@ type IKE struct {
 	ReauthTime    Duration `toml:"reauth_time,omitempty"`    // 0: never
 	LivenessDelay Duration `toml:"liveness_delay,omitempty"` // idle time before a liveness check; default 30s
 	// RetransmitTimeout and RetransmitTries shape retransmission: the k-th wait is timeout × 1.8^k.
-	RetransmitTimeout Duration `toml:"retransmit_timeout,omitempty"` // default 2s
-	RetransmitTries   int      `toml:"retransmit_tries,omitempty"`   // default 5
+	RetransmitTimeout Duration `toml:"retransmit_timeout,omitempty"` // default 1s
+	RetransmitTries   int      `toml:"retransmit_tries,omitempty"`   // default 4
 	// Unique closes older IKE SAs of the same peer when it connects again.
 	Unique bool `toml:"unique,omitempty"`
 }
@@ -62,7 +62,7 @@ type IKE struct {
 type Child struct {
 	Name string `toml:"name"`
 	// LocalTS and RemoteTS select the traffic: "10.0.0.0/8", "10.0.0.0/8[tcp/443]", "10.0.0.1-10.0.0.9",
-	// "dynamic" or "dynamic[udp/53]". Dynamic is the end's virtual address where it has one and the
+	// "dynamic". Dynamic is the end's virtual address where it has one and the
 	// address it speaks IKE from where not. Defaults: an initiator's local and a
 	// responder's remote "dynamic", the other two "0.0.0.0/0", "::/0".
 	LocalTS      []string `toml:"local_ts,omitempty"`

@@ -15,6 +15,9 @@ type Error struct {
 	// Unsupported says that the file is well formed, and that it asks for
 	// something that is not offered.
 	Unsupported bool
+	// NeedsPassword says that a pre-shared key or passphrase is missing, which
+	// can come with the request.
+	NeedsPassword bool
 }
 
 // Error says "FILE:LINE: FIELD: MSG" as far as the parts are known.

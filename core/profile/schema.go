@@ -47,8 +47,8 @@ var fieldDocs = map[string]fieldDoc{
 	"IKE.life_time":          {doc: "The IKE SA ends then, rekeyed or not.", byItself: "rekey_time and an eighth"},
 	"IKE.reauth_time":        {doc: "Prove both identities again after.", byItself: "never"},
 	"IKE.liveness_delay":     {doc: "Ask a silent peer for a sign of life after.", byItself: "30s"},
-	"IKE.retransmit_timeout": {doc: "First wait for an answer; each further wait is 1.8 times as long.", byItself: "2s"},
-	"IKE.retransmit_tries":   {doc: "Retransmissions before the peer counts as dead.", byItself: "5"},
+	"IKE.retransmit_timeout": {doc: "First wait for an answer; each further wait is 1.8 times as long.", byItself: "1s"},
+	"IKE.retransmit_tries":   {doc: "Retransmissions before the peer counts as dead.", byItself: "4"},
 	"IKE.unique":             {doc: "Close older IKE SAs of the same peer when it connects again.", byItself: "only when the peer says that it has lost them"},
 
 	"Child.name":          {doc: "Name of the child: letters, digits, '.', '_', '-'.", required: true},

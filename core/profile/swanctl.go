@@ -134,6 +134,12 @@ func (c *conn) malformed(pos settings.Pos, field, format string, args ...any) {
 	c.errs[len(c.errs)-1].Unsupported = false
 }
 
+// needsPassword says that the request must bring a secret.
+func (c *conn) needsPassword(pos settings.Pos, field, format string, args ...any) {
+	c.malformed(pos, field, format, args...)
+	c.errs[len(c.errs)-1].NeedsPassword = true
+}
+
 // note says what is not honoured.
 func (c *conn) note(pos settings.Pos, field, format string, args ...any) {
 	n := fmt.Sprintf("%v: %s: %s", pos, field, fmt.Sprintf(format, args...))

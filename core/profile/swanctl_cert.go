@@ -237,7 +237,7 @@ func (v *view) credential() {
 	for _, l := range leaves {
 		names = append(names, l.name)
 	}
-	keys, searched, problem := v.im.privateKeys(names, func(k crypto.Signer) bool { return v.pair(leaves, k, id) != nil })
+	keys, searched, locked, problem := v.im.privateKeys(names, func(k crypto.Signer) bool { return v.pair(leaves, k, id) != nil })
 	if !searched || !known {
 		return
 	}
@@ -253,7 +253,11 @@ func (v *view) credential() {
 		if problem != "" {
 			why += "; " + problem
 		}
-		v.refuse(v.sec.Pos, v.path, "the certificate %s cannot be used: %s", shown(leaves[0].name), why)
+		refuse := v.refuse
+		if locked {
+			refuse = v.needsPassword
+		}
+		refuse(v.sec.Pos, v.path, "the certificate %s cannot be used: %s", shown(leaves[0].name), why)
 		return
 	}
 	v.useCredential(chosen, pool, key, id)
@@ -304,14 +308,16 @@ func (v *view) useCredential(leaf *certFile, pool []*x509.Certificate, key crypt
 // A keyFile is a private key's file, parsed once for all connections.
 type keyFile struct {
 	key     crypto.Signer
+	locked  bool // encrypted, without a passphrase
 	problem string
 }
 
 // privateKeys returns the private keys of the key folders. It first asks for
 // those called like the certificates, and for all only when none of these
 // fits: keys that are not needed should not travel. searched is false while
-// files are missing; problem tells of a key that could not be read.
-func (im *swanctl) privateKeys(certs []string, fits func(crypto.Signer) bool) (keys []crypto.Signer, searched bool, problem string) {
+// files are missing; problem tells of a key that could not be read, and locked
+// of one that lacks its passphrase.
+func (im *swanctl) privateKeys(certs []string, fits func(crypto.Signer) bool) (keys []crypto.Signer, searched, locked bool, problem string) {
 	var alike, all []string
 	for _, folder := range keyFolders {
 		for _, c := range certs {
@@ -328,12 +334,12 @@ func (im *swanctl) privateKeys(certs []string, fits func(crypto.Signer) bool) (k
 		}
 		files, known := im.findAny(patterns...)
 		if !known {
-			return nil, false, ""
+			return nil, false, false, ""
 		}
 		for _, f := range files {
 			k := im.parseKey(f)
-			if k.problem != "" && problem == "" {
-				problem = k.problem
+			if k.problem != "" && (problem == "" || k.locked && !locked) {
+				problem, locked = k.problem, k.locked
 			}
 			if k.key != nil && fits(k.key) {
 				keys = append(keys, k.key)
@@ -343,7 +349,7 @@ func (im *swanctl) privateKeys(certs []string, fits func(crypto.Signer) bool) (k
 			break
 		}
 	}
-	return keys, true, problem
+	return keys, true, locked, problem
 }
 
 func (im *swanctl) parseKey(f found) keyFile {
@@ -356,6 +362,7 @@ func (im *swanctl) parseKey(f found) keyFile {
 	case err == nil:
 		k.key = key
 	case errors.Is(err, pki.ErrPassphraseNeeded):
+		k.locked = true
 		k.problem = shown(f.name) + " is encrypted and its passphrase is neither in secrets nor given with the import"
 	default:
 		k.problem = shown(f.name) + ": " + bare(err)

@@ -145,7 +145,7 @@ func (v *view) psk(name string) {
 			v.b.addPSK(name, psk)
 			return
 		}
-		v.refuse(v.sec.Pos, v.path, "there is no pre-shared key for it: no ike section in secrets fits, and none was given with the import")
+		v.needsPassword(v.sec.Pos, v.path, "there is no pre-shared key for it: no ike section in secrets fits, and none was given with the import")
 		return
 	}
 	if best.err != nil {

@@ -1,6 +1,9 @@
 package profile
 
 import (
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"maps"
 	"slices"
@@ -164,7 +167,7 @@ func TestSwanctlSettings(t *testing.T) {
 		{"unknown proposal among others", minimal("proposals = aes256-sha256-ecp256bp, aes256gcm16-prfsha384-ecp384", "", "", "", ""), "Proposals:[aes256gcm16-prfsha384-ecp384]", "connections.home.proposals: \"aes256-sha256-ecp256bp\" is not offered"},
 		{"any identity", minimal("", "id = %any", "", "", ""), "Local:{Method:psk ID: ", ""},
 		{"pass child", strings.Replace(minimal("", "", "", "", ""), "children {", "children {\n lan {\n mode = pass\n local_ts = 192.168.0.0/16\n }", 1), "Children:[{Name:home", "children.lan.mode: exceptions from the tunnel"},
-		{"ports", minimal("", "", "", "remote_ts = 10.1.0.0/16[tcp/443], dynamic[udp]", ""), "RemoteTS:[10.1.0.0/16[tcp/443] dynamic[udp]]", ""},
+		{"ports", minimal("", "", "", "remote_ts = 10.1.0.0/16[tcp/443], dynamic", ""), "RemoteTS:[10.1.0.0/16[tcp/443] dynamic]", ""},
 		{"odd name", strings.Replace(minimal("", "", "", "", ""), " home {", " büro@home {", 1), "Name:b--ro-home", "is called"},
 		{"unused mark", minimal("", "", "", "set_mark_out = 42", ""), "", "set_mark_out: belongs to the kernel's IPsec"},
 		{"token secret", minimal("", "", "", "", "secrets { token-1 { handle = 01 } }"), "", "secrets.token-1: keys on smart cards"},
@@ -206,6 +209,7 @@ func TestSwanctlRefuses(t *testing.T) {
 		{"label", minimal("", "", "", "label = system_u:object_r:x", ""), "labels"},
 		{"no proposal left", minimal("proposals = aes256-sha256-curve448", "", "", "", ""), "none of the proposals"},
 		{"bad selector", minimal("", "", "", "remote_ts = 10.1.0.0/99", ""), "swanctl.conf:19: connections.home.children.home.remote_ts"},
+		{"dynamic with a port", minimal("", "", "", "local_ts = dynamic[tcp/80]", ""), "cannot be limited to protocols and ports yet"},
 		{"bad time", minimal("dpd_delay = soon", "", "", "", ""), "dpd_delay: \"soon\" is not a time"},
 		{"bad vip", minimal("vips = any", "", "", "", ""), "vips: \"any\" is not an address"},
 		{"bad gateway", minimal("remote_addrs = vpn example com", "", "", "", ""), "is not a gateway"},
@@ -447,4 +451,38 @@ func FuzzImportSwanctl(f *testing.F) {
 		}
 		t.Fatal("the import never stops asking")
 	})
+}
+
+func TestSwanctlEncryptedKey(t *testing.T) {
+	files := maps.Clone(pkiFixture())
+	block, _ := pem.Decode(files["private/alice-ecdsa.key"])
+	//nolint:staticcheck // files in this form are in use
+	locked, err := x509.EncryptPEMBlock(rand.Reader, "EC PRIVATE KEY", block.Bytes, []byte("open sesame"), x509.PEMCipherAES256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files["private/alice-ecdsa.key"] = pem.EncodeToMemory(locked)
+	conn := minimal("", "auth = pubkey\nid = alice@vpn.test\ncerts = alice-ecdsa.crt", "auth = pubkey", "", "")
+	request := func(text, password string) (*Result, error) {
+		return answer(t, api.ImportRequest{Files: []api.File{{Path: "/etc/swanctl/swanctl.conf", Data: []byte(text)}}, Password: []byte(password)}, "/etc/swanctl", files)
+	}
+	if _, err := request(conn+"secrets { private-a { file = alice-ecdsa.key\n secret = \"open sesame\" } }", ""); err != nil {
+		t.Errorf("passphrase in secrets: %v", err)
+	}
+	if _, err := request(conn, "open sesame"); err != nil {
+		t.Errorf("passphrase of the request: %v", err)
+	}
+	_, err = request(conn, "")
+	if all := AllErrors(err); len(all) != 1 || !all[0].NeedsPassword || !strings.Contains(all[0].Msg, "is encrypted") {
+		t.Errorf("without: %v", err)
+	}
+	_, err = request(conn, "wrong")
+	if all := AllErrors(err); len(all) != 1 || all[0].NeedsPassword || !strings.Contains(all[0].Msg, "does not open the private key") {
+		t.Errorf("wrong: %v", err)
+	}
+
+	_, err = importFile(t, "swanctl.conf", strings.Replace(minimal("", "", "", "", ""), "ike-1", "eap-1", 1), nil)
+	if all := AllErrors(err); len(all) != 1 || !all[0].NeedsPassword {
+		t.Errorf("without a pre-shared key: %v", err)
+	}
 }

@@ -43,6 +43,12 @@ type tomlImport struct {
 	root *node
 }
 
+// needsPassword says that the request must bring a secret.
+func (im *tomlImport) needsPassword(field, format string, args ...any) {
+	im.bad(field, format, args...)
+	im.list[len(im.list)-1].NeedsPassword = true
+}
+
 func (im *tomlImport) bad(field, format string, args ...any) {
 	im.add(im.root.lineOf(field), field, format, args...)
 }
@@ -75,7 +81,7 @@ func (im *tomlImport) local(b *Bundle, a *Auth) {
 	}
 	key, err := pki.ParsePrivateKey(data, im.req.Password)
 	if errors.Is(err, pki.ErrPassphraseNeeded) {
-		im.bad("local.key", "the private key %s is encrypted: give its passphrase with the import", shown(a.Key))
+		im.needsPassword("local.key", "the private key %s is encrypted: give its passphrase with the import", shown(a.Key))
 		return
 	}
 	if err != nil {
@@ -113,7 +119,7 @@ func (im *tomlImport) psk(b *Bundle, field, as, file string) {
 	psk := im.req.Password
 	if len(psk) == 0 {
 		if file == "" {
-			im.bad(field, "the pre-shared key is missing: name a file that holds it, or give it with the import")
+			im.needsPassword(field, "the pre-shared key is missing: name a file that holds it, or give it with the import")
 			return
 		}
 		data, ok := im.file(field, file)
