@@ -26,14 +26,18 @@ type Host struct {
 	lab   *Lab
 	net   *os.File // the network namespace
 	nl    *netlink.Handle
-	calls chan func()
-
-	mu    sync.Mutex // guards procs
-	procs []*Process
+	calls chan func() // to the machine's thread
 }
 
 // home is the network namespace that the test was started in.
 var home = sync.OnceValues(func() (*os.File, error) { return os.Open("/proc/self/ns/net") })
+
+// of returns the same machine for another laboratory's test.
+func (h *Host) of(l *Lab) *Host {
+	c := *h
+	c.lab = l
+	return &c
+}
 
 // newHost makes a machine with nothing but a loopback device. It ends with the test.
 func newHost(l *Lab, name string) *Host {
@@ -59,12 +63,6 @@ func newHost(l *Lab, name string) *Host {
 		l.t.Fatalf("make machine %s: %v", name, err)
 	}
 	l.t.Cleanup(func() {
-		h.mu.Lock()
-		procs := h.procs
-		h.mu.Unlock()
-		for _, p := range procs {
-			p.Stop()
-		}
 		h.nl.Close()
 		close(h.calls)
 		<-ended
@@ -201,9 +199,7 @@ func (h *Host) Start(name string, cmd *exec.Cmd) *Process {
 		p.Err = cmd.Wait()
 		close(p.Done)
 	}()
-	h.mu.Lock()
-	h.procs = append(h.procs, p)
-	h.mu.Unlock()
+	h.lab.t.Cleanup(p.Stop)
 	return p
 }
 
@@ -290,4 +286,3 @@ func writeSysctl(assignment string) error {
 	}
 	return nil
 }
-

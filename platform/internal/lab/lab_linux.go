@@ -52,8 +52,6 @@ func New(t testing.TB) *Lab {
 	if err := l.wire(); err != nil {
 		t.Fatalf("wire the laboratory: %v", err)
 	}
-	// As strongSwan in user space needs it: no checksum offload where packets
-	// leave the kernel.
 	l.Gateway.Script("add table ip nat\nadd chain ip nat post { type nat hook postrouting priority 100; }\n"+
 		"add rule ip nat post oifname eth0 ip saddr 10.0.0.0/8 masquerade\n"+
 		"add table ip6 nat\nadd chain ip6 nat post { type nat hook postrouting priority 100; }\n"+
@@ -63,6 +61,14 @@ func New(t testing.TB) *Lab {
 	l.serve()
 	l.Path(Direct)
 	return l
+}
+
+// For returns the same network for a part of the test: failures, processes and
+// instruments belong to t.
+func (l *Lab) For(t testing.TB) *Lab {
+	c := &Lab{t: t, dir: l.dir}
+	c.Wan, c.Gateway, c.NAT, c.Client, c.Inside = l.Wan.of(c), l.Gateway.of(c), l.NAT.of(c), l.Client.of(c), l.Inside.of(c)
+	return c
 }
 
 func (l *Lab) wire() error {
@@ -145,21 +151,6 @@ func cable(a *Host, devA string, b *Host, devB string) error {
 		}
 	}
 	return nil
-}
-
-// noChecksumOffload makes the device send whole checksums: programs that read
-// raw packets, as strongSwan's user-space ESP does, would see partial ones.
-func noChecksumOffload(dev string) error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	ifr, err := unix.NewIfreq(dev)
-	if err != nil {
-		return err
-	}
-	return ethtoolSet(fd, ifr, unix.ETHTOOL_STXCSUM, 0)
 }
 
 func (h *Host) link(dev string, up bool) error {
