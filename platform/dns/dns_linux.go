@@ -176,26 +176,59 @@ func (d *DNS) revertLink(n notes) error {
 	return r.revert(n.Link)
 }
 
-// inOtherNetns reports whether a process ("/proc/1") lives in another network
-// namespace than we do. A service without CAP_SYS_PTRACE may not ask about
-// other users' processes; systemd started it then, in the machine's own.
-func inOtherNetns(process string) bool {
-	var ours, theirs unix.Stat_t
-	if unix.Stat("/proc/thread-self/ns/net", &ours) != nil || unix.Stat(process+"/ns/net", &theirs) != nil {
-		return false
+// netns identifies the network namespace of a process ("/proc/1"). It is not ok
+// where the system does not tell: without CAP_SYS_PTRACE, a service may not ask
+// about other users' processes.
+func netns(process string) (id [2]uint64, ok bool) {
+	var st unix.Stat_t
+	if unix.Stat(process+"/ns/net", &st) != nil {
+		return id, false
 	}
-	return ours.Ino != theirs.Ino || ours.Dev != theirs.Dev
+	return [2]uint64{st.Dev, st.Ino}, true
 }
 
-// isForeign reports whether the file is the one that the first process sees,
-// while we are in another network namespace than that: a change here would
-// concern the wrong network. (ip netns exec leaves /etc/resolv.conf alone
-// unless /etc/netns/NAME/resolv.conf is there.)
+// isForeign reports whether the file belongs to another network namespace than
+// ours, so that a change would concern the wrong network. "ip netns exec", and
+// a systemd unit with NetworkNamespacePath, leave the machine's own
+// /etc/resolv.conf in place, unless /etc/netns/NAME/resolv.conf is there to be
+// mounted over it.
 func (f *resolvConf) isForeign() bool {
-	if !inOtherNetns(f.first) {
+	ours, ok := netns("/proc/thread-self")
+	if !ok {
 		return false
 	}
-	a, errA := os.Lstat(f.path)
-	b, errB := os.Lstat(f.first + "/root" + f.path)
-	return errA == nil && errB == nil && os.SameFile(a, b)
+	if first, ok := netns(f.first); ok {
+		if first == ours {
+			return false
+		}
+		a, errA := os.Lstat(f.path)
+		b, errB := os.Lstat(f.first + "/root" + f.path)
+		if errA == nil && errB == nil {
+			return os.SameFile(a, b)
+		}
+	}
+	return isNamed(ours) && !isMount(f.path)
+}
+
+// isNamed reports whether "ip netns" has made the namespace.
+func isNamed(ns [2]uint64) bool {
+	names, err := os.ReadDir("/run/netns")
+	if err != nil {
+		return false
+	}
+	for _, n := range names {
+		var st unix.Stat_t
+		if unix.Stat("/run/netns/"+n.Name(), &st) == nil && [2]uint64{st.Dev, st.Ino} == ns {
+			return true
+		}
+	}
+	return false
+}
+
+// isMount reports whether something is mounted over the file, or over what a
+// link at path leads to (Linux 5.8).
+func isMount(path string) bool {
+	var st unix.Statx_t
+	err := unix.Statx(unix.AT_FDCWD, path, 0, unix.STATX_TYPE, &st)
+	return err == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
 }

@@ -232,8 +232,8 @@ func TestBindMount(t *testing.T) {
 	}
 }
 
-// TestForeign is a service in a namespace made by "ip netns exec" that sees the
-// machine's own /etc/resolv.conf.
+// TestForeign is a service in a namespace made by "ip netns" that sees the
+// machine's own resolv.conf.
 func TestForeign(t *testing.T) {
 	if !roottest.Namespace(t) {
 		return
@@ -241,19 +241,38 @@ func TestForeign(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "resolv.conf")
 	must(t, os.WriteFile(path, []byte(originalText), 0o644))
 	before := look(t, path)
-	d := newDNS(t.TempDir(), path)
-	d.file.first = fmt.Sprintf("/proc/%d", os.Getpid())
 	roottest.Run(t, "ip netns add fdns")
+	for name, first := range map[string]string{
+		"first process known":  fmt.Sprintf("/proc/%d", os.Getpid()),
+		"first process hidden": "/proc/absent",
+	} {
+		d := newDNS(t.TempDir(), path)
+		d.file.first = first
+		roottest.In(t, "fdns", func() {
+			if err := d.Set(full); err != nil {
+				t.Error(err)
+			}
+		})
+		if after := look(t, path); after != before || len(d.Warnings()) != 1 {
+			t.Errorf("%s: warnings %q; was %s\nis %s", name, d.Warnings(), before, after)
+		}
+		must(t, d.Set(full)) // in the namespace of the first process
+		if got := body(t, path); got != fullText {
+			t.Errorf("%s: wrote\n%s", name, got)
+		}
+		must(t, d.Cleanup())
+	}
+
+	// A file mounted over it is the namespace's own.
+	d := newDNS(t.TempDir(), path)
+	d.file.first = "/proc/absent"
+	roottest.Bind(t, path, originalText)
 	roottest.In(t, "fdns", func() {
 		if err := d.Set(full); err != nil {
 			t.Error(err)
 		}
 	})
-	if after := look(t, path); after != before || len(d.Warnings()) != 1 {
-		t.Errorf("warnings %q; was %s\nis %s", d.Warnings(), before, after)
-	}
-	must(t, d.Set(full)) // in the namespace of the first process
-	if got := body(t, path); got != fullText {
-		t.Errorf("wrote\n%s", got)
+	if got := body(t, path); got != fullText || len(d.Warnings()) != 0 {
+		t.Errorf("warnings %q, wrote\n%s", d.Warnings(), got)
 	}
 }

@@ -201,7 +201,8 @@ func TestOtherNamespace(t *testing.T) {
 	}
 	fake, connect := startResolved(t)
 	path := filepath.Join(t.TempDir(), "resolv.conf")
-	must(t, os.WriteFile(path, []byte(stubText), 0o644))
+	must(t, os.WriteFile(path, nil, 0o644))
+	roottest.Bind(t, path, stubText) // as ip netns exec does
 	d := newDNS(t.TempDir(), path)
 	d.connect = connect
 	roottest.Run(t, "ip netns add fdns")
