@@ -23,7 +23,8 @@ type job struct {
 	path *sad.Path
 	tos  uint8 // of the outer header
 	next uint8 // next header: the inner IP version
-	mtu  int   // longest inner packet
+	fit  int   // longest inner packet that needs no outer fragments
+	mtu  int   // longest inner packet that is sent
 
 	packets, bytes uint64 // sealed so far
 }
@@ -83,7 +84,9 @@ func (o *outbound) flush() {
 		segment = 0
 	}
 	conn := o.d.cfg.Sockets[g.path.Socket].Conn
-	if err := conn.Send(g.buf[:g.n], segment, g.path.Remote, g.path.Local, g.tos); err != nil {
+	if g.size+outerLen(g.path.V6()) > g.path.OuterMTU() {
+		o.sendFragments(conn, false)
+	} else if err := conn.Send(g.buf[:g.n], segment, g.path.Remote, g.path.Local, g.tos); err != nil {
 		o.sendFailed(conn, err)
 	}
 	g.n, g.count, g.short = 0, 0, false
@@ -109,24 +112,32 @@ func (o *outbound) sendFailed(conn host.UDPConn, err error) {
 			o.event(Event{Kind: PathMTU, Group: g.sa.Group.ID, InSPI: g.sa.InSPI, MTU: mtu})
 		}
 	}
+	o.sendFragments(conn, g.count > 1)
+}
+
+// sendFragments sends the batch's packets one by one in outer fragments; with
+// try only those that the system refuses to send whole.
+func (o *outbound) sendFragments(conn host.UDPConn, try bool) {
+	g := &o.batch
 	fragmenter, _ := conn.(host.Fragmenter)
 	for b := g.buf[:g.n]; len(b) > 0; {
 		one := b[:min(g.size, len(b))]
 		b = b[len(one):]
-		if g.count > 1 {
-			if err = conn.Send(one, 0, g.path.Remote, g.path.Local, g.tos); err == nil {
+		if try || fragmenter == nil {
+			err := conn.Send(one, 0, g.path.Remote, g.path.Local, g.tos)
+			switch {
+			case err == nil:
+				continue
+			case !errors.Is(err, host.ErrTooBig):
+				o.drops.add(OutSend, 1)
+				continue
+			case fragmenter == nil:
+				o.drops.add(OutPathTooBig, 1)
 				continue
 			}
 		}
-		switch {
-		case !errors.Is(err, host.ErrTooBig):
+		if fragmenter.SendFragmented(one, g.path.Remote, g.path.Local) != nil {
 			o.drops.add(OutSend, 1)
-		case fragmenter == nil:
-			o.drops.add(OutPathTooBig, 1)
-		default:
-			if fragmenter.SendFragmented(one, g.path.Remote, g.path.Local) != nil {
-				o.drops.add(OutSend, 1)
-			}
 		}
 	}
 }

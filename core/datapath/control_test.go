@@ -314,16 +314,13 @@ func TestPeerMoved(t *testing.T) {
 	moved := netip.MustParseAddrPort("198.51.100.9:1024")
 	a.tun.InjectPacket(ping(1).packet())
 	b.receive(t, 1)
-	var old hosttest.Datagrams
+	held := make(chan hosttest.Datagrams, 1)
 	a.conn.SetTap(func(d hosttest.Datagrams) []hosttest.Datagrams {
-		old = d
+		held <- d
 		return nil
 	})
 	a.tun.InjectPacket(ping(2).packet())
-	for n := uint64(0); n != 2; {
-		c, _ := a.Counters(0x1000)
-		n = c.OutPackets
-	}
+	old := <-held
 	forged := false
 	a.conn.SetTap(func(d hosttest.Datagrams) []hosttest.Datagrams {
 		d.From = moved
@@ -510,6 +507,37 @@ func TestPathShrinks(t *testing.T) {
 	}
 	if d := a.Stats().Drops; len(d) != 0 {
 		t.Errorf("drops: %v", d)
+	}
+}
+
+// TestNarrowPath carries 1280 bytes of IPv6 over a path too narrow for that: in
+// outer fragments, which TCP avoids.
+func TestNarrowPath(t *testing.T) {
+	a, b := newTunnel(t, allOn, gcm)
+	fragmented := make(chan bool, 100)
+	a.conn.SetMTU(1000)
+	a.conn.SetTap(func(d hosttest.Datagrams) []hosttest.Datagrams {
+		fragmented <- d.Fragmented
+		return []hosttest.Datagrams{d}
+	})
+	if err := a.SetPath(0x1000, sad.Path{Remote: outerB, MTU: 1000}); err != nil {
+		t.Fatal(err)
+	}
+	p := spec{v6: true, proto: ippkt.ProtoUDP, payload: random(1232, 1)}
+	a.tun.InjectPacket(p.packet())
+	equalPackets(t, b.receive(t, 1), [][]byte{p.packet()})
+	if !<-fragmented {
+		t.Error("a UDP packet of 1280 bytes was not fragmented")
+	}
+	p = spec{v6: true, proto: ippkt.ProtoTCP, flags: ippkt.ACK, payload: random(5000, 1)}
+	a.tun.Inject(p.super(1220))
+	size := InnerMTU(1000, false, gcm) - 60
+	equalPackets(t, b.receive(t, (5000+size-1)/size), p.wantSegments(size))
+	if <-fragmented {
+		t.Error("TCP was fragmented")
+	}
+	if len(a.events) != 0 || len(a.Stats().Drops) != 0 {
+		t.Errorf("%d events, drops %v", len(a.events), a.Stats().Drops)
 	}
 }
 

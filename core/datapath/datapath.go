@@ -38,8 +38,9 @@ type Config struct {
 	// IKE is called with each IKE message that arrives, on the goroutine that
 	// received it. It must not block.
 	IKE func(Datagram)
-	// Notify is called with each Event, on the goroutine that found it. It must
-	// not block. No lock of the datapath is held.
+	// Notify is called with each Event, on the goroutine that found it: one of
+	// Run's, or the one that called Install or Activate. It must not block, nor
+	// call SetTUN. No lock of the datapath is held.
 	Notify func(Event)
 	// Now tells the time; nil means time.Now.
 	Now func() time.Time

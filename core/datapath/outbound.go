@@ -174,16 +174,16 @@ func (o *outbound) protect(t *device, sa *sad.SA, p *ippkt.Packet, b []byte) {
 	if o.d.cfg.HideDSCP {
 		j.tos &= ecnMask
 	}
-	j.mtu = max(sa.Out.Sealer.MaxInner(min(path.OuterMTU()-outerLen(path.V6()), maxDatagram)), minMTU4)
-	// IPv6 needs 1280: below, the outer packet is fragmented (RFC 2473,
-	// section 7.1). An MSS may still ask for less.
-	mss := j.mtu
+	j.fit = max(sa.Out.Sealer.MaxInner(min(path.OuterMTU()-outerLen(path.V6()), maxDatagram)), minMTU4)
+	j.mtu = j.fit
 	if p.Flow.V6 {
+		// Every IPv6 link carries 1280: if need be, the outer packet is
+		// fragmented (RFC 2473, section 7.1).
 		j.mtu = max(j.mtu, minMTU6)
 	}
 	switch {
 	case h.gso == gsoNone:
-		o.plain(t, &j, h, p, pkt, mss)
+		o.plain(t, &j, h, p, pkt)
 	case p.Fragment:
 		o.drops.add(OutMalformed, 1)
 	case h.gso == gsoTCPv4 || h.gso == gsoTCPv6:
@@ -202,7 +202,7 @@ func (o *outbound) protect(t *device, sa *sad.SA, p *ippkt.Packet, b []byte) {
 }
 
 // plain seals one packet that stands alone.
-func (o *outbound) plain(t *device, j *job, h vnet, p *ippkt.Packet, pkt []byte, mss int) {
+func (o *outbound) plain(t *device, j *job, h vnet, p *ippkt.Packet, pkt []byte) {
 	if h.flags&vnetNeedsChecksum != 0 && !h.complete(pkt) {
 		o.drops.add(OutMalformed, 1)
 		return
@@ -216,7 +216,7 @@ func (o *outbound) plain(t *device, j *job, h vnet, p *ippkt.Packet, pkt []byte,
 		return
 	}
 	if p.Flow.Proto == ippkt.ProtoTCP && p.First && isSYN(pkt[p.L4:]) {
-		clampMSS(pkt[p.L4:], mss, ipLen(p.Flow.V6))
+		clampMSS(pkt[p.L4:], j.fit, ipLen(p.Flow.V6))
 	}
 	o.seal(j, pkt, 0, p.Len)
 }

@@ -54,8 +54,8 @@ func (o *outbound) segmentTCP(t *device, j *job, size int, p *ippkt.Packet, pkt 
 		o.drops.add(OutMalformed, 1)
 		return
 	}
-	if hlen+size > j.mtu {
-		if size = j.mtu - hlen; size < 8 {
+	if hlen+size > j.fit {
+		if size = j.fit - hlen; size < 8 {
 			o.tooBig(t, p, pkt, j.mtu)
 			return
 		}
