@@ -114,6 +114,9 @@ func (e *Engine) Run(ctx context.Context) error {
 		close(e.stopped)
 	}()
 
+	if err := e.store.Sweep(); err != nil {
+		e.logf(api.LogWarn, "config", "", "clearing out unused secrets: %v", err)
+	}
 	e.reload()
 	e.listen()
 	timer := time.NewTimer(0)
