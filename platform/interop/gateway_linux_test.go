@@ -104,7 +104,7 @@ connections {
       certs = gw-pss.crt
     }
     remote {
-      auth = rsa/pss-sha384
+      auth = ike:rsa/pss-sha384
       cacerts = ca-rsa.crt
     }
   }

@@ -5,8 +5,10 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -234,8 +236,34 @@ func (l *Lab) Path(p Path) {
 		do(func() error { return l.Client.link("eth0", false) })
 		do(func() error { return l.Client.link("eth1", false) })
 	}
+	if p != Offline {
+		up := map[Path]string{Direct: "eth0", BehindRouter: "eth1"}[p]
+		do(func() error { return l.Client.settle(up) })
+	}
 	if err != nil {
 		l.t.Fatalf("switch path: %v", err)
+	}
+}
+
+// settle waits until the kernel has noticed that a device is up, which takes a
+// moment, so that it is no change that a snapshot would see.
+func (h *Host) settle(dev string) error {
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		l, err := h.nl.LinkByName(dev)
+		if err != nil {
+			return err
+		}
+		addrs, err := h.nl.AddrList(l, netlink.FAMILY_V6)
+		if err != nil {
+			return err
+		}
+		local := slices.ContainsFunc(addrs, func(a netlink.Addr) bool { return a.IP.IsLinkLocalUnicast() })
+		if l.Attrs().OperState == netlink.OperUp && local {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("%s: %s stays %v", h.Name, dev, l.Attrs().OperState)
+		}
 	}
 }
 
