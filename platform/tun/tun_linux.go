@@ -10,6 +10,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/tun"
 
 	"sallyport/core/host"
 )
@@ -27,9 +28,10 @@ const (
 // A Device is a TUN device. It vanishes with its addresses and routes when it
 // is closed, or when the process dies.
 //
-// It is opened here rather than by wireguard/tun, which would start a goroutine
-// that writes to the device once a second to learn whether it is up, and which
-// hides whether the kernel took the UDP offloads.
+// wireguard/tun sets it up, unmonitored: its monitor would write to the device
+// once a second to learn whether it is up. Packets do not pass through its
+// batches: the data path reads and writes whole super-packets, so Read and
+// Write go to the library's file.
 type Device struct {
 	file *os.File // non-blocking, waits in the runtime's poller
 	raw  syscall.RawConn
@@ -70,14 +72,17 @@ func Open(name string, mtu int) (*Device, error) {
 
 // attach makes fd a device. It takes ownership of fd.
 func attach(fd int, name string) (*Device, error) {
-	d := &Device{}
-	var err error
-	if d.name, d.udp, err = configure(fd, name); err != nil {
+	if err := configure(fd, name); err != nil {
 		unix.Close(fd)
 		return nil, err
 	}
-	// The runtime's poller accepts the descriptor only after TUNSETIFF.
-	d.file = os.NewFile(uintptr(fd), clonePath)
+	dev, actual, err := tun.CreateUnmonitoredTUNFromFD(fd)
+	if err != nil {
+		return nil, err // fd belongs to a file of the library by now, which closes it when collected
+	}
+	d := &Device{file: dev.File(), name: actual}
+	// The library does not tell whether the kernel took the UDP offloads.
+	d.udp = unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, tcpOffloads|udpOffloads) == nil
 	if d.raw, err = d.file.SyscallConn(); err != nil {
 		d.file.Close()
 		return nil, err
@@ -89,25 +94,21 @@ func attach(fd int, name string) (*Device, error) {
 	return d, nil
 }
 
-// configure names the device and turns on the offloads that the kernel has.
-func configure(fd int, name string) (actual string, udp bool, err error) {
+// configure names the device and gives its packets the header that core expects.
+func configure(fd int, name string) error {
 	ifr, err := unix.NewIfreq(name)
 	if err != nil {
-		return "", false, fmt.Errorf("not a device name")
+		return fmt.Errorf("not a device name")
 	}
 	ifr.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
-		return "", false, err
+		return err
 	}
 	// A persistent device may have been left with another header size.
 	if err := unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, host.VNetLen); err != nil {
-		return "", false, fmt.Errorf("set size of packet header: %w", err)
+		return fmt.Errorf("set size of packet header: %w", err)
 	}
-	if err := unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, tcpOffloads); err != nil {
-		return "", false, fmt.Errorf("set TCP offloads: %w", err)
-	}
-	udp = unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, tcpOffloads|udpOffloads) == nil
-	return ifr.Name(), udp, nil
+	return nil
 }
 
 // setUp sets the MTU, and keeps the kernel from giving the device a link-local
