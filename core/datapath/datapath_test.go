@@ -12,6 +12,15 @@ var everyOffload = []offloads{
 	{true, true, true}, {false, false, false}, {true, true, false}, {false, false, true}, {true, false, true}, {false, true, true},
 }
 
+// offloadsFor returns what to combine a suite with: all for the first choice,
+// the extremes for the others.
+func offloadsFor(suite string) []offloads {
+	if suite == "AES-GCM-128" {
+		return everyOffload
+	}
+	return everyOffload[:2]
+}
+
 func suites() map[string]transform.Suite {
 	enc := func(id transform.ID, bits uint16) transform.Transform {
 		return transform.Transform{Type: transform.TypeEncr, ID: id, KeyBits: bits}
@@ -31,7 +40,7 @@ func suites() map[string]transform.Suite {
 
 func TestPlainPackets(t *testing.T) {
 	for name, s := range suites() {
-		for _, o := range everyOffload {
+		for _, o := range offloadsFor(name) {
 			t.Run(fmt.Sprintf("%s/%+v", name, o), func(t *testing.T) {
 				a, b := newTunnel(t, o, s)
 				var want [][]byte
@@ -55,7 +64,7 @@ func TestPlainPackets(t *testing.T) {
 func TestSuperPackets(t *testing.T) {
 	timestamps := []byte{1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8}
 	for name, s := range suites() {
-		for _, o := range everyOffload {
+		for _, o := range offloadsFor(name) {
 			t.Run(fmt.Sprintf("%s/%+v", name, o), func(t *testing.T) {
 				a, b := newTunnel(t, o, s)
 				var want [][]byte
