@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	"sallyport/core/encap"
 	"sallyport/core/esp"
@@ -256,57 +256,59 @@ func TestPolicy(t *testing.T) {
 }
 
 func TestAcquire(t *testing.T) {
-	a, b := newEnds(t, allOn)
-	var want [][]byte
-	for i := range stagePackets + 4 {
-		a.tun.InjectPacket(ping(i).packet())
-		want = append(want, ping(i).packet())
-	}
-	ev := a.event(t, Acquire)
-	if ev.Group != 1 || ev.Flow.Src.IP(false) != addrA || ev.Flow.Dst.IP(false) != addrB {
-		t.Errorf("event %+v", ev)
-	}
-	for a.Stats().Drops["out-stage-full"] != 4 { // the last packet has been staged
-		time.Sleep(time.Millisecond)
-	}
-	install(t, a, b, gcm, 0)
-	equalPackets(t, b.receive(t, stagePackets), want[4:])
-	if n := len(a.events); n != 0 {
-		t.Errorf("%d more events", n)
-	}
-	if a.out.staged != 0 {
-		t.Errorf("%d bytes still staged", a.out.staged)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newEnds(t, allOn)
+		var want [][]byte
+		for i := range stagePackets + 4 {
+			a.tun.InjectPacket(ping(i).packet())
+			want = append(want, ping(i).packet())
+		}
+		ev := a.event(t, Acquire)
+		if ev.Group != 1 || ev.Flow.Src.IP(false) != addrA || ev.Flow.Dst.IP(false) != addrB {
+			t.Errorf("event %+v", ev)
+		}
+		synctest.Wait()
+		wantDrops(t, a, "out-stage-full", 4)
+		install(t, a, b, gcm, 0)
+		equalPackets(t, b.receive(t, stagePackets), want[4:])
+		if n := len(a.events); n != 0 {
+			t.Errorf("%d more events", n)
+		}
+		if a.out.staged != 0 {
+			t.Errorf("%d bytes still staged", a.out.staged)
+		}
+	})
 }
 
 func TestEvents(t *testing.T) {
-	a, b := newEnds(t, allOn)
-	pa, pb := paramsFor(gcm, 0)
-	pa.Soft, pa.Hard = sad.Limits{Packets: 3}, sad.Limits{Packets: 5}
-	pb.Soft = sad.Limits{Bytes: 200}
-	for _, err := range []error{b.Install(pb), a.Install(pa)} {
-		if err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newEnds(t, allOn)
+		pa, pb := paramsFor(gcm, 0)
+		pa.Soft, pa.Hard = sad.Limits{Packets: 3}, sad.Limits{Packets: 5}
+		pb.Soft = sad.Limits{Bytes: 200}
+		for _, err := range []error{b.Install(pb), a.Install(pa)} {
+			if err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	for i := range 7 {
-		a.tun.InjectPacket(ping(i).packet())
-	}
-	b.receive(t, 5)
-	if ev := a.event(t, SoftLifetime); !ev.Outbound || ev.InSPI != pa.InSPI {
-		t.Errorf("event %+v", ev)
-	}
-	a.event(t, HardLifetime)
-	if ev := b.event(t, FirstInbound); ev.InSPI != pb.InSPI || ev.Remote != outerA || ev.Local != outerB.Addr() {
-		t.Errorf("event %+v", ev)
-	}
-	b.event(t, SoftLifetime)
-	for a.Stats().Drops["out-hard-limit"] != 2 {
-		time.Sleep(time.Millisecond)
-	}
-	if len(a.events)+len(b.events) != 0 {
-		t.Error("more events")
-	}
+		for i := range 7 {
+			a.tun.InjectPacket(ping(i).packet())
+		}
+		b.receive(t, 5)
+		if ev := a.event(t, SoftLifetime); !ev.Outbound || ev.InSPI != pa.InSPI {
+			t.Errorf("event %+v", ev)
+		}
+		a.event(t, HardLifetime)
+		if ev := b.event(t, FirstInbound); ev.InSPI != pb.InSPI || ev.Remote != outerA || ev.Local != outerB.Addr() {
+			t.Errorf("event %+v", ev)
+		}
+		b.event(t, SoftLifetime)
+		synctest.Wait()
+		wantDrops(t, a, "out-hard-limit", 2)
+		if len(a.events)+len(b.events) != 0 {
+			t.Error("more events")
+		}
+	})
 }
 
 func TestPeerMoved(t *testing.T) {
@@ -394,44 +396,45 @@ func TestPlainSocket(t *testing.T) {
 }
 
 func TestTooBig(t *testing.T) {
-	a, _ := newTunnel(t, offloads{}, gcm)
-	mtu := InnerMTU(1500, false, gcm)
-	for _, v6 := range []bool{false, true} {
-		p := spec{v6: v6, proto: ippkt.ProtoUDP, payload: random(1472, 1)}
-		pkt := p.packet()
-		a.tun.InjectPacket(pkt)
-		answer := unpack(t, <-a.tun.Out)[0]
-		at := 20
-		if v6 {
-			at = 40
-			if answer[6] != ippkt.ProtoICMPv6 || answer[40] != 2 || int(binary.BigEndian.Uint32(answer[44:])) != mtu {
-				t.Errorf("answer %x", answer[:60])
+	synctest.Test(t, func(t *testing.T) {
+		a, _ := newTunnel(t, offloads{}, gcm)
+		mtu := InnerMTU(1500, false, gcm)
+		for _, v6 := range []bool{false, true} {
+			p := spec{v6: v6, proto: ippkt.ProtoUDP, payload: random(1472, 1)}
+			pkt := p.packet()
+			a.tun.InjectPacket(pkt)
+			answer := unpack(t, <-a.tun.Out)[0]
+			at := 20
+			if v6 {
+				at = 40
+				if answer[6] != ippkt.ProtoICMPv6 || answer[40] != 2 || int(binary.BigEndian.Uint32(answer[44:])) != mtu {
+					t.Errorf("answer %x", answer[:60])
+				}
+				if sum16(pseudo(answer, ippkt.ProtoICMPv6, 40), answer[40:]) != 0xffff || !bytes.Equal(answer[8:24], pkt[24:40]) || !bytes.Equal(answer[24:40], pkt[8:24]) {
+					t.Errorf("answer %x", answer[:60])
+				}
+			} else {
+				if answer[9] != ippkt.ProtoICMP || answer[20] != 3 || answer[21] != 4 || int(binary.BigEndian.Uint16(answer[26:])) != mtu {
+					t.Errorf("answer %x", answer[:40])
+				}
+				if sum16(answer[20:]) != 0xffff || sum16(answer[:20]) != 0xffff || !bytes.Equal(answer[12:16], pkt[16:20]) || !bytes.Equal(answer[16:20], pkt[12:16]) {
+					t.Errorf("answer %x", answer[:40])
+				}
 			}
-			if sum16(pseudo(answer, ippkt.ProtoICMPv6, 40), answer[40:]) != 0xffff || !bytes.Equal(answer[8:24], pkt[24:40]) || !bytes.Equal(answer[24:40], pkt[8:24]) {
-				t.Errorf("answer %x", answer[:60])
-			}
-		} else {
-			if answer[9] != ippkt.ProtoICMP || answer[20] != 3 || answer[21] != 4 || int(binary.BigEndian.Uint16(answer[26:])) != mtu {
-				t.Errorf("answer %x", answer[:40])
-			}
-			if sum16(answer[20:]) != 0xffff || sum16(answer[:20]) != 0xffff || !bytes.Equal(answer[12:16], pkt[16:20]) || !bytes.Equal(answer[16:20], pkt[12:16]) {
-				t.Errorf("answer %x", answer[:40])
+			if !bytes.HasPrefix(pkt, answer[at+8:]) {
+				t.Error("the answer quotes something else")
 			}
 		}
-		if !bytes.HasPrefix(pkt, answer[at+8:]) {
-			t.Error("the answer quotes something else")
+		// No storm of answers.
+		for range 4 * icmpBurst {
+			a.tun.InjectPacket(spec{proto: ippkt.ProtoUDP, payload: random(1472, 1)}.packet())
 		}
-	}
-	// No storm of answers.
-	for range 4 * icmpBurst {
-		a.tun.InjectPacket(spec{proto: ippkt.ProtoUDP, payload: random(1472, 1)}.packet())
-	}
-	for a.Stats().Drops["out-too-big"] != 4*icmpBurst+2 {
-		time.Sleep(time.Millisecond)
-	}
-	if n := len(a.tun.Out); n > icmpBurst+icmpRate {
-		t.Errorf("%d answers", n)
-	}
+		synctest.Wait()
+		wantDrops(t, a, "out-too-big", 4*icmpBurst+2)
+		if n := len(a.tun.Out); n != icmpBurst-2 {
+			t.Errorf("%d answers", n)
+		}
+	})
 }
 
 // reassemble puts IPv4 fragments in order together.
@@ -682,23 +685,24 @@ func TestMergeOnlyWhatSplitsBack(t *testing.T) {
 }
 
 func TestSetTUN(t *testing.T) {
-	a, b := newTunnel(t, allOn, gcm)
-	old := b.tun
-	b.SetTUN(nil)
-	a.tun.InjectPacket(ping(1).packet())
-	for b.Stats().Drops["in-no-tun"] != 1 {
-		time.Sleep(time.Millisecond)
-	}
-	if _, err := old.Read(make([]byte, 100)); err == nil {
-		t.Error("the old device is open")
-	}
-	b.tun = hosttest.NewTUN(true, true)
-	b.SetTUN(b.tun)
-	a.tun.InjectPacket(ping(2).packet())
-	equalPackets(t, b.receive(t, 1), [][]byte{ping(2).packet()})
-	back := ping(3).build(addrB, addrA)
-	b.tun.InjectPacket(back)
-	equalPackets(t, a.receive(t, 1), [][]byte{back})
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newTunnel(t, allOn, gcm)
+		old := b.tun
+		b.SetTUN(nil)
+		a.tun.InjectPacket(ping(1).packet())
+		synctest.Wait()
+		wantDrops(t, b, "in-no-tun", 1)
+		if _, err := old.Read(make([]byte, 100)); err == nil {
+			t.Error("the old device is open")
+		}
+		b.tun = hosttest.NewTUN(true, true)
+		b.SetTUN(b.tun)
+		a.tun.InjectPacket(ping(2).packet())
+		equalPackets(t, b.receive(t, 1), [][]byte{ping(2).packet()})
+		back := ping(3).build(addrB, addrA)
+		b.tun.InjectPacket(back)
+		equalPackets(t, a.receive(t, 1), [][]byte{back})
+	})
 }
 
 func TestInnerMTU(t *testing.T) {

@@ -68,7 +68,6 @@ type end struct {
 	conn   *hosttest.UDPConn
 	events chan Event
 	ike    chan Datagram
-	now    func() time.Time
 }
 
 // offloads says what the machine of both ends can do.

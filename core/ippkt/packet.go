@@ -226,8 +226,9 @@ func TCPHeader(h []byte) int {
 	return n
 }
 
-// TransportChecksumOK reports whether the TCP or UDP checksum of the packet b,
-// which p describes, is right. A UDP checksum of zero over IPv4 means none.
+// TransportChecksumOK reports whether the checksum that a TCP, UDP or ICMPv6
+// header holds fits the packet b,
+// which p describes. A UDP checksum of zero, which means none, does not fit.
 func (p *Packet) TransportChecksumOK(b []byte) bool {
 	seg := b[p.L4:p.Len]
 	return Fold(Add(Pseudo(b, p.Flow.Proto, len(seg)), seg)) == 0xffff
