@@ -23,10 +23,10 @@ type child struct {
 
 	created, rekeyAt, expireAt time.Time
 
-	active      bool   // outbound traffic goes over it
-	predecessor *child // the one that it replaces, until that is gone
-	successor   *child // the one that replaces it
-	deleting    bool   // our Delete waits or is in flight
+	active      bool        // outbound traffic goes over it
+	predecessor *child      // the one that it replaces, until that is gone
+	successor   *child      // the one that replaces it
+	deletion    *deleteTask // our Delete, which waits or is in flight
 	rekey       *rekeyTask
 }
 
@@ -299,13 +299,26 @@ func (sa *SA) install(n *negotiated, outbound bool, replaces *child, now time.Ti
 		x.Replaces = replaces.in
 		replaces.successor = c
 		replaces.rekeyAt = time.Time{}
-		if outbound {
-			replaces.active = false
-		}
+	}
+	if outbound {
+		sa.quieten(c)
 	}
 	sa.e.emit(x)
 	sa.log(Info, "%s: child %q %08x_i %08x_o, %v, %v === %v", sa.name(), c.cfg.Name, c.in, c.out, c.suite, c.local, c.remote)
 	return c
+}
+
+// quieten notes that c carries the outbound traffic in place of the one that
+// it replaces, and of another that was to replace that.
+func (sa *SA) quieten(c *child) {
+	if c.predecessor == nil {
+		return
+	}
+	for _, o := range sa.children {
+		if o != c && (o == c.predecessor || o.predecessor == c.predecessor) {
+			o.active = false
+		}
+	}
 }
 
 // activate moves outbound traffic to c.
@@ -314,9 +327,7 @@ func (sa *SA) activate(c *child) {
 		return
 	}
 	c.active = true
-	if c.predecessor != nil {
-		c.predecessor.active = false
-	}
+	sa.quieten(c)
 	sa.e.emit(ActivateChild{SA: sa, InSPI: c.in})
 }
 

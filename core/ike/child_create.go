@@ -18,9 +18,9 @@ type createTask struct {
 // maxTemporary bounds how often one task gives way to TEMPORARY_FAILURE.
 const maxTemporary = 20
 
-func (*createTask) kind() kind                     { return kindChildCreate }
-func (*createTask) exchange() message.ExchangeType { return message.CreateChildSA }
-func (t *createTask) abandoned(sa *SA)             { t.offer.free(sa) }
+func (*createTask) kind() kind                        { return kindChildCreate }
+func (*createTask) exchange() message.ExchangeType    { return message.CreateChildSA }
+func (t *createTask) abandoned(sa *SA, now time.Time) { t.offer.free(sa) }
 
 func (t *createTask) request(sa *SA, now time.Time) ([]message.Payload, bool) {
 	if sa.state != StateUp {
@@ -43,7 +43,7 @@ func (t *createTask) request(sa *SA, now time.Time) ([]message.Payload, bool) {
 }
 
 // childCreated installs the Child SA.
-func (sa *SA) childCreated(x task, in *inbox, now time.Time) *notifyError {
+func (sa *SA) childCreated(x task, in *inbox, deleted []uint32, now time.Time) *notifyError {
 	t := x.(*createTask)
 	defer t.offer.free(sa)
 	sa.noteNotifies(in, now)
@@ -61,7 +61,26 @@ func (sa *SA) childCreated(x task, in *inbox, now time.Time) *notifyError {
 	if sa.wanted > 0 {
 		sa.wanted--
 	}
+	sa.catchUp(deleted)
 	return nil
+}
+
+// creating reports whether our request for a Child SA is in flight. The peer
+// may have answered already and use what it made, before we hear of it.
+func (sa *SA) creating() bool {
+	if sa.flight == nil {
+		return false
+	}
+	k := sa.flight.task.kind()
+	return k == kindChildCreate || k == kindChildRekey
+}
+
+// catchUp ends the Child SAs that the peer deleted before we heard that it had
+// made them.
+func (sa *SA) catchUp(deleted []uint32) {
+	for _, out := range deleted {
+		sa.childDeletedByPeer(out)
+	}
 }
 
 func (t *createTask) refused(sa *SA, n *message.Notify, now time.Time) {

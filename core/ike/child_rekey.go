@@ -37,14 +37,14 @@ func lowest(a, b []byte) []byte {
 func (*rekeyTask) kind() kind                     { return kindChildRekey }
 func (*rekeyTask) exchange() message.ExchangeType { return message.CreateChildSA }
 
-func (t *rekeyTask) abandoned(sa *SA) {
+func (t *rekeyTask) abandoned(sa *SA, now time.Time) {
 	t.offer.free(sa)
 	t.old.rekey = nil
 }
 
 // rekeyChild rekeys c, unless that is under way or c is about to go.
 func (sa *SA) rekeyChild(c *child, now time.Time) {
-	if sa.state != StateUp || c.rekey != nil || c.successor != nil || c.deleting {
+	if sa.state != StateUp || c.rekey != nil || c.successor != nil || c.deletion != nil {
 		return
 	}
 	c.rekey = &rekeyTask{old: c}
@@ -54,7 +54,7 @@ func (sa *SA) rekeyChild(c *child, now time.Time) {
 
 // alive reports whether the Child SA to replace is still in use as it was.
 func (t *rekeyTask) alive(sa *SA) bool {
-	return slices.Contains(sa.children, t.old) && !t.old.deleting
+	return slices.Contains(sa.children, t.old) && t.old.deletion == nil
 }
 
 func (t *rekeyTask) request(sa *SA, now time.Time) ([]message.Payload, bool) {
@@ -96,7 +96,7 @@ func groupsOf(list []transform.Proposal) []transform.ID {
 // the peer rekeyed the same one at the same time, of the two new ones goes the
 // one whose exchange had the lowest nonce of all, deleted by who asked for it;
 // the winner deletes the old one (RFC 7296, section 2.8.1).
-func (sa *SA) childRekeyed(x task, in *inbox, now time.Time) *notifyError {
+func (sa *SA) childRekeyed(x task, in *inbox, deleted []uint32, now time.Time) *notifyError {
 	t := x.(*rekeyTask)
 	defer t.offer.free(sa)
 	t.old.rekey = nil
@@ -122,13 +122,15 @@ func (sa *SA) childRekeyed(x task, in *inbox, now time.Time) *notifyError {
 			replaces.successor = t.peer.child
 		}
 		sa.deleteChild(c, now)
+		sa.catchUp(deleted)
 		return nil
 	}
 	sa.install(n, true, replaces, now)
+	sa.catchUp(deleted)
 	if collision {
 		sa.awaitDelete(t.peer.child, now)
 	}
-	if replaces != nil && !replaces.deleting {
+	if replaces != nil && replaces.deletion == nil {
 		sa.deleteChild(replaces, now)
 	}
 	return nil
@@ -174,11 +176,14 @@ func (sa *SA) answerChildRekey(in *inbox, now time.Time) ([]message.Payload, *no
 		return nil, syntaxError("REKEY_SA of protocol %d with SPI %x", rekey.Protocol, rekey.SPI)
 	}
 	c := sa.childByOut(spi)
+	if c == nil && sa.creating() {
+		return nil, temporaryFailure() // perhaps the very one whose creation has not been answered yet
+	}
 	if c == nil {
 		return []message.Payload{&message.Notify{
 			Protocol: transform.ProtoESP, Kind: message.NotifyChildSANotFound, SPI: childSPI(spi)}}, nil
 	}
-	if sa.rekeyingIKE() || c.deleting || c.successor != nil {
+	if sa.rekeyingIKE() || c.deletion != nil || c.successor != nil {
 		return nil, temporaryFailure()
 	}
 	sa.noteNotifies(in, now)

@@ -19,15 +19,17 @@ func (*deleteTask) exchange() message.ExchangeType { return message.Informationa
 
 func (t *deleteTask) request(sa *SA, now time.Time) ([]message.Payload, bool) {
 	if sa.state != StateUp || t.child != nil && t.child.sa.e.children[t.spi] != t.child {
-		t.abandoned(sa)
+		t.abandoned(sa, now)
 		return nil, false
 	}
 	return []message.Payload{&message.Delete{Protocol: transform.ProtoESP, SPIs: []uint32{t.spi}}}, true
 }
 
-func (t *deleteTask) refused(sa *SA, _ *message.Notify, now time.Time) { sa.childDeleted(t, nil, now) }
+func (t *deleteTask) refused(sa *SA, _ *message.Notify, now time.Time) {
+	sa.childDeleted(t, nil, nil, now)
+}
 
-func (t *deleteTask) abandoned(sa *SA) {
+func (t *deleteTask) abandoned(sa *SA, now time.Time) {
 	if t.reserved {
 		t.reserved = false
 		sa.e.freeChildSPI(t.spi)
@@ -37,9 +39,9 @@ func (t *deleteTask) abandoned(sa *SA) {
 // deleteChild tells the peer that c is over. Until it has answered, its
 // packets on c are welcome.
 func (sa *SA) deleteChild(c *child, now time.Time) {
-	c.deleting = true
+	c.deletion = &deleteTask{child: c, spi: c.in}
 	c.rekeyAt = time.Time{}
-	sa.enqueue(&deleteTask{child: c, spi: c.in}, now)
+	sa.enqueue(c.deletion, now)
 }
 
 // closeChild ends c at once, and tells the peer.
@@ -47,21 +49,26 @@ func (sa *SA) closeChild(c *child, err error, now time.Time) {
 	if sa.state != StateUp {
 		return
 	}
-	told := c.deleting
-	sa.dropChild(c, 0, err)
-	if !told {
-		sa.e.reserved[c.in] = struct{}{}
-		sa.enqueue(&deleteTask{spi: c.in, reserved: true}, now)
+	if c.successor != nil {
+		sa.activate(c.successor)
 	}
+	sa.dropChild(c, 0, err)
+	t := c.deletion
+	if t == nil {
+		t = &deleteTask{spi: c.in}
+		sa.enqueue(t, now)
+	}
+	t.child, t.reserved = nil, true
+	sa.e.reserved[c.in] = struct{}{}
 }
 
 // childDeleted forgets a Child SA that the peer has deleted too.
-func (sa *SA) childDeleted(x task, _ *inbox, now time.Time) *notifyError {
+func (sa *SA) childDeleted(x task, _ *inbox, _ []uint32, now time.Time) *notifyError {
 	t := x.(*deleteTask)
 	if t.child != nil {
 		sa.dropChild(t.child, keepOldChild, nil)
 	}
-	t.abandoned(sa)
+	t.abandoned(sa, now)
 	return nil
 }
 
@@ -70,13 +77,15 @@ type ikeDeleteTask struct{}
 
 func (ikeDeleteTask) kind() kind                     { return kindIKEDelete }
 func (ikeDeleteTask) exchange() message.ExchangeType { return message.Informational }
-func (ikeDeleteTask) abandoned(*SA)                  {}
+func (ikeDeleteTask) abandoned(*SA, time.Time)       {}
 
 func (ikeDeleteTask) request(*SA, time.Time) ([]message.Payload, bool) {
 	return []message.Payload{&message.Delete{Protocol: transform.ProtoIKE}}, true
 }
 
-func (ikeDeleteTask) refused(sa *SA, _ *message.Notify, now time.Time) { sa.ikeDeleted(nil, nil, now) }
+func (ikeDeleteTask) refused(sa *SA, _ *message.Notify, now time.Time) {
+	sa.ikeDeleted(nil, nil, nil, now)
+}
 
 // startClose deletes the SA. What it carried ends at once.
 func (sa *SA) startClose(reason error, now time.Time) {
@@ -85,12 +94,12 @@ func (sa *SA) startClose(reason error, now time.Time) {
 	}
 	sa.state, sa.reason = StateDeleting, reason
 	sa.giveUpAt = now.Add(closePatience)
-	sa.abandonQueue()
+	sa.abandonQueue(now)
 	sa.enqueue(ikeDeleteTask{}, now)
 }
 
 // ikeDeleted ends an SA that the peer has deleted too.
-func (sa *SA) ikeDeleted(_ task, _ *inbox, now time.Time) *notifyError {
+func (sa *SA) ikeDeleted(_ task, _ *inbox, _ []uint32, now time.Time) *notifyError {
 	sa.close(sa.reason, now)
 	return nil
 }
@@ -134,17 +143,20 @@ func (sa *SA) answerInformational(in *inbox, now time.Time) ([]message.Payload, 
 func (sa *SA) childDeletedByPeer(out uint32) (uint32, bool) {
 	c := sa.childByOut(out)
 	if c == nil {
+		if sa.creating() && len(sa.flight.deleted) < maxChildren {
+			sa.flight.deleted = append(sa.flight.deleted, out)
+		}
 		return 0, false
 	}
 	if c.successor != nil {
 		sa.activate(c.successor)
 		sa.dropChild(c, keepOldChild, nil)
-	} else if c.predecessor != nil && c.predecessor.successor != c || c.deleting {
+	} else if c.predecessor != nil && c.predecessor.successor != c || c.deletion != nil {
 		sa.dropChild(c, keepOldChild, nil) // lost against another rekey
 	} else {
 		sa.dropChild(c, 0, &Failure{Code: FailPeerClosed})
 	}
-	return c.in, !c.deleting
+	return c.in, c.deletion == nil
 }
 
 // deletedByPeer ends the SA after the answer. If we are rekeying it, the

@@ -72,7 +72,9 @@ type ChildSA struct {
 }
 
 // InstallChild brings a new Child SA. Its inbound half is to be ready when the
-// following Sends go out.
+// following Sends go out. A Child SA and those that replace it are a line, of
+// which one carries the outbound traffic: the last that was installed with
+// OutboundNow or activated.
 type InstallChild struct {
 	SA    *SA
 	Child ChildSA

@@ -226,9 +226,10 @@ func (e *Endpoint) PeerMoved(inSPI uint32, remote netip.AddrPort, now time.Time)
 	return e.take()
 }
 
-// SAs returns every IKE SA, oldest first.
+// SAs returns the IKE SAs that we started or that are established, oldest first.
 func (e *Endpoint) SAs() []*SA {
 	list := slices.Collect(maps.Values(e.sas))
+	list = slices.DeleteFunc(list, func(sa *SA) bool { return !sa.announced })
 	slices.SortFunc(list, func(a, b *SA) int {
 		return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.spiLocal, b.spiLocal))
 	})

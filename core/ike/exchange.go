@@ -18,7 +18,7 @@ type task interface {
 	// refused handles an error notify in place of the answer.
 	refused(sa *SA, n *message.Notify, now time.Time)
 	// abandoned tells the task that it will not run, or not end.
-	abandoned(sa *SA)
+	abandoned(sa *SA, now time.Time)
 }
 
 // A queued task waits for its turn, and for a time.
@@ -34,6 +34,9 @@ type flight struct {
 	datagrams [][]byte
 	sends     int
 	deadline  time.Time // of the next retransmission
+	// deleted are Child SAs, by the peer's SPI, that the peer deleted while
+	// this was in flight and that we do not know: perhaps the one asked for.
+	deleted []uint32
 }
 
 // enqueue lets a task wait for its turn, not before a time.
@@ -112,20 +115,20 @@ func (sa *SA) silence() *Failure {
 }
 
 // abandonTasks ends every task, in flight or waiting.
-func (sa *SA) abandonTasks() {
+func (sa *SA) abandonTasks(now time.Time) {
 	if f := sa.flight; f != nil {
 		sa.flight = nil
-		f.task.abandoned(sa)
+		f.task.abandoned(sa, now)
 	}
-	sa.abandonQueue()
+	sa.abandonQueue(now)
 }
 
 // abandonQueue ends the tasks that wait.
-func (sa *SA) abandonQueue() {
+func (sa *SA) abandonQueue(now time.Time) {
 	queue := sa.queue
 	sa.queue = nil
 	for _, q := range queue {
-		q.task.abandoned(sa)
+		q.task.abandoned(sa, now)
 	}
 }
 

@@ -46,6 +46,8 @@ type peer struct {
 	children map[uint32]*fakeChild
 	sas      map[*SA]bool
 	refuse   bool // Resolve refuses
+	lines    int
+	seen     int // effects that the walk has looked at
 }
 
 // A fakeChild is a Child SA in a peer's data path.
@@ -53,6 +55,7 @@ type fakeChild struct {
 	ChildSA
 	sa     *SA
 	active bool
+	line   int // of Child SAs that replace each other
 }
 
 func (p *peer) Terms(Path) Terms {
@@ -205,11 +208,16 @@ func (p *peer) do(fx []Effect) {
 			if p.children[x.Child.InSPI] != nil {
 				w.t.Errorf("%s: child %08x installed twice", p.name, x.Child.InSPI)
 			}
-			p.children[x.Child.InSPI] = &fakeChild{x.Child, x.SA, x.Child.OutboundNow}
-			if x.Replaces != 0 && x.Child.OutboundNow {
-				if c := p.children[x.Replaces]; c != nil {
-					c.active = false
-				}
+			c := &fakeChild{ChildSA: x.Child, sa: x.SA}
+			if old := p.children[x.Replaces]; old != nil {
+				c.line = old.line
+			} else {
+				p.lines++
+				c.line = p.lines
+			}
+			p.children[x.Child.InSPI] = c
+			if x.Child.OutboundNow {
+				p.activate(c)
 			}
 		case ActivateChild:
 			c := p.children[x.InSPI]
@@ -217,7 +225,7 @@ func (p *peer) do(fx []Effect) {
 				w.t.Errorf("%s: unknown child %08x activated", p.name, x.InSPI)
 				break
 			}
-			c.active = true
+			p.activate(c)
 		case RemoveChild:
 			if p.children[x.InSPI] == nil {
 				w.t.Errorf("%s: unknown child %08x removed", p.name, x.InSPI)
@@ -242,6 +250,15 @@ func (p *peer) do(fx []Effect) {
 			}
 		}
 		p.effects = append(p.effects, x)
+	}
+}
+
+// activate moves the outbound traffic of c's line to c.
+func (p *peer) activate(c *fakeChild) {
+	for _, o := range p.children {
+		if o.line == c.line {
+			o.active = o == c
+		}
 	}
 }
 
@@ -279,7 +296,10 @@ func (w *world) lose() { w.wire = nil }
 
 // advance lets time pass, and timers fire in order; between them everything
 // on the wire arrives unless lossy says otherwise.
-func (w *world) advance(d time.Duration) { w.run(d, w.flush) }
+func (w *world) advance(d time.Duration) {
+	w.flush()
+	w.run(d, w.flush)
+}
 
 func (w *world) run(d time.Duration, between func()) {
 	end := w.now.Add(d)

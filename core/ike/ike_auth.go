@@ -20,9 +20,9 @@ type authTask struct {
 	offer *offer
 }
 
-func (*authTask) kind() kind                     { return kindAuth }
-func (*authTask) exchange() message.ExchangeType { return message.IKEAuth }
-func (t *authTask) abandoned(sa *SA)             { t.offer.free(sa) }
+func (*authTask) kind() kind                        { return kindAuth }
+func (*authTask) exchange() message.ExchangeType    { return message.IKEAuth }
+func (t *authTask) abandoned(sa *SA, now time.Time) { t.offer.free(sa) }
 
 // request proves who we are, and asks for the first Child SA and for addresses.
 func (t *authTask) request(sa *SA, now time.Time) ([]message.Payload, bool) {
@@ -190,7 +190,7 @@ func (sa *SA) verifyChain(ders [][]byte, peer auth.Identity, now time.Time) (cry
 // authAnswered checks who the responder is, and takes what it gives. A
 // failure to create the Child SA leaves the IKE SA up, when there are other
 // children to ask for (RFC 7296, section 1.2).
-func (sa *SA) authAnswered(t task, in *inbox, now time.Time) *notifyError {
+func (sa *SA) authAnswered(t task, in *inbox, _ []uint32, now time.Time) *notifyError {
 	offer := t.(*authTask).offer
 	defer offer.free(sa)
 	if err := sa.verify(in, in.idr, sa.hs.response, sa.hs.nonceI, now); err != nil {

@@ -46,7 +46,7 @@ func (initTask) kind() kind                                       { return kindI
 func (initTask) exchange() message.ExchangeType                   { return message.IKESAInit }
 func (initTask) request(*SA, time.Time) ([]message.Payload, bool) { return nil, false }
 func (initTask) refused(sa *SA, n *message.Notify, now time.Time) {}
-func (initTask) abandoned(*SA)                                    {}
+func (initTask) abandoned(*SA, time.Time)                         {}
 
 // certRequest asks for certificates that lead to one of the roots.
 func certRequest(roots ...*x509.Certificate) *message.CertReq {

@@ -24,16 +24,17 @@ type ikeRekeyTask struct {
 func (*ikeRekeyTask) kind() kind                     { return kindIKERekey }
 func (*ikeRekeyTask) exchange() message.ExchangeType { return message.CreateChildSA }
 
-func (t *ikeRekeyTask) abandoned(sa *SA) {
-	if t.peer != nil && t.peer.sa.state != StateClosed {
-		t.peer.sa.expireSoon(sa.lastHeard)
+func (t *ikeRekeyTask) abandoned(sa *SA, now time.Time) {
+	if t.peer != nil && t.peer.sa.state == StateUp {
+		t.peer.sa.startClose(nil, now)
+		sa.e.touch(t.peer.sa)
 	}
 }
 
 // expireSoon leaves it to the peer to delete an IKE SA that lost against
 // another, but not for ever.
 func (sa *SA) expireSoon(now time.Time) {
-	sa.abandonQueue()
+	sa.abandonQueue(now)
 	sa.state = StateRekeyed
 	sa.giveUpAt = now.Add(rekeyedPatience)
 	sa.e.touch(sa)
@@ -41,7 +42,7 @@ func (sa *SA) expireSoon(now time.Time) {
 
 // rekeyIKE replaces the SA, unless that is under way.
 func (sa *SA) rekeyIKE(now time.Time) {
-	if sa.state != StateUp || sa.rekeyingIKE() {
+	if sa.state != StateUp || sa.elder != nil || sa.rekeyingIKE() {
 		return
 	}
 	for _, q := range sa.queue {
@@ -114,7 +115,7 @@ func parseIKESPI(b []byte) (uint64, bool) {
 // ikeRekeyed hands over to the new SA. Where the peer rekeyed at the same
 // time, of the two new SAs goes the one whose exchange had the lowest nonce of
 // all, deleted by who asked for it; the winner deletes the old one.
-func (sa *SA) ikeRekeyed(x task, in *inbox, now time.Time) *notifyError {
+func (sa *SA) ikeRekeyed(x task, in *inbox, _ []uint32, now time.Time) *notifyError {
 	t := x.(*ikeRekeyTask)
 	offers := in.sa.Offers()
 	if len(offers) != 1 {
@@ -135,6 +136,11 @@ func (sa *SA) ikeRekeyed(x task, in *inbox, now time.Time) *notifyError {
 	next, err := sa.heir(suite, shared, t.nonce, in.nonce, t.spi, spi, true, now)
 	if err != nil {
 		return &notifyError{notify: message.NotifyInvalidSyntax, code: FailInternal, err: err}
+	}
+	if sa.state != StateUp { // it is too late for this one
+		next.startClose(sa.reason, now)
+		t.abandoned(sa, now)
+		return nil
 	}
 	peer := t.peer
 	if peer != nil && peer.sa.state != StateUp {
@@ -177,6 +183,25 @@ func (t *ikeRekeyTask) takeOver(sa *SA, now time.Time) bool {
 	t.peer = nil
 	sa.handOver(next, now)
 	return true
+}
+
+// claim lets an SA that the peer made, and that waits for the outcome of our
+// own rekey of its elder, take over at once: the peer uses it, and so has seen
+// no rekey of ours or one that lost.
+func (sa *SA) claim(in *inbox, now time.Time) {
+	elder := sa.elder
+	if elder == nil || elder.state != StateUp || elder.flight == nil {
+		return
+	}
+	for _, d := range in.deletes {
+		if d.Protocol == transform.ProtoIKE {
+			return
+		}
+	}
+	if t, ok := elder.flight.task.(*ikeRekeyTask); ok && t.peer != nil && t.peer.sa == sa {
+		t.takeOver(elder, now)
+		sa.e.touch(elder)
+	}
 }
 
 // heir makes the SA that is to follow sa. It takes over nothing yet.
@@ -222,7 +247,7 @@ func (sa *SA) handOver(next *SA, now time.Time) {
 	if !sa.line && !sa.reauthBy.IsZero() && (next.expireAt.IsZero() || sa.reauthBy.Before(next.expireAt)) {
 		next.expireAt = sa.reauthBy // the authentication ends when it ends, rekeyed or not
 	}
-	next.announced = true
+	next.announced, next.elder = true, nil
 	for _, q := range sa.queue {
 		if q.task.kind() != kindIKERekey {
 			next.queue = append(next.queue, q)
@@ -280,6 +305,7 @@ func (sa *SA) answerIKERekey(in *inbox, now time.Time) ([]message.Payload, *noti
 	}
 	if ours != nil {
 		ours.peer = &agreed{sa: next, lowest: lowest(in.nonce, nonce)}
+		next.elder = sa
 	} else {
 		sa.handOver(next, now)
 	}

@@ -13,7 +13,7 @@ type livenessTask struct{}
 func (livenessTask) kind() kind                              { return kindLiveness }
 func (livenessTask) exchange() message.ExchangeType          { return message.Informational }
 func (livenessTask) refused(*SA, *message.Notify, time.Time) {}
-func (livenessTask) abandoned(*SA)                           {}
+func (livenessTask) abandoned(*SA, time.Time)                {}
 
 func (livenessTask) request(sa *SA, _ time.Time) ([]message.Payload, bool) {
 	return nil, sa.state == StateUp
@@ -33,4 +33,4 @@ func (sa *SA) checkLiveness(now time.Time) {
 	sa.enqueue(livenessTask{}, now)
 }
 
-func (sa *SA) alive(task, *inbox, time.Time) *notifyError { return nil }
+func (sa *SA) alive(task, *inbox, []uint32, time.Time) *notifyError { return nil }

@@ -65,8 +65,8 @@ type responseMove struct {
 	task kind
 	need set
 	// run may end the SA. A *notifyError means that the peer broke the
-	// protocol; it is told so, and the SA ends.
-	run   func(sa *SA, t task, in *inbox, now time.Time) *notifyError
+	// protocol; it is told so, and the SA ends. deleted is the flight's.
+	run   func(sa *SA, t task, in *inbox, deleted []uint32, now time.Time) *notifyError
 	story string
 }
 
@@ -81,7 +81,7 @@ var responses = []responseMove{
 		run: (*SA).childCreated, story: "install the Child SA"},
 	{from: in(StateUp), task: kindChildRekey, need: hasSA | hasNonce | hasTSi | hasTSr,
 		run: (*SA).childRekeyed, story: "install the Child SA, and delete the one it replaces"},
-	{from: in(StateUp), task: kindIKERekey, need: hasSA | hasNonce | hasKE,
+	{from: in(StateUp, StateRekeyed, StateDeleting), task: kindIKERekey, need: hasSA | hasNonce | hasKE,
 		run: (*SA).ikeRekeyed, story: "hand over to the new IKE SA, and delete this one"},
 	{from: in(StateUp), task: kindChildDelete,
 		run: (*SA).childDeleted, story: "forget the Child SA"},

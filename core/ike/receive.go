@@ -42,7 +42,7 @@ func (sa *SA) receiveResponse(h message.Header, d Datagram, now time.Time) {
 		in, err = sortPayloads(m.Payloads)
 	}
 	if err == nil {
-		err = sa.dispatchResponse(f.task, in, now)
+		err = sa.dispatchResponse(f, in, now)
 	}
 	if err != nil {
 		sa.say(&message.Notify{Kind: err.notify, Data: err.data}, now)
@@ -50,17 +50,19 @@ func (sa *SA) receiveResponse(h message.Header, d Datagram, now time.Time) {
 	}
 }
 
-func (sa *SA) dispatchResponse(t task, in *inbox, now time.Time) *notifyError {
+func (sa *SA) dispatchResponse(f *flight, in *inbox, now time.Time) *notifyError {
+	t := f.task
 	for i := range responses {
 		m := &responses[i]
 		if m.task != t.kind() {
 			continue
 		}
 		if !m.from.has(sa.state) {
+			t.abandoned(sa, now)
 			return nil
 		}
 		if in.has&m.need == m.need {
-			return m.run(sa, t, in, now)
+			return m.run(sa, t, in, f.deleted, now)
 		}
 		if n := in.refusal(); n != nil {
 			t.refused(sa, n, now)
@@ -83,7 +85,7 @@ func (sa *SA) receiveRequest(h message.Header, d Datagram, now time.Time) {
 		sa.e.drop("message ID out of window")
 		return
 	}
-	if sa.state == StateInitAnswered && h.Exchange != message.IKEAuth {
+	if sa.state == StateAuthSent || sa.state == StateInitAnswered && h.Exchange != message.IKEAuth {
 		sa.e.drop("request before authentication")
 		return
 	}
@@ -102,6 +104,7 @@ func (sa *SA) receiveRequest(h message.Header, d Datagram, now time.Time) {
 		in, err = sortPayloads(m.Payloads)
 	}
 	if err == nil {
+		sa.claim(in, now)
 		payloads, err = sa.dispatchRequest(h, in, now)
 	}
 	if err != nil {

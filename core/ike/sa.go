@@ -63,6 +63,7 @@ type SA struct {
 	reason       error   // why it is being deleted
 	announced    bool    // effects have named it to the caller
 	line         bool    // the initiator of the line of SAs is this end
+	elder        *SA     // whose rekey made this one, while it is open whether this one is the heir
 
 	children []*child
 	wanted   int // configured children that are still to be had
@@ -217,7 +218,7 @@ func (sa *SA) close(err error, now time.Time) {
 	if sa.state == StateClosed {
 		return
 	}
-	sa.abandonTasks()
+	sa.abandonTasks(now)
 	for _, c := range slices.Clone(sa.children) {
 		sa.dropChild(c, 0, err)
 	}

@@ -16,7 +16,7 @@ func (sa *SA) handleTimeout(now time.Time) {
 		sa.initResponse = nil
 	}
 	sa.retransmit(now)
-	if sa.state != StateUp {
+	if sa.state != StateUp || sa.elder != nil {
 		return
 	}
 	if due(sa.expireAt, now) {
@@ -112,7 +112,7 @@ func (sa *SA) schedule(now time.Time) {
 			at(q.notBefore)
 		}
 	}
-	if sa.state == StateUp {
+	if sa.state == StateUp && sa.elder == nil {
 		at(sa.expireAt)
 		at(sa.reauthAt)
 		at(sa.rekeyAt)
