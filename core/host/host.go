@@ -17,6 +17,7 @@ type System struct {
 
 	Router     Router
 	DNS        DNS
+	Firewall   Firewall
 	NetMonitor NetMonitor
 
 	Profiles Files // connection profiles: NAME.toml
