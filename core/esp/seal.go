@@ -56,6 +56,10 @@ func (e *Sealer) Sequence() uint64 { return e.seq }
 // Remaining returns how many packets may still be sealed.
 func (e *Sealer) Remaining() uint64 { return e.max - e.seq }
 
+// Skip leaves out n sequence numbers, at most those that remain: so that the end
+// of an SA can be tried out.
+func (e *Sealer) Skip(n uint64) { e.seq += min(n, e.Remaining()) }
+
 // Len returns the length of the packet that Seal makes of n bytes.
 func (e *Sealer) Len(n int) int { return e.sealed(n) }
 

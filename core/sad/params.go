@@ -71,12 +71,3 @@ type Counters struct {
 	OutPackets, OutBytes uint64
 	InRefused            uint64 // replayed, forged or outside of the selectors
 }
-
-// Add adds o to c.
-func (c *Counters) Add(o Counters) {
-	c.InPackets += o.InPackets
-	c.InBytes += o.InBytes
-	c.OutPackets += o.OutPackets
-	c.OutBytes += o.OutBytes
-	c.InRefused += o.InRefused
-}
