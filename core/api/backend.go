@@ -1,6 +1,9 @@
 package api
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // A Backend is everything a front end can ask of the service. core/engine
 // implements it; platform/ipc carries it. Errors are *Error.
@@ -24,6 +27,37 @@ type Backend interface {
 	Connect(ctx context.Context, r ConnectRequest) error
 	// Disconnect ends a tunnel and returns when the host is as it was before.
 	Disconnect(ctx context.Context, name string) error
+
+	// Security returns what the security monitor shows beside the SAs.
+	Security(ctx context.Context) (Security, error)
+	// Policies lists the stored and the predefined policies.
+	Policies(ctx context.Context) ([]Policy, error)
+	// Policy returns the text of a policy.
+	Policy(ctx context.Context, name string) (PolicyFile, error)
+	// StorePolicy checks and stores the text of a policy. An assigned policy
+	// stays in force as it was until it is assigned again.
+	StorePolicy(ctx context.Context, f PolicyFile) (Policy, error)
+	// RemovePolicy forgets a policy that is not assigned.
+	RemovePolicy(ctx context.Context, name string) error
+	// Assign puts a policy in force, or with dryRun only tells what that would
+	// change. Nothing is half applied: on error the old one is in force.
+	Assign(ctx context.Context, name string, dryRun bool) (AssignResult, error)
+	// Unassign ends the assigned policy.
+	Unassign(ctx context.Context) error
+	// ExplainFlow says what happens to a flow, as "10.1.2.3:443/tcp" or
+	// "10.0.0.1 -> 10.1.2.3:443/tcp".
+	ExplainFlow(ctx context.Context, flow string) (FlowAnswer, error)
+	// Simulate says what a policy would do to a capture.
+	Simulate(ctx context.Context, r SimulateRequest) (Simulation, error)
+	// AllowClear answers a Question: the traffic of a connection may leave in
+	// clear for a while, although it was protected here before.
+	AllowClear(ctx context.Context, name string, d time.Duration) error
+	// Memories lists the downgrade memory. Pin keeps an entry for good or, when
+	// m.Pinned is false, lets it age; Forget drops one. Network, Peer and Rule
+	// name the entry.
+	Memories(ctx context.Context) ([]Memory, error)
+	Pin(ctx context.Context, m Memory) error
+	Forget(ctx context.Context, m Memory) error
 }
 
 // A ConnectRequest starts a tunnel.

@@ -42,6 +42,9 @@ const (
 	CodePeerClosed      ErrorCode = "peer_closed"      // the peer deleted the IKE SA
 	CodePeerDead        ErrorCode = "peer_dead"        // an established peer stopped answering
 	CodeProtocol        ErrorCode = "protocol"         // the peer broke the protocol
+	CodeFirewall        ErrorCode = "firewall"         // the packet filter could not be set, and the profile requires it
+	CodePolicyInvalid   ErrorCode = "policy_invalid"   // a policy is malformed or contradicts itself; Position says where
+	CodeDowngrade       ErrorCode = "downgrade"        // it was protected here before, and now cannot be
 	CodeCancelled       ErrorCode = "cancelled"        // the user or the caller gave up
 	CodeTimeout         ErrorCode = "timeout"          // not done within the caller's time
 )

@@ -9,6 +9,8 @@ type EventKind string
 const (
 	EventConnection EventKind = "connection" // a connection was added or changed: Connection is its new state
 	EventRemoved    EventKind = "removed"    // a connection was removed: Name
+	EventFallback   EventKind = "fallback"   // traffic of Name leaves in clear from now on, until Connection.ClearUntil
+	EventAssignment EventKind = "assignment" // another policy is in force, or none: Assignment
 	EventLog        EventKind = "log"        // a line for the log: Log
 	EventLost       EventKind = "lost"       // the follower was too slow; read State again
 )
@@ -22,6 +24,7 @@ type Event struct {
 	Name       string      `json:"name,omitempty"` // of the connection concerned
 	Connection *Connection `json:"connection,omitempty"`
 	Log        *LogEntry   `json:"log,omitempty"`
+	Assignment *Assignment `json:"assignment,omitempty"`
 }
 
 // A LogLevel orders log entries by weight.

@@ -44,7 +44,8 @@ const (
 type State struct {
 	Service     Service      `json:"service"`
 	Connections []Connection `json:"connections"` // sorted by name
-	Seq         uint64       `json:"seq"`         // the last event folded into this state
+	Assignment  *Assignment  `json:"assignment,omitempty"`
+	Seq         uint64       `json:"seq"` // the last event folded into this state
 }
 
 // A Service describes the running service process.
@@ -71,6 +72,16 @@ type Connection struct {
 	Since    time.Time   `json:"since"`
 	Problem  *Error      `json:"problem,omitempty"`  // why it is not connected, or the profile file's fault
 	Warnings []string    `json:"warnings,omitempty"` // weak algorithms, settings not honoured
+	// Rule names the rule of the assigned policy that made this connection, of
+	// this machine with one peer, without a profile of its own.
+	Rule string `json:"rule,omitempty"`
+	// Protection says what becomes of the traffic of the protected networks;
+	// empty when nothing asks for their protection.
+	Protection Protection `json:"protection,omitempty"`
+	ClearUntil time.Time  `json:"clear_until,omitzero"` // the fallback to clear text lasts until then
+	// Question is set when the user must decide whether traffic may leave in
+	// clear although it was protected here before.
+	Question string `json:"question,omitempty"`
 
 	// Set while the tunnel is up.
 	Path      string         `json:"path,omitempty"` // "192.0.2.7:4500 → 198.51.100.1:4500"

@@ -23,6 +23,8 @@ type System struct {
 	Profiles Files // connection profiles: NAME.toml
 	Certs    Files // certificates (public): NAME.pem
 	Secrets  Files // PSKs, passwords, private keys; 0600
+	Policies Files // IPsec policies: NAME.toml
+	State    Files // what the service remembers across restarts; 0600
 }
 
 // A TUN is a layer-3 device. Read is for one goroutine, Write for one other.

@@ -52,8 +52,13 @@ const (
 //	     └─ HostDone ── Disconnecting ←─ Disconnect ──┐   ↓      │
 //	                          ↑                       └─ Reconnecting ⟲ HandleTimeout
 //	                          └────────── Failed for good ───┘
+//
+// The profile decides what a failure leads to. Respond: as drawn. Request: a
+// failed first attempt is tried again too (Reconnecting). Require: whatever
+// fails leads to Blocked, never to Disconnected; from there an attempt that
+// may help later is made again, and any other waits for the user.
 type Machine struct {
-	keepHost bool
+	profile api.Profile
 
 	state   api.TunnelState
 	since   time.Time
@@ -65,11 +70,11 @@ type Machine struct {
 	retryAt  time.Time
 }
 
-// New returns a Machine in Disconnected. With keepHost, routes stay in place
-// while reconnecting, so that traffic for the protected networks waits or is
-// dropped rather than leaving in clear text.
-func New(keepHost bool, now time.Time) *Machine {
-	return &Machine{keepHost: keepHost, state: api.Disconnected, since: now}
+// New returns a Machine in Disconnected. Under require the host keeps its
+// routes while reconnecting, so that traffic for the protected networks waits
+// or is dropped rather than leaving in clear text.
+func New(profile api.Profile, now time.Time) *Machine {
+	return &Machine{profile: profile, state: api.Disconnected, since: now}
 }
 
 // State returns the state to show and since when it lasts.
@@ -82,11 +87,12 @@ func (m *Machine) Problem() error { return m.problem }
 func (m *Machine) NextTimeout() time.Time { return m.retryAt }
 
 // Connect is the user's wish to connect. It reports false when the tunnel is
-// not at rest.
+// neither at rest nor blocked.
 func (m *Machine) Connect(now time.Time) ([]Action, bool) {
-	if m.state != api.Disconnected {
+	if m.state != api.Disconnected && m.state != api.Blocked {
 		return nil, false
 	}
+	m.retryAt = time.Time{}
 	m.problem, m.retries = nil, 0
 	m.enter(api.Connecting, now)
 	return []Action{StartAttempt}, true
@@ -123,16 +129,14 @@ func (m *Machine) HostDone(now time.Time, err error) []Action {
 		}
 		m.applying = false
 		if err != nil {
-			m.problem = err
-			return m.leave(now, StopIKE)
+			return m.refused(now, err)
 		}
 		m.problem, m.retries = nil, 0
 		m.enter(api.Connected, now)
 	case api.Connected:
 		m.applying = false
 		if err != nil {
-			m.problem = err
-			return m.leave(now, StopIKE)
+			return m.refused(now, err)
 		}
 	case api.Disconnecting:
 		m.host = false
@@ -141,35 +145,62 @@ func (m *Machine) HostDone(now time.Time, err error) []Action {
 	return nil
 }
 
+// refused follows a host that does not take our configuration.
+func (m *Machine) refused(now time.Time, err error) []Action {
+	m.problem = err
+	if m.profile != api.Require {
+		return m.leave(now, StopIKE)
+	}
+	m.host = false
+	m.enter(api.Blocked, now)
+	return []Action{StopIKE, UndoHost}
+}
+
 // Failed says that the attempt failed or the IKE SA was lost. With final there
 // is no sense in trying again without the user.
 func (m *Machine) Failed(now time.Time, err error, final bool) []Action {
 	switch m.state {
-	case api.Connecting:
+	case api.Connecting, api.Reconnecting, api.Blocked:
+		m.applying = false
+		first := m.state == api.Connecting
 		m.problem = err
-		return m.leave(now)
+		switch {
+		case m.profile == api.Require:
+			m.enter(api.Blocked, now)
+			if !final {
+				m.retryLater(now)
+			}
+			return nil
+		case final, first && m.profile == api.Respond:
+			return m.leave(now)
+		}
+		if first {
+			m.enter(api.Reconnecting, now)
+		}
+		m.retryLater(now)
 	case api.Connected:
 		m.problem = err
-		if final {
+		switch {
+		case m.profile == api.Require && final:
+			m.enter(api.Blocked, now)
+			return nil
+		case final:
 			return m.leave(now)
 		}
 		m.enter(api.Reconnecting, now)
-		m.retries = 1
-		if m.keepHost {
+		m.retries = 0
+		if m.profile == api.Require {
 			return []Action{StartAttempt}
 		}
 		m.host, m.applying = false, false
 		return []Action{UndoHost, StartAttempt}
-	case api.Reconnecting:
-		m.problem = err
-		if final {
-			return m.leave(now)
-		}
-		m.applying = false
-		m.retryAt = now.Add(min(firstRetry<<min(m.retries-1, 8), maxRetry))
-		m.retries++
 	}
 	return nil
+}
+
+func (m *Machine) retryLater(now time.Time) {
+	m.retryAt = now.Add(min(firstRetry<<min(m.retries, 8), maxRetry))
+	m.retries++
 }
 
 // HandleTimeout starts the next attempt when its time has come.
@@ -178,6 +209,9 @@ func (m *Machine) HandleTimeout(now time.Time) []Action {
 		return nil
 	}
 	m.retryAt = time.Time{}
+	if m.state == api.Blocked {
+		m.enter(api.Reconnecting, now)
+	}
 	return []Action{StartAttempt}
 }
 

@@ -18,11 +18,11 @@ var (
 // Each story is a list of inputs; the outcome of each is "actions → state".
 func TestStories(t *testing.T) {
 	tests := []struct {
-		name     string
-		keepHost bool
-		story    []string // input: want
+		name    string
+		profile api.Profile
+		story   []string // input: want
 	}{
-		{"connect and disconnect", true, []string{
+		{"connect and disconnect", api.Require, []string{
 			"connect: start attempt → connecting",
 			"negotiated: apply host → connecting",
 			"host: → connected",
@@ -31,37 +31,37 @@ func TestStories(t *testing.T) {
 			"connect: refused → disconnecting",
 			"host: → disconnected",
 		}},
-		{"first attempt fails: the host was never touched", true, []string{
+		{"first attempt fails: the host was never touched", api.Respond, []string{
 			"connect: start attempt → connecting",
 			"fail: → disconnected",
 		}},
-		{"cancel while negotiating", true, []string{
+		{"cancel while negotiating", api.Require, []string{
 			"connect: start attempt → connecting",
 			"disconnect: stop IKE → disconnected",
 		}},
-		{"the host refuses its configuration: all is undone", true, []string{
+		{"the host refuses its configuration: all is undone", api.Request, []string{
 			"connect: start attempt → connecting",
 			"negotiated: apply host → connecting",
 			"hosterr: stop IKE, undo host → disconnecting",
 			"host: → disconnected",
 		}},
-		{"cancel while the host is being set", true, []string{
+		{"cancel while the host is being set", api.Require, []string{
 			"connect: start attempt → connecting",
 			"negotiated: apply host → connecting",
 			"disconnect: stop IKE, undo host → disconnecting",
 			"host: → disconnected",
 		}},
-		{"loss with the host kept", true, []string{
+		{"require: loss with the host kept, and blocked until it is back", api.Require, []string{
 			"connect: start attempt → connecting",
 			"negotiated: apply host → connecting",
 			"host: → connected",
 			"fail: start attempt → reconnecting",
-			"fail: → reconnecting",
+			"fail: → blocked",
 			"timeout: start attempt → reconnecting",
 			"negotiated: apply host → reconnecting",
 			"host: → connected",
 		}},
-		{"loss with the host undone: the undo does not end the attempt", false, []string{
+		{"respond: loss with the host undone: the undo does not end the attempt", api.Respond, []string{
 			"connect: start attempt → connecting",
 			"negotiated: apply host → connecting",
 			"host: → connected",
@@ -70,26 +70,51 @@ func TestStories(t *testing.T) {
 			"negotiated: apply host → reconnecting",
 			"host: → connected",
 		}},
-		{"loss for good", true, []string{
+		{"respond: loss for good", api.Respond, []string{
 			"connect: start attempt → connecting",
 			"negotiated: apply host → connecting",
 			"host: → connected",
 			"final: undo host → disconnecting",
 			"host: → disconnected",
 		}},
-		{"refused while reconnecting", true, []string{
+		{"respond: refused while reconnecting", api.Respond, []string{
 			"connect: start attempt → connecting",
 			"negotiated: apply host → connecting",
 			"host: → connected",
-			"fail: start attempt → reconnecting",
-			"final: undo host → disconnecting",
+			"fail: undo host, start attempt → reconnecting",
+			"host: → reconnecting",
+			"final: → disconnected",
+		}},
+		{"request: a first attempt that fails is tried again", api.Request, []string{
+			"connect: start attempt → connecting",
+			"fail: → reconnecting",
+			"timeout: start attempt → reconnecting",
+			"final: → disconnected",
+		}},
+		{"require: nothing that fails leads to disconnected", api.Require, []string{
+			"connect: start attempt → connecting",
+			"fail: → blocked",
+			"timeout: start attempt → reconnecting",
+			"final: → blocked",
+			"connect: start attempt → connecting",
+			"negotiated: apply host → connecting",
+			"hosterr: stop IKE, undo host → blocked",
+			"host: → blocked",
+			"disconnect: stop IKE → disconnected",
+		}},
+		{"require: loss for good", api.Require, []string{
+			"connect: start attempt → connecting",
+			"negotiated: apply host → connecting",
+			"host: → connected",
+			"final: → blocked",
+			"disconnect: stop IKE, undo host → disconnecting",
 			"host: → disconnected",
 		}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			now := start
-			m := New(tt.keepHost, now)
+			m := New(tt.profile, now)
 			for i, line := range tt.story {
 				input, _, _ := strings.Cut(line, ":")
 				var acts []Action
@@ -140,7 +165,7 @@ func outcome(input string, acts []Action, ok bool, m *Machine) string {
 
 func TestRetryBacksOffToAMinute(t *testing.T) {
 	now := start
-	m := New(true, now)
+	m := New(api.Require, now)
 	m.Connect(now)
 	m.Negotiated(now)
 	m.HostDone(now, nil)
@@ -168,7 +193,8 @@ func TestRetryBacksOffToAMinute(t *testing.T) {
 func TestAtRestNothingIsLeft(t *testing.T) {
 	for seed := range 2000 {
 		now := start
-		m := New(seed%2 == 0, now)
+		m := New([]api.Profile{api.Respond, api.Request, api.Require}[seed%3], now)
+		left := true // the user has asked for rest
 		host, x := false, uint32(seed)*2654435761+1
 		var queue []Action
 		do := func(acts []Action) {
@@ -184,9 +210,11 @@ func TestAtRestNothingIsLeft(t *testing.T) {
 			x = x*1664525 + 1013904223
 			switch x >> 28 {
 			case 0, 1, 2:
-				acts, _ := m.Connect(now)
+				acts, ok := m.Connect(now)
+				left = left && !ok
 				do(acts)
 			case 3:
+				left = true
 				do(m.Disconnect(now))
 			case 4, 5, 6:
 				do(m.Negotiated(now))
@@ -208,8 +236,12 @@ func TestAtRestNothingIsLeft(t *testing.T) {
 					do(m.HostDone(now, err))
 				}
 			}
-			if s, _ := m.State(); s == api.Disconnected && (host || !m.NextTimeout().IsZero()) {
+			s, _ := m.State()
+			if s == api.Disconnected && (host || !m.NextTimeout().IsZero()) {
 				t.Fatalf("seed %d: disconnected with host %v, next attempt %v", seed, host, m.NextTimeout())
+			}
+			if s == api.Disconnected && seed%3 == 2 && !left {
+				t.Fatalf("seed %d: require is disconnected though nobody asked for it", seed)
 			}
 		}
 	}
