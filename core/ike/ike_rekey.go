@@ -161,7 +161,11 @@ func (sa *SA) ikeRekeyed(x task, in *inbox, _ []uint32, now time.Time) *notifyEr
 }
 
 func (t *ikeRekeyTask) refused(sa *SA, n *message.Notify, now time.Time) {
-	if sa.state != StateUp || t.takeOver(sa, now) {
+	if sa.state != StateUp {
+		t.abandoned(sa, now)
+		return
+	}
+	if t.takeOver(sa, now) {
 		return
 	}
 	if n.Kind == message.NotifyInvalidKEPayload {
