@@ -39,8 +39,11 @@ type Backend interface {
 	StorePolicy(ctx context.Context, f PolicyFile) (Policy, error)
 	// RemovePolicy forgets a policy that is not assigned.
 	RemovePolicy(ctx context.Context, name string) error
+	// DiffPolicies says, a change a line, how the policy b differs from a.
+	DiffPolicies(ctx context.Context, a, b string) ([]string, error)
 	// Assign puts a policy in force, or with dryRun only tells what that would
 	// change. Nothing is half applied: on error the old one is in force.
+	// Caller(ctx) is who assigned it.
 	Assign(ctx context.Context, name string, dryRun bool) (AssignResult, error)
 	// Unassign ends the assigned policy.
 	Unassign(ctx context.Context) error
