@@ -35,12 +35,18 @@ var Prefix = "/v" + strconv.Itoa(api.APIVersion)
 
 // Limits that both ends keep.
 const (
-	MaxImportBody = 32 << 20 // the JSON of an ImportRequest
-	MaxBody       = 64 << 10 // any other request
-	MaxResponse   = 32 << 20 // a response as a whole
-	MaxEventLine  = 1 << 20  // one line of the event stream
-	MaxName       = 255      // bytes of a connection's name
-	MaxLog        = 10000    // entries of the log in one answer
+	MaxImportBody   = 32 << 20 // the JSON of an ImportRequest
+	MaxPolicyBody   = 4 << 20  // the JSON of a PolicyFile
+	MaxSimulateBody = 48 << 20 // the JSON of a SimulateRequest
+	MaxBody         = 64 << 10 // any other request
+	MaxResponse     = 32 << 20 // a response as a whole
+	MaxEventLine    = 1 << 20  // one line of the event stream
+	MaxName         = 255      // bytes of the name of a connection or a policy
+	MaxLog          = 10000    // entries of the log in one answer
+	MaxPolicy       = 2 << 20  // bytes of a policy's text
+	MaxCapture      = 32 << 20 // bytes of a capture to simulate
+	MaxFlow         = 512      // bytes of a flow to explain
+	MaxClear        = 24 * time.Hour
 
 	Heartbeat     = 15 * time.Second // the event stream is never silent for longer
 	HeartbeatLost = 45 * time.Second // after this long without one the stream is dead
@@ -57,6 +63,16 @@ type StreamLine struct {
 type ConnectBody struct {
 	Wait    bool        `json:"wait"`
 	Profile api.Profile `json:"profile,omitempty"`
+}
+
+// An AssignBody is the body of an assign request; the policy's name is in the path.
+type AssignBody struct {
+	DryRun bool `json:"dry_run"`
+}
+
+// An AllowClearBody is the body of an allow-clear request.
+type AllowClearBody struct {
+	Milliseconds int64 `json:"milliseconds"` // up to MaxClear
 }
 
 // An ErrorBody is the body of every response that is not a success, and what
@@ -97,7 +113,8 @@ var (
 	ErrNoPeer = errors.New("the connection does not tell who is at its other end")
 )
 
-// CheckName reports what makes a connection's name unfit to travel.
+// CheckName reports what makes the name of a connection or a policy unfit to
+// travel.
 func CheckName(name string) error {
 	switch {
 	case name == "":

@@ -115,11 +115,19 @@ func (c *Client) Disconnect(ctx context.Context, name string) error {
 }
 
 func (c *Client) command(ctx context.Context, limit time.Duration, method, name, verb string, body any) error {
-	if err := ipc.CheckName(name); err != nil {
-		return &api.Error{Code: api.CodeUsage, What: fmt.Sprintf("That is no name of a connection: %v.", err)}
+	if err := checkName("connection", name); err != nil {
+		return err
 	}
 	var nothing struct{}
 	return c.call(ctx, limit, method, "/connections/"+escapeName(name)+verb, body, &nothing)
+}
+
+// checkName explains a name that cannot travel; kind is what it names.
+func checkName(kind, name string) error {
+	if err := ipc.CheckName(name); err != nil {
+		return &api.Error{Code: api.CodeUsage, What: fmt.Sprintf("That is no name of a %s: %v.", kind, err)}
+	}
+	return nil
 }
 
 // escapeName escapes a path segment so that no dot segment remains.

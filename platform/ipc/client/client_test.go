@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -213,6 +214,11 @@ func FuzzDecode(f *testing.F) {
 	for _, s := range []string{
 		`{"service":{"version":"1","api_version":1,"started":"2026-01-02T03:04:05Z"},"connections":[{"name":"a","addresses":["10.0.0.1"],"routes":["::/0"]}],"seq":3}`,
 		`{"error":{"code":"no_proposal","what":"x","params":{"a":"b"},"position":{"file":"f","line":1}}}`,
+		`{"assignment":{"policy":"p","by":"root","since":"2026-01-02T03:04:05Z"},"coverage":[{"rule":"r","coverage_percent":99.5}],"failures":{"timeout":1},"exempt":["DHCP"]}`,
+		`[{"network":"192.0.2.0/24","peer":"p","rule":"r","worked":"2026-01-02T03:04:05Z","pinned":true}]`,
+		`[{"name":"p","rules":3,"problem":{"code":"policy_invalid","what":"x"}}]`,
+		`{"flow":"f","protection":"held","since":"2026-01-02T03:04:05Z","why":["x"]}`,
+		`{"flows":[{"flow":"f","packets":1,"bytes":2,"verdict":"clear"}],"skipped":18446744073709551615}`,
 		`null`, `{"error":null}`, `[]`, `{"connections":{}}`, ``,
 	} {
 		f.Add(200, []byte(s))
@@ -220,21 +226,22 @@ func FuzzDecode(f *testing.F) {
 	}
 	c := New("/x")
 	f.Fuzz(func(t *testing.T, status int, b []byte) {
-		var st api.State
-		err := c.decode(status, b, &st)
-		if err != nil {
-			if e := api.AsError(err); e.Code == "" || e.What == "" {
-				t.Errorf("unexplained: %#v", e)
+		for _, out := range []any{
+			&api.State{}, &api.Security{}, &[]api.Policy{}, &api.AssignResult{}, &api.FlowAnswer{}, &api.Simulation{}, &[]api.Memory{},
+		} {
+			if err := c.decode(status, b, out); err != nil {
+				if e := api.AsError(err); e.Code == "" || e.What == "" {
+					t.Errorf("unexplained: %#v", e)
+				}
+				continue
 			}
-			return
-		}
-		again, err := json.Marshal(st)
-		if err != nil {
-			return // a year beyond 9999
-		}
-		var back api.State
-		if err := json.Unmarshal(again, &back); err != nil {
-			t.Errorf("%q decodes to what does not come back: %v", b, err)
+			again, err := json.Marshal(out)
+			if err != nil {
+				continue // a year beyond 9999
+			}
+			if err := json.Unmarshal(again, reflect.New(reflect.TypeOf(out).Elem()).Interface()); err != nil {
+				t.Errorf("%q decodes to a %T that does not come back: %v", b, out, err)
+			}
 		}
 	})
 }

@@ -23,6 +23,11 @@ type Backend struct {
 	OnConnect    func(context.Context, api.ConnectRequest) error
 	OnDisconnect func(ctx context.Context, name string) error
 	OnRemove     func(ctx context.Context, name string) error
+	OnStore      func(context.Context, api.PolicyFile) (api.Policy, error)
+	OnAssign     func(ctx context.Context, name string, dryRun bool) (api.AssignResult, error)
+	OnExplain    func(ctx context.Context, flow string) (api.FlowAnswer, error)
+	OnSimulate   func(context.Context, api.SimulateRequest) (api.Simulation, error)
+	OnAllowClear func(ctx context.Context, name string, d time.Duration) error
 	Now          func() time.Time // nil: time.Now
 	Ring         int              // events kept for slow followers; 0: 256
 
@@ -35,6 +40,11 @@ type Backend struct {
 	ring    []api.Event
 	wake    chan struct{} // closed at the next event; nil when nobody waits
 	calls   []string
+
+	policies   []policy // sorted by name
+	assignment *api.Assignment
+	security   api.Security
+	memories   []api.Memory
 }
 
 var _ api.Backend = (*Backend)(nil)
@@ -124,7 +134,7 @@ func (b *Backend) State(ctx context.Context) (api.State, error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return api.State{Service: b.service, Connections: slices.Clone(b.conns), Seq: b.seq}, nil
+	return api.State{Service: b.service, Connections: slices.Clone(b.conns), Assignment: b.assignment, Seq: b.seq}, nil
 }
 
 // Dynamic implements api.Backend.

@@ -38,6 +38,22 @@ func (s *Server) routes() *http.ServeMux {
 		"POST " + ipc.Prefix + "/connections/{name}/connect":    (*Server).connect,
 		"POST " + ipc.Prefix + "/connections/{name}/disconnect": (*Server).disconnect,
 		"DELETE " + ipc.Prefix + "/connections/{name}":          (*Server).remove,
+
+		"GET " + ipc.Prefix + "/security":                        (*Server).security,
+		"GET " + ipc.Prefix + "/policies":                        (*Server).policies,
+		"POST " + ipc.Prefix + "/policies":                       (*Server).storePolicy,
+		"GET " + ipc.Prefix + "/policies/{name}":                 (*Server).policy,
+		"DELETE " + ipc.Prefix + "/policies/{name}":              (*Server).removePolicy,
+		"GET " + ipc.Prefix + "/policies/{name}/diff/{other}":    (*Server).diffPolicies,
+		"POST " + ipc.Prefix + "/policies/{name}/assign":         (*Server).assign,
+		"POST " + ipc.Prefix + "/unassign":                       (*Server).unassign,
+		"GET " + ipc.Prefix + "/explain":                         (*Server).explainFlow,
+		"POST " + ipc.Prefix + "/simulate":                       (*Server).simulate,
+		"POST " + ipc.Prefix + "/connections/{name}/allow-clear": (*Server).allowClear,
+		"GET " + ipc.Prefix + "/memories":                        (*Server).memories,
+		"POST " + ipc.Prefix + "/memories/pin":                   (*Server).pin,
+		"POST " + ipc.Prefix + "/memories/forget":                (*Server).forget,
+
 		"/": func(s *Server, _ http.ResponseWriter, r *http.Request) (any, error) { return nil, unknown(r) },
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.answer(w, r, h) })
@@ -84,9 +100,7 @@ func (s *Server) state(_ http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, err
 	}
 	st, err := s.backend.State(r.Context())
-	if st.Connections == nil {
-		st.Connections = []api.Connection{}
-	}
+	st.Connections = notNil(st.Connections)
 	return st, err
 }
 
@@ -110,20 +124,15 @@ func (s *Server) logEntries(_ http.ResponseWriter, r *http.Request) (any, error)
 		}
 	}
 	entries, err := s.backend.Log(r.Context(), limit)
-	if entries == nil {
-		entries = []api.LogEntry{}
-	}
-	return entries, err
+	return notNil(entries), err
 }
 
 func (s *Server) importFiles(w http.ResponseWriter, r *http.Request) (any, error) {
-	// Few at a time: each may hold tens of megabytes.
-	select {
-	case s.imports <- struct{}{}:
-		defer func() { <-s.imports }()
-	case <-r.Context().Done():
-		return nil, r.Context().Err()
+	release, err := s.imports.take(r.Context())
+	if err != nil {
+		return nil, err
 	}
+	defer release()
 	var req api.ImportRequest
 	// The backend has copied what it keeps. What the decoder buffered is beyond
 	// reach; what we hold does not outlive the request.
@@ -135,7 +144,7 @@ func (s *Server) importFiles(w http.ResponseWriter, r *http.Request) (any, error
 		return nil, err
 	}
 	s.audit(r, "import "+strconv.Quote(req.Files[0].Path))
-	return s.backend.Import(r.Context(), req)
+	return s.backend.Import(s.asked(r), req)
 }
 
 func checkImport(r api.ImportRequest) error {
@@ -180,7 +189,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, usage("There is no profile %q; the profiles are respond, request and require.", body.Profile)
 	}
 	s.audit(r, "connect "+strconv.Quote(name))
-	return struct{}{}, s.backend.Connect(r.Context(), api.ConnectRequest{Name: name, Wait: body.Wait, Profile: body.Profile})
+	return struct{}{}, s.backend.Connect(s.asked(r), api.ConnectRequest{Name: name, Wait: body.Wait, Profile: body.Profile})
 }
 
 func (s *Server) disconnect(_ http.ResponseWriter, r *http.Request) (any, error) {
@@ -189,7 +198,7 @@ func (s *Server) disconnect(_ http.ResponseWriter, r *http.Request) (any, error)
 		return nil, err
 	}
 	s.audit(r, "disconnect "+strconv.Quote(name))
-	return struct{}{}, s.backend.Disconnect(r.Context(), name)
+	return struct{}{}, s.backend.Disconnect(s.asked(r), name)
 }
 
 func (s *Server) remove(_ http.ResponseWriter, r *http.Request) (any, error) {
@@ -198,7 +207,7 @@ func (s *Server) remove(_ http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, err
 	}
 	s.audit(r, "remove "+strconv.Quote(name))
-	return struct{}{}, s.backend.Remove(r.Context(), name)
+	return struct{}{}, s.backend.Remove(s.asked(r), name)
 }
 
 // audit notes who asked for a change.
@@ -208,10 +217,24 @@ func (s *Server) audit(r *http.Request, what string) {
 	}
 }
 
+// asked returns the request's context with the caller's name in it, for what
+// the backend records. The process is left out: it will be gone by then.
+func (s *Server) asked(r *http.Request) context.Context {
+	who, ok := r.Context().Value(callerKey{}).(caller)
+	if !ok {
+		return r.Context()
+	}
+	text := ipc.Peer{UID: who.UID, Vetted: who.Vetted}.String()
+	if name := s.lookupUser(who.UID); !who.Vetted && name != "" {
+		text = name + " (" + text + ")"
+	}
+	return api.WithCaller(r.Context(), text)
+}
+
 // bare returns the name in the path of a request that has nothing else.
 func bare(r *http.Request) (string, error) {
-	if r.ContentLength != 0 {
-		return "", usage("This request has no body.")
+	if err := empty(r); err != nil {
+		return "", err
 	}
 	return nameOf(r)
 }
@@ -220,9 +243,14 @@ func nameOf(r *http.Request) (string, error) {
 	if _, err := query(r); err != nil {
 		return "", err
 	}
-	name := r.PathValue("name")
+	return segment(r, "name")
+}
+
+// segment returns a name that the path holds.
+func segment(r *http.Request, key string) (string, error) {
+	name := r.PathValue(key)
 	if err := ipc.CheckName(name); err != nil {
-		return "", usage("That is no name of a connection: %v.", err)
+		return "", usage("%q is no name: %v.", truncate(name), err)
 	}
 	return name, nil
 }
@@ -297,6 +325,14 @@ func jsonWhy(err error) string {
 		return "It ends early."
 	}
 	return "It holds an unknown field or a value that does not fit."
+}
+
+// notNil keeps an empty list an empty list in JSON.
+func notNil[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
 }
 
 func usage(format string, args ...any) *api.Error {

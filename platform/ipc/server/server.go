@@ -10,6 +10,21 @@
 //	POST   /v1/connections/NAME/connect       ipc.ConnectBody
 //	POST   /v1/connections/NAME/disconnect
 //	DELETE /v1/connections/NAME
+//
+//	GET    /v1/security                       api.Security
+//	GET    /v1/policies                       []api.Policy
+//	POST   /v1/policies                       api.PolicyFile → api.Policy
+//	GET    /v1/policies/NAME                  api.PolicyFile
+//	DELETE /v1/policies/NAME
+//	GET    /v1/policies/A/diff/B              []string
+//	POST   /v1/policies/NAME/assign           ipc.AssignBody → api.AssignResult
+//	POST   /v1/unassign
+//	GET    /v1/explain?flow=FLOW              api.FlowAnswer
+//	POST   /v1/simulate                       api.SimulateRequest → api.Simulation
+//	POST   /v1/connections/NAME/allow-clear   ipc.AllowClearBody
+//	GET    /v1/memories                       []api.Memory
+//	POST   /v1/memories/pin                   api.Memory
+//	POST   /v1/memories/forget                api.Memory
 package server
 
 import (
@@ -49,7 +64,8 @@ type Server struct {
 	conns     limiter
 	strangers limiter // connections of those who are not allowed
 	followers limiter // event streams
-	imports   chan struct{}
+	imports   slots
+	captures  slots // simulations
 	refusals  refusals
 
 	heartbeat  time.Duration
@@ -76,7 +92,8 @@ func New(backend api.Backend, opts Options) *Server {
 		conns:      limiter{total: 128, each: 48},
 		strangers:  limiter{total: 16, each: 4},
 		followers:  limiter{total: 64, each: 16},
-		imports:    make(chan struct{}, 2),
+		imports:    make(slots, 2),
+		captures:   make(slots, 1),
 		heartbeat:  ipc.Heartbeat,
 		lookupGID:  lookupGID,
 		lookupUser: lookupUser,
@@ -269,6 +286,19 @@ func (l *limiter) leave(uid uint32) {
 	l.all--
 	if l.held[uid]--; l.held[uid] == 0 {
 		delete(l.held, uid)
+	}
+}
+
+// slots lets few go on at a time: each may hold tens of megabytes.
+type slots chan struct{}
+
+// take waits for a slot; release gives it back.
+func (s slots) take(ctx context.Context) (release func(), err error) {
+	select {
+	case s <- struct{}{}:
+		return func() { <-s }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 }
 

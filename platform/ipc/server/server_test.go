@@ -602,16 +602,27 @@ func TestRawRubbish(t *testing.T) {
 	}
 }
 
+// routes are all but the stream of events.
+var routes = []struct{ method, path string }{
+	{"POST", "/v1/import"}, {"POST", "/v1/connections/a/connect"}, {"POST", "/v1/connections/a/disconnect"},
+	{"DELETE", "/v1/connections/a"}, {"GET", "/v1/state"}, {"GET", "/v1/log?limit=1"}, {"GET", "/v1/dynamic"},
+	{"GET", "/v1/security"}, {"GET", "/v1/policies"}, {"POST", "/v1/policies"}, {"GET", "/v1/policies/p"}, {"DELETE", "/v1/policies/p"},
+	{"GET", "/v1/policies/p/diff/p"}, {"POST", "/v1/policies/p/assign"}, {"POST", "/v1/unassign"}, {"GET", "/v1/explain?flow=a"},
+	{"POST", "/v1/simulate"}, {"POST", "/v1/connections/a/allow-clear"}, {"GET", "/v1/memories"},
+	{"POST", "/v1/memories/pin"}, {"POST", "/v1/memories/forget"},
+}
+
 // FuzzRequest decodes any body on any route: it must answer, with an explained
 // error or a success, and never panic.
 func FuzzRequest(f *testing.F) {
-	routes := []struct{ method, path string }{
-		{"POST", "/v1/import"}, {"POST", "/v1/connections/a/connect"}, {"POST", "/v1/connections/a/disconnect"},
-		{"DELETE", "/v1/connections/a"}, {"GET", "/v1/state"}, {"GET", "/v1/log?limit=1"}, {"GET", "/v1/dynamic"},
-	}
 	for i := range routes {
 		f.Add(uint8(i), []byte(`{"files":[{"path":"a","data":"YQ=="}],"asked":["b"],"name":"c","password":"cHc=","replace":true}`))
 		f.Add(uint8(i), []byte(`{"wait":true,"profile":"require"}`))
+		f.Add(uint8(i), []byte(`{"name":"p","text":"YQo=","replace":true}`))
+		f.Add(uint8(i), []byte(`{"policy":{"text":"YQo="},"capture":"1MOyoQ=="}`))
+		f.Add(uint8(i), []byte(`{"network":"192.0.2.0/24","peer":"p","rule":"r","worked":"2026-03-14T15:09:26Z","pinned":true}`))
+		f.Add(uint8(i), []byte(`{"dry_run":true}`))
+		f.Add(uint8(i), []byte(`{"milliseconds":300000}`))
 		f.Add(uint8(i), []byte(nil))
 	}
 	f.Add(uint8(0), []byte(`{"files":[null],"name":null}`))
@@ -620,13 +631,15 @@ func FuzzRequest(f *testing.F) {
 		r := routes[int(route)%len(routes)]
 		b := &ipctest.Backend{}
 		b.SetConnection(api.Connection{Name: "a"})
+		b.SetPolicy(api.Policy{Name: "p"}, "r\n")
+		b.SetAssignment(&api.Assignment{Policy: "q"})
 		s := server.New(b, server.Options{Log: func(level api.LogLevel, text string) {
 			if level == api.LogError {
 				t.Error(text)
 			}
 		}})
 		status, e := do(t, s, s.As(request(r.method, r.path, string(body)), root))
-		if status == 200 || e.Code == api.CodeUsage || e.Code == api.CodeExists {
+		if status == 200 || slices.Contains([]api.ErrorCode{api.CodeUsage, api.CodeExists, api.CodeNotFound, api.CodePolicyInvalid}, e.Code) {
 			return
 		}
 		t.Errorf("%s %s with %q: status %d, %v", r.method, r.path, body, status, e)
@@ -635,7 +648,7 @@ func FuzzRequest(f *testing.F) {
 
 // FuzzPath does the same for paths.
 func FuzzPath(f *testing.F) {
-	for _, p := range []string{"/v1/state", "/v1/log?limit=%", "/v1/connections/%00", "/v1/connections/..%2F", "/v1//state", "/v1/connections/a/connect?x=y", "*", "/%zz"} {
+	for _, p := range []string{"/v1/state", "/v1/log?limit=%", "/v1/connections/%00", "/v1/connections/..%2F", "/v1//state", "/v1/connections/a/connect?x=y", "/v1/policies/%2E%2E/diff/%2F", "/v1/explain?flow=%00", "*", "/%zz"} {
 		f.Add("GET", p)
 		f.Add("DELETE", p)
 	}
