@@ -44,8 +44,10 @@ type Options struct {
 	Color    bool                // Out is a terminal that may show colours
 	// Prompt asks for a secret at the terminal; nil: there is none.
 	Prompt func(question string) ([]byte, error)
-	Dial   func(socket string) api.Backend
-	Demo   Demo // nil: there is no verb demo
+	// Confirm asks for a yes or no at the terminal; nil: there is none.
+	Confirm func(question string) (bool, error)
+	Dial    func(socket string) api.Backend
+	Demo    Demo // nil: there is no verb demo
 }
 
 // Main runs the command line of this process and returns its exit code.
@@ -67,6 +69,7 @@ func Main(demo Demo) int {
 			defer fmt.Fprintln(os.Stderr)
 			return term.ReadPassword(in)
 		}
+		o.Confirm = func(question string) (bool, error) { return confirm(ctx, os.Stdin, os.Stderr, question) }
 	}
 	return Run(ctx, os.Args[1:], o)
 }
@@ -139,7 +142,8 @@ Exit codes: 0 done; 1 failed, with the cause; 2 wrong usage;
 	root.PersistentFlags().StringVar(&c.socket, "socket", socket, "where the service listens; SALLYPORT_SOCKET sets the default")
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "answer in JSON, errors too")
 	root.AddCommand(c.importCmd(), c.listCmd(), c.connectCmd(), c.disconnectCmd(), c.removeCmd(),
-		c.statusCmd(), c.showCmd(), c.monitorCmd(), c.logCmd(), c.versionCmd())
+		c.statusCmd(), c.showCmd(), c.monitorCmd(), c.logCmd(), c.versionCmd(),
+		c.policyCmd(), c.allowClearCmd(), c.memoryCmd())
 	if c.Demo != nil {
 		root.AddCommand(c.demoCmd())
 	}
@@ -195,14 +199,7 @@ func errorText(e *api.Error) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "sallyport: %s\n", clean(e.What))
 	if p := e.Position; p != nil {
-		at := p.File
-		if p.Line > 0 {
-			at += fmt.Sprintf(":%d", p.Line)
-		}
-		if p.Field != "" {
-			at += ": " + p.Field
-		}
-		fmt.Fprintf(&b, "  at:   %s\n", clean(at))
+		fmt.Fprintf(&b, "  at:   %s\n", clean(position(p)))
 	}
 	for _, l := range []struct{ label, text string }{{"why: ", e.Why}, {"next:", e.Next}} {
 		for i, line := range strings.Split(strings.TrimSpace(l.text), "\n") {

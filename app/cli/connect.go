@@ -23,7 +23,10 @@ func (c *command) connectCmd() *cobra.Command {
 		Short: "Start a tunnel and wait until it carries traffic",
 		Long: `Start the tunnel of the connection NAME. The command is done when the tunnel
 carries traffic, or with --wait 0 when the attempt has begun. When the time is
-over the service goes on trying; "sallyport disconnect NAME" ends that.`,
+over the service goes on trying; "sallyport disconnect NAME" ends that.
+
+Under the profile request traffic leaves in clear when it cannot be protected.
+That is a failure of this command, which then says so first of all.`,
 		Args:              oneName,
 		ValidArgsFunction: c.completeName,
 		RunE: c.run(func(ctx context.Context, args []string) error {
@@ -56,38 +59,59 @@ func (c *command) connect(ctx context.Context, name string, wait time.Duration, 
 	defer cancel()
 	err := c.service().Connect(wctx, api.ConnectRequest{Name: name, Wait: wait > 0, Profile: profile})
 	if err != nil {
-		switch e := api.AsError(err); {
-		case ctx.Err() != nil:
-			return &api.Error{Code: api.CodeCancelled, What: fmt.Sprintf("Stopped waiting for %q.", name),
-				Next: fmt.Sprintf("The service may still be trying: `sallyport status %[1]s` tells, and `sallyport disconnect %[1]s` ends it.", shellName(name))}
-		case e.Code == api.CodeTimeout && e.Why == "":
-			return c.lateError(ctx, name, wait, begun)
-		default:
-			return e
-		}
+		return c.connectError(ctx, name, wait, begun, err)
 	}
 	conn, err := c.find(ctx, name)
 	if err != nil {
 		return err
+	}
+	if wait > 0 && conn.Protection == api.Clear {
+		return c.inClear(conn, nil)
 	}
 	if c.json {
 		c.printJSON(conn)
 		return nil
 	}
 	if wait == 0 {
-		c.printf("Connecting %q; it is %s now.\n", clean(name), conn.State)
+		c.printf("Connecting %q; it is now %s.\n", clean(name), clean(c.stateText(conn)))
 		return nil
 	}
-	c.printf("%q is connected, after %s.\n", clean(name), durationText(c.Now().Sub(begun)))
+	how := "connected"
+	if conn.Protection == api.Protected {
+		how = "connected, and its traffic protected"
+	}
+	c.printf("%q is %s, after %s.\n", clean(name), how, durationText(c.Now().Sub(begun)))
 	t := &table{}
 	t.addTunnel(conn)
 	c.printTable(t, "  ")
 	return nil
 }
 
+// connectError explains why there is no tunnel, and what that means for the
+// traffic that it was to protect.
+func (c *command) connectError(ctx context.Context, name string, wait time.Duration, begun time.Time, err error) *api.Error {
+	e := api.AsError(err)
+	switch {
+	case ctx.Err() != nil:
+		e = &api.Error{Code: api.CodeCancelled, What: fmt.Sprintf("Stopped waiting for %q.", name),
+			Next: fmt.Sprintf("The service may still be trying: `sallyport status %[1]s` tells, and `sallyport disconnect %[1]s` ends it.", shellName(name))}
+	case e.Code == api.CodeTimeout && e.Why == "":
+		e = c.lateError(ctx, name, wait, begun)
+	case exitCode(e.Code) != ExitFailed:
+		return e // it was not even tried
+	}
+	// Also after an interrupt: who walks away must know.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if conn, err := c.find(ctx, name); err == nil && conn.Protection == api.Clear {
+		return c.inClear(conn, e)
+	}
+	return e
+}
+
 // lateError explains a tunnel that is not up in time by what the service says
 // of it now, and what it logged of it last.
-func (c *command) lateError(ctx context.Context, name string, wait time.Duration, begun time.Time) error {
+func (c *command) lateError(ctx context.Context, name string, wait time.Duration, begun time.Time) *api.Error {
 	e := &api.Error{Code: api.CodeTimeout, What: fmt.Sprintf("%q did not connect within %v.", name, wait)}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

@@ -157,7 +157,15 @@ func (c *command) printEvent(e api.Event) {
 	case e.Kind == api.EventLog && e.Log != nil:
 		c.printEntry(*e.Log)
 	case e.Kind == api.EventConnection && e.Connection != nil:
-		c.printf("%s  %s\n", c.clock(e.Time), clean(changeText(*e.Connection)))
+		c.printf("%s  %s\n", c.clock(e.Time), c.paint(clean(c.changeText(*e.Connection)), protectionStyle(e.Connection.Protection)))
+	case e.Kind == api.EventFallback:
+		var until time.Time
+		if e.Connection != nil {
+			until = e.Connection.ClearUntil
+		}
+		c.printf("%s  %s\n", c.clock(e.Time), c.paint(clean(fmt.Sprintf("%s fell back: ITS TRAFFIC LEAVES IN CLEAR%s", e.Name, c.untilText(until))), yellow))
+	case e.Kind == api.EventAssignment:
+		c.printf("%s  %s\n", c.clock(e.Time), clean(changedAssignment(e.Assignment)))
 	case e.Kind == api.EventRemoved:
 		c.printf("%s  %s is removed\n", c.clock(e.Time), clean(e.Name))
 	case e.Kind == api.EventLost:
@@ -165,8 +173,18 @@ func (c *command) printEvent(e api.Event) {
 	}
 }
 
-func changeText(conn api.Connection) string {
-	s := fmt.Sprintf("%s is %s", conn.Name, conn.State)
+func changedAssignment(a *api.Assignment) string {
+	switch {
+	case a == nil:
+		return "no policy is assigned any more"
+	case a.By == "":
+		return fmt.Sprintf("the policy %q is assigned", a.Policy)
+	}
+	return fmt.Sprintf("the policy %q is assigned, by %s", a.Policy, a.By)
+}
+
+func (c *command) changeText(conn api.Connection) string {
+	s := fmt.Sprintf("%s is %s", conn.Name, c.stateText(conn))
 	var more []string
 	if conn.Path != "" {
 		more = append(more, conn.Path)
@@ -177,10 +195,16 @@ func changeText(conn api.Connection) string {
 	if conn.Problem != nil {
 		more = append(more, conn.Problem.What)
 	}
-	if len(more) > 0 {
-		s += ": " + strings.Join(more, "; ")
+	if conn.Question != "" {
+		more = append(more, conn.Question)
 	}
-	return s
+	if len(more) == 0 {
+		return s
+	}
+	if conn.Protection == api.Held || conn.Protection == api.Stopped { // a colon is in it
+		return s + "; " + strings.Join(more, "; ")
+	}
+	return s + ": " + strings.Join(more, "; ")
 }
 
 func (c *command) printEntry(e api.LogEntry) {

@@ -39,14 +39,9 @@ type gathering struct {
 // newGathering reads the file that the user named.
 func newGathering(path string) (*gathering, error) {
 	g := &gathering{dir: filepath.Dir(path)}
-	data, err := readFile(path, maxFile)
+	data, err := readNamed(path, maxFile)
 	if err != nil {
-		e := &api.Error{Code: api.CodeUsage, What: fmt.Sprintf("%s could not be read.", path), Why: capital(reason(err)) + "."}
-		if errors.Is(err, fs.ErrPermission) {
-			e.Code = api.CodeNotAllowed
-			e.Next = "Check who may read the file, or use sudo."
-		}
-		return nil, e
+		return nil, err
 	}
 	g.files = []api.File{{Path: path, Data: data}}
 	g.bytes = len(data)

@@ -13,11 +13,11 @@ import (
 
 func (c *command) showCmd() *cobra.Command {
 	show := &cobra.Command{
-		Use:   "show static|dynamic|all",
-		Short: "Show the configuration, the security associations, or both",
+		Use:   "show static|dynamic|security|all",
+		Short: "Show the configuration, the security associations, what is protected, or all",
 		Args:  nothing,
 		RunE: c.run(func(context.Context, []string) error {
-			return &api.Error{Code: api.CodeUsage, What: "Show what?", Next: "`sallyport show static`, `sallyport show dynamic` or `sallyport show all`."}
+			return &api.Error{Code: api.CodeUsage, What: "Show what?", Next: "`sallyport show static`, `sallyport show dynamic`, `sallyport show security` or `sallyport show all`."}
 		}),
 	}
 	show.AddCommand(&cobra.Command{
@@ -53,8 +53,24 @@ func (c *command) showCmd() *cobra.Command {
 			return nil
 		}),
 	}, &cobra.Command{
+		Use:   "security",
+		Short: "Show the assigned policy and how much of the traffic was protected",
+		Args:  nothing,
+		RunE: c.run(func(ctx context.Context, _ []string) error {
+			s, err := c.security(ctx)
+			if err != nil {
+				return err
+			}
+			if c.json {
+				c.printJSON(s)
+				return nil
+			}
+			c.printSecurity(s)
+			return nil
+		}),
+	}, &cobra.Command{
 		Use:   "all",
-		Short: "Show both",
+		Short: "Show all of it",
 		Args:  nothing,
 		RunE: c.run(func(ctx context.Context, _ []string) error {
 			st, err := c.state(ctx)
@@ -65,16 +81,23 @@ func (c *command) showCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			s, err := c.security(ctx)
+			if err != nil {
+				return err
+			}
 			if c.json {
 				c.printJSON(struct {
-					Static  api.State   `json:"static"`
-					Dynamic api.Dynamic `json:"dynamic"`
-				}{st, d})
+					Static   api.State    `json:"static"`
+					Dynamic  api.Dynamic  `json:"dynamic"`
+					Security api.Security `json:"security"`
+				}{st, d, s})
 				return nil
 			}
 			c.printStatic(st)
 			c.printf("\n")
 			c.printDynamic(d)
+			c.printf("\n")
+			c.printSecurity(s)
 			return nil
 		}),
 	})
@@ -97,7 +120,7 @@ func (c *command) dynamic(ctx context.Context) (api.Dynamic, error) {
 }
 
 func (c *command) printStatic(st api.State) {
-	c.printService(st.Service)
+	c.printService(st)
 	if len(st.Connections) == 0 {
 		c.printf("\n")
 		c.noConnections()

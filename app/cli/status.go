@@ -32,8 +32,12 @@ func (c *command) listCmd() *cobra.Command {
 			t := &table{}
 			t.add("NAME", "STATE", "PROFILE", "ROLE", "GATEWAY")
 			for _, conn := range st.Connections {
-				t.add(conn.Name, string(conn.State), string(conn.Profile), conn.Role, orDash(list(conn.Gateway)))
-				t.style(1, stateStyle(conn.State))
+				profile := string(conn.Profile)
+				if conn.Rule != "" {
+					profile = "by rule " + conn.Rule
+				}
+				t.add(conn.Name, c.stateText(conn), orDash(profile), conn.Role, orDash(list(conn.Gateway)))
+				t.style(1, connStyle(conn))
 			}
 			c.printTable(t, "")
 			return nil
@@ -69,7 +73,7 @@ func (c *command) statusCmd() *cobra.Command {
 				c.printJSON(st)
 				return nil
 			}
-			c.printService(st.Service)
+			c.printService(st)
 			c.printf("\n")
 			if len(st.Connections) == 0 {
 				c.noConnections()
@@ -78,15 +82,18 @@ func (c *command) statusCmd() *cobra.Command {
 			t := &table{}
 			t.add("NAME", "STATE", "FOR", "TRAFFIC")
 			for _, conn := range st.Connections {
-				t.add(conn.Name, string(conn.State), c.since(conn.Since), shortTraffic(conn.Counters))
-				t.style(1, stateStyle(conn.State))
+				t.add(conn.Name, c.stateText(conn), c.since(conn.Since), shortTraffic(conn.Counters))
+				t.style(1, connStyle(conn))
 			}
 			c.printTable(t, "")
 			for _, conn := range st.Connections {
+				t := &table{}
 				if conn.Problem != nil {
-					c.printf("\n%s\n", clean(conn.Name))
-					t := &table{}
 					t.addProblem(conn.Problem)
+				}
+				t.addQuestion(conn)
+				if len(t.rows) > 0 {
+					c.printf("\n%s\n", clean(conn.Name))
 					c.printTable(t, "  ")
 				}
 			}
@@ -106,7 +113,8 @@ func shortTraffic(n api.Counters) string {
 	return fmt.Sprintf("in %s, out %s", bytesText(n.InBytes), bytesText(n.OutBytes))
 }
 
-func (c *command) printService(s api.Service) {
+func (c *command) printService(st api.State) {
+	s := st.Service
 	c.printf("The service, version %s, has been running for %s.\n", clean(orDash(s.Version)), c.since(s.Started))
 	if len(s.Ports) > 0 {
 		c.printf("IKE listens on %s.\n", clean(list(s.Ports)))
@@ -114,6 +122,7 @@ func (c *command) printService(s api.Service) {
 	for _, w := range s.Warnings {
 		c.printf("Warning: %s\n", clean(w))
 	}
+	c.printf("%s\n", clean(c.assignmentText(st.Assignment)))
 }
 
 // printConnection shows everything of one connection.
@@ -122,7 +131,12 @@ func (c *command) printConnection(conn api.Connection) {
 	t := &table{}
 	t.add("State", fmt.Sprintf("%s for %s", conn.State, c.since(conn.Since)))
 	t.style(1, stateStyle(conn.State))
-	t.add("Profile", profileText(conn.Profile))
+	c.addProtection(t, conn)
+	if conn.Rule != "" {
+		t.add("Rule", conn.Rule)
+	} else {
+		t.add("Profile", profileText(conn.Profile))
+	}
 	t.add("Role", conn.Role)
 	if len(conn.Gateway) > 0 {
 		t.add("Gateway", list(conn.Gateway))
@@ -134,6 +148,7 @@ func (c *command) printConnection(conn api.Connection) {
 	if conn.Problem != nil {
 		t.addProblem(conn.Problem)
 	}
+	t.addQuestion(conn)
 	c.printTable(t, "  ")
 }
 

@@ -14,6 +14,7 @@ import (
 	"sallyport/core/api"
 	"sallyport/core/explain"
 	"sallyport/core/ike"
+	"sallyport/core/policy"
 	"sallyport/core/profile"
 	"sallyport/core/tunnel"
 )
@@ -41,11 +42,11 @@ type conn struct {
 	// Set while the tunnel is wanted.
 	cfg      *ike.Config
 	attempt  *attempt
-	current  *session          // carries the tunnel
-	groups   map[string]uint32 // of each child by name, across IKE SAs
-	policies map[uint32]policy // of each group, across losses
-	holds    bool              // the host is to hold what follows
-	addrs    []netip.Addr      // virtual addresses
+	current  *session            // carries the tunnel
+	groups   map[string]uint32   // of each child by name, across IKE SAs
+	policies map[uint32]protects // of each group, across losses
+	holds    bool                // the host is to hold what follows
+	addrs    []netip.Addr        // virtual addresses
 	dns      []netip.Addr
 	domains  []string
 	awaits   uint64 // the wish that the machine waits for
@@ -107,20 +108,43 @@ func (e *Engine) connect(c *conn, mode api.Profile) error {
 	switch state {
 	case api.Disconnecting:
 		return &api.Error{Code: api.CodeBusy, What: fmt.Sprintf("%q is being disconnected.", c.name), Next: "Try again in a moment."}
-	case api.Disconnected:
-		c.mode = cmp.Or(mode, c.profile.PolicyProfile())
-		c.machine = tunnel.New(c.mode == api.Require, time.Now())
-		c.problem, c.carried = nil, api.Counters{}
-		c.groups, c.policies = make(map[string]uint32), make(map[uint32]policy)
-		c.addrs, c.dns, c.domains = nil, nil, nil
-		actions, _ := c.machine.Connect(time.Now())
-		e.act(c, actions)
+	case api.Disconnected, api.Blocked:
+	default:
+		return nil
 	}
+	now := time.Now()
+	if mode = cmp.Or(mode, c.profile.PolicyProfile()); state == api.Disconnected || mode != c.mode {
+		c.machine = tunnel.New(mode, now)
+	}
+	c.mode, c.wanted, c.problem, c.carried = mode, true, nil, api.Counters{}
+	c.policies = make(map[uint32]protects)
+	if c.groups == nil {
+		c.groups = make(map[string]uint32)
+	}
+	c.addrs, c.dns, c.domains = nil, nil, nil
+	c.clear, c.failed, c.noted, c.holdUntil = false, false, false, now.Add(holdTime)
+	// The firewall comes before anything else.
+	e.guard.stale = true
+	if err := e.enforce(); err != nil && mode == api.Require {
+		c.wanted, e.guard.stale = false, true
+		c.problem = e.explain(c, e.guardError(err))
+		e.changed(c)
+		return c.problem
+	}
+	e.remember(c)
+	actions, _ := c.machine.Connect(now)
+	e.act(c, actions)
 	return nil
 }
 
 // disconnect ends the tunnel, or the listening and every peer's session.
 func (e *Engine) disconnect(c *conn) {
+	if !e.stopping {
+		c.wanted = false
+		e.guard.stale = true
+		e.remember(c)
+		e.changed(c)
+	}
 	if c.machine != nil {
 		e.act(c, c.machine.Disconnect(time.Now()))
 		return
@@ -130,6 +154,31 @@ func (e *Engine) disconnect(c *conn) {
 	}
 }
 
+// remember writes down that a stored connection is wanted, or no longer.
+func (e *Engine) remember(c *conn) {
+	if c.rule != "" || c.byPolicy || c.responder() {
+		return
+	}
+	w := &e.guard.wishes
+	before := maps.Clone(w.Connections)
+	if c.wanted && c.mode != api.Respond {
+		if w.Connections == nil {
+			w.Connections = make(map[string]api.Profile)
+		}
+		w.Connections[c.name] = c.mode
+	} else {
+		delete(w.Connections, c.name)
+	}
+	if maps.Equal(before, w.Connections) {
+		return
+	}
+	if err := w.save(e.opt.Host.State); err != nil {
+		e.logf(api.LogError, "service", c.name, "cannot write down what is connected: %v", err)
+	}
+}
+
+// disconnectAll ends every tunnel because the service stops. What the user
+// wants, and the firewall that goes with it, stays.
 func (e *Engine) disconnectAll() {
 	for _, c := range e.sortedConns() {
 		e.disconnect(c)
@@ -152,9 +201,14 @@ func (e *Engine) act(c *conn, actions []tunnel.Action) {
 			c.awaits = e.wishHost()
 		}
 	}
-	if state, _ := c.state(); state == api.Disconnected && len(c.policies) > 0 {
-		clear(c.policies)
-		e.setPolicy()
+	if state, _ := c.state(); state == api.Disconnected {
+		if len(c.policies) > 0 {
+			clear(c.policies)
+			e.setPolicy()
+		}
+		if c.wanted && c.mode == api.Respond && !c.byPolicy {
+			c.wanted, e.guard.stale = false, true // it failed, and nothing tries again
+		}
 	}
 	e.changed(c)
 	e.settle()
@@ -167,7 +221,7 @@ func (e *Engine) startAttempt(c *conn, reauth bool) {
 		e.attemptFailed(c, err)
 		return
 	}
-	if err := e.openNetwork(true); err != nil {
+	if err := e.openNetwork(false); err != nil {
 		e.attemptFailed(c, err)
 		return
 	}
@@ -288,7 +342,9 @@ func (e *Engine) attemptFailed(c *conn, err error) {
 	reauth := c.attempt != nil && c.attempt.reauth
 	c.attempt = nil
 	c.problem = e.explain(c, err)
+	e.guard.failures[string(c.problem.Code)]++
 	e.logf(api.LogWarn, "ike", c.name, "%s", c.problem.Error())
+	c.failed = true
 	if reauth {
 		return // the old session goes on until its end
 	}
@@ -299,7 +355,8 @@ func (e *Engine) attemptFailed(c *conn, err error) {
 // user. Trying refused credentials again would lock accounts.
 func worthRetrying(code api.ErrorCode) bool {
 	switch code {
-	case api.CodeGatewaySilent, api.CodePeerDead, api.CodePeerClosed, api.CodeNoNetwork, api.CodeResolve, api.CodeNetworkSetup:
+	case api.CodeGatewaySilent, api.CodePeerDead, api.CodePeerClosed, api.CodeNoNetwork, api.CodeResolve, api.CodeNetworkSetup,
+		api.CodeNoProposal, api.CodeTSUnacceptable, api.CodeNoAddress, api.CodePeerRefused, api.CodeProtocol:
 		return true
 	}
 	return false
@@ -334,7 +391,7 @@ func (e *Engine) reload() {
 		}
 	}
 	for name, c := range e.conns {
-		if state, _ := c.state(); !slices.Contains(names, name) && state == api.Disconnected {
+		if state, _ := c.state(); c.rule == "" && !c.wanted && !slices.Contains(names, name) && state == api.Disconnected {
 			delete(e.conns, name)
 			delete(e.dirty, c)
 			e.journal.add(api.Event{Kind: api.EventRemoved, Name: name})
@@ -350,7 +407,7 @@ func (e *Engine) reload() {
 func (e *Engine) reloadConn(name string) {
 	c := e.conns[name]
 	if c != nil {
-		if state, _ := c.state(); state != api.Disconnected {
+		if state, _ := c.state(); state != api.Disconnected || c.wanted {
 			return
 		}
 	}
@@ -374,7 +431,7 @@ func (e *Engine) reloadConn(name string) {
 		c.profile, c.mode = p, p.PolicyProfile()
 		c.warnings = profile.Warnings(p)
 		if !p.IsResponder() {
-			c.machine = tunnel.New(c.mode == api.Require, time.Now())
+			c.machine = tunnel.New(c.mode, time.Now())
 		}
 	}
 	e.changed(c)
@@ -411,9 +468,12 @@ func (e *Engine) settle() {
 		return
 	}
 	for _, c := range e.conns {
-		if state, _ := c.state(); state != api.Disconnected || c.holds || c.awaits != 0 {
+		if state, _ := c.state(); state != api.Disconnected && state != api.Blocked || c.holds || c.awaits != 0 {
 			return
 		}
+	}
+	if e.trapping() && !e.stopping {
+		return
 	}
 	if e.net.tun != nil {
 		e.net.dp.SetTUN(nil)

@@ -93,6 +93,7 @@ func New(opt Options) *Engine {
 		kids:    make(map[uint32]*childSA),
 		dirty:   make(map[*conn]bool),
 		lost:    make(map[string]uint64),
+		guard:   guard{traps: make(map[string]uint32), failures: make(map[string]uint64), carried: make(map[string]uint64)},
 	}
 }
 
@@ -118,6 +119,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		e.logf(api.LogWarn, "config", "", "clearing out unused secrets: %v", err)
 	}
 	e.reload()
+	e.resume()
 	e.listen()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -125,6 +127,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer poll.Stop()
 	done := ctx.Done()
 	for {
+		e.followAll()
 		e.publish()
 		if done == nil && e.atRest() {
 			return nil
@@ -134,6 +137,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		case <-done:
 			done = nil
 			e.logf(api.LogInfo, "service", "", "stopping")
+			e.stopping = true
 			e.disconnectAll()
 		case call := <-e.calls:
 			call()
@@ -147,6 +151,8 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.handleNetworkEnd(err)
 		case <-e.opt.Host.NetMonitor.Changes():
 			e.handleNetworkChange()
+		case <-e.firewallChanges():
+			e.watchFirewall()
 		case <-poll.C:
 			e.pollTraffic()
 		case <-timer.C:
@@ -207,6 +213,9 @@ func (e *Engine) untilNextTimeout() time.Duration {
 	for _, c := range e.conns {
 		if c.machine != nil {
 			earlier(c.machine.NextTimeout())
+		}
+		if c.wanted && c.mode == api.Request {
+			earlier(c.nextFallback())
 		}
 	}
 	for _, g := range e.graces {

@@ -3,8 +3,11 @@ package engine
 import (
 	"net/netip"
 	"slices"
+	"time"
 
+	"sallyport/core/api"
 	"sallyport/core/host"
+	"sallyport/core/policy"
 	"sallyport/core/ts"
 )
 
@@ -23,8 +26,40 @@ func (e *Engine) wantedHost() hostState {
 			e.wantTunnel(c, &s)
 		}
 	}
+	e.wantTraps(&s)
 	sortRoutes(&s.routes)
 	return s
+}
+
+// wantTraps leads traffic that a rule negotiates host to host into the device,
+// where a packet without an SA starts a negotiation; what passes in clear stays
+// out of it. Sources stay those of the physical interface, so that falling back
+// does not break open sockets.
+func (e *Engine) wantTraps(s *hostState) {
+	if !e.trapping() || e.stopping {
+		return
+	}
+	s.routes.Device, s.routes.MTU = e.deviceName(), tunMTU
+	for _, dst := range e.guard.compiled.RoutesFor(e.clearNow(time.Now())) {
+		if covered(s.routes.Routes, dst) {
+			continue
+		}
+		source, _ := e.opt.Host.NetMonitor.Source(firstHost(dst))
+		s.routes.Routes = append(s.routes.Routes, host.Route{Dst: dst, Src: source})
+	}
+}
+
+// firstHost returns an address within p that a route can be looked up for.
+func firstHost(p netip.Prefix) netip.Addr {
+	switch {
+	case p.Bits() == 0 && p.Addr().Is4():
+		return netip.AddrFrom4([4]byte{192, 0, 2, 1})
+	case p.Bits() == 0:
+		return netip.MustParseAddr("2001:db8::1")
+	case p.IsSingleIP():
+		return p.Addr()
+	}
+	return p.Addr().Next()
 }
 
 func (e *Engine) deviceName() string {
@@ -89,7 +124,9 @@ func sourceFor(dst netip.Prefix, virtual []netip.Addr, local ts.List) netip.Addr
 // wantForwarding adds what a gateway needs: routes to the addresses it hands
 // out and to the networks of its peers.
 func (e *Engine) wantForwarding(c *conn, s *hostState) {
-	s.routes.Forward = true
+	if c.rule == "" {
+		s.routes.Forward = true
+	}
 	for _, cp := range c.profile.Pools {
 		if p := e.pools[cp.Addresses]; p != nil {
 			for _, dst := range p.Prefixes() {
@@ -100,7 +137,7 @@ func (e *Engine) wantForwarding(c *conn, s *hostState) {
 	for _, p := range c.policies {
 		for _, dst := range p.remote.Prefixes() {
 			if !covered(s.routes.Routes, dst) {
-				s.routes.Routes = append(s.routes.Routes, host.Route{Dst: dst})
+				s.routes.Routes = append(s.routes.Routes, host.Route{Dst: dst, Src: sourceFor(dst, nil, p.local)})
 			}
 		}
 	}

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -10,14 +12,15 @@ import (
 
 	"sallyport/core/api"
 	"sallyport/core/explain"
-	"sallyport/core/ts"
+	"sallyport/core/host"
+	"sallyport/core/policy"
 )
 
 // state builds the whole truth for a front end.
 func (e *Engine) state() api.State {
 	s := api.State{
 		Service: api.Service{Version: e.opt.Version, APIVersion: api.APIVersion, Started: e.started},
-		Seq:     e.journal.seq(),
+		Seq:     e.journal.seq(), Assignment: e.guard.wishes.Assignment,
 	}
 	if e.net != nil {
 		s.Service.Ports = e.net.addresses()
@@ -35,6 +38,19 @@ func (e *Engine) state() api.State {
 func (e *Engine) view(c *conn) api.Connection {
 	v := api.Connection{Name: c.name, Role: "initiator", Profile: c.mode, Problem: c.problem, Warnings: c.warnings}
 	v.State, v.Since = c.state()
+	now := time.Now()
+	v.Rule = c.rule
+	if c.profile != nil && !c.responder() {
+		v.Protection = e.protection(c, now)
+		switch {
+		case v.Protection == api.Clear && c.allowClear.After(now):
+			v.ClearUntil = c.allowClear
+		case v.Protection == api.Clear:
+			v.ClearUntil = c.clearUntil
+		case v.Protection == api.Stopped && c.mode == api.Request:
+			v.Question = fmt.Sprintf("%s does not answer, and traffic with it was protected here before. Let it leave in clear?", c.peerName())
+		}
+	}
 	if c.profile != nil {
 		v.Gateway = c.profile.Gateways
 		if c.responder() {
@@ -133,12 +149,206 @@ func (e *Engine) childView(name string, inSPI uint32, rekeyAt time.Time) api.Chi
 	return v
 }
 
-func texts(l ts.List) []string {
+func texts[L ~[]T, T fmt.Stringer](l L) []string {
 	out := make([]string, 0, len(l))
 	for _, s := range l {
 		out = append(out, s.String())
 	}
 	return out
+}
+
+// Security implements api.Backend.
+func (e *Engine) Security(ctx context.Context) (api.Security, error) {
+	var s api.Security
+	err := e.call(ctx, func() { s = e.security() })
+	return s, err
+}
+
+func (e *Engine) security() api.Security {
+	g := &e.guard
+	s := api.Security{Assignment: g.wishes.Assignment, Coverage: []api.Coverage{}, Failures: maps.Clone(g.failures), Fallbacks: g.fallbacks}
+	switch {
+	case g.err != nil:
+		s.Firewall = "not in force: " + g.err.Error()
+	case g.intent.IsZero():
+		s.Firewall = "not needed"
+	default:
+		s.Firewall = fmt.Sprintf("in force, %d rules", len(g.intent.Rules))
+		s.Exempt = exemptions(&g.intent)
+	}
+	protected := maps.Clone(g.carried)
+	sas := 0
+	for _, k := range e.kids {
+		if counters, err := e.net.dp.Counters(k.sa.InSPI); err == nil {
+			protected[k.session.conn.ruleName()] += counters.InBytes + counters.OutBytes
+		}
+		if !k.retired {
+			sas++
+		}
+	}
+	if sas == 0 {
+		s.Warning = "No security associations: nothing is protected."
+	}
+	counts := e.firewallCounts()
+	for _, r := range e.rulesInForce() {
+		c := api.Coverage{Rule: r.name, Action: r.action, Protection: r.protection, Protected: protected[r.carrier]}
+		for _, n := range r.filters {
+			c.Clear += counts[n].Clear
+			c.Blocked += counts[n].Dropped
+		}
+		c.Percent = 100
+		if all := c.Protected + c.Clear; all > 0 {
+			c.Percent = 100 * float64(c.Protected) / float64(all)
+		}
+		s.Coverage = append(s.Coverage, c)
+	}
+	return s
+}
+
+// A ruleInForce is a rule of the compiled policy, with its filters together.
+type ruleInForce struct {
+	name, action string
+	carrier      string // who protects its traffic: the connection, or the rule itself
+	protection   api.Protection
+	filters      []string // ids of its entries
+}
+
+// rulesInForce lists the rules in the order of their first filter.
+func (e *Engine) rulesInForce() []ruleInForce {
+	if e.guard.compiled == nil {
+		return nil
+	}
+	now := time.Now()
+	var out []ruleInForce
+	for i := range e.guard.compiled.Entries {
+		x := &e.guard.compiled.Entries[i]
+		if x.RuleIndex < 0 {
+			continue
+		}
+		at := slices.IndexFunc(out, func(r ruleInForce) bool { return r.name == x.Rule })
+		if at < 0 {
+			r := ruleInForce{name: x.Rule, action: x.Action.String(), carrier: x.Rule, protection: e.ruleProtection(x, now)}
+			if c := e.endpointOf(x); c != nil {
+				r.carrier = c.ruleName()
+			}
+			out, at = append(out, r), len(out)
+		}
+		out[at].filters = append(out[at].filters, x.ID)
+	}
+	return out
+}
+
+// ruleProtection says what becomes of the traffic of an entry, as a whole.
+func (e *Engine) ruleProtection(x *policy.Entry, now time.Time) api.Protection {
+	switch x.Action {
+	case policy.Permit:
+		return api.Clear
+	case policy.Block:
+		return api.Stopped
+	}
+	if c := e.endpointOf(x); c != nil {
+		return e.protection(c, now)
+	}
+	if x.Negotiation.RespondOnly {
+		return api.Clear
+	}
+	return api.Held
+}
+
+// firewallCounts returns the bytes that each rule let pass or dropped, where
+// the firewall counts.
+func (e *Engine) firewallCounts() map[string]host.FirewallCount {
+	c, ok := e.opt.Host.Firewall.(host.FirewallCounter)
+	if !ok || e.guard.intent.IsZero() {
+		return nil
+	}
+	counts, err := c.Counts()
+	if err != nil {
+		e.logf(api.LogDebug, "policy", "", "count what the firewall did: %v", err)
+	}
+	return counts
+}
+
+// exemptions says in words what passes whatever the rules say.
+func exemptions(i *host.FirewallIntent) []string {
+	out := []string{"loopback", fmt.Sprintf("IKE and ESP of the service itself (UDP %v)", i.Exempt.IKE)}
+	if i.Exempt.Lookup {
+		out = append(out, "the service's own look-ups of gateway names (DNS)")
+	}
+	if i.Exempt.DHCP {
+		out = append(out, "DHCP of this machine")
+	}
+	if i.Exempt.NDP {
+		out = append(out, "IPv6 neighbour discovery on the link")
+	}
+	for _, p := range i.Exempt.LAN {
+		out = append(out, fmt.Sprintf("the local network %v", p))
+	}
+	if i.Exempt.LANDiscovery {
+		out = append(out, "discovery on the local network (mDNS, LLMNR, SSDP)")
+	}
+	return out
+}
+
+// ExplainFlow implements api.Backend.
+func (e *Engine) ExplainFlow(ctx context.Context, text string) (api.FlowAnswer, error) {
+	var a api.FlowAnswer
+	err := e.onLoop(ctx, func() error {
+		flow, err := policy.ParseFlow(text)
+		if err != nil {
+			return &api.Error{Code: api.CodeUsage, What: fmt.Sprintf("%q is not a flow.", text), Why: err.Error(),
+				Next: "Write it as 10.1.2.3:443/tcp, or 192.0.2.7 -> 10.1.2.3:443/tcp."}
+		}
+		a = e.explainFlow(text, flow)
+		return nil
+	})
+	return a, err
+}
+
+func (e *Engine) explainFlow(text string, flow policy.Flow) api.FlowAnswer {
+	a := api.FlowAnswer{Flow: text, Action: "none", Protection: api.Clear, Assignment: e.guard.wishes.Assignment,
+		Why: []string{"No rule is in force: everything travels as it would without us."}}
+	if e.guard.compiled != nil {
+		x := e.guard.compiled.Explain(flow)
+		a.Why = x.Why
+		if x.Entry != nil {
+			a.Rule, a.Action = x.Entry.Rule, x.Entry.Action.String()
+			a.Filter = fmt.Sprintf("%s, filter %d", x.Entry.List, x.Entry.Filter+1)
+			a.Protection = e.ruleProtection(x.Entry, time.Now())
+			if c := e.endpointOf(x.Entry); c != nil {
+				a.Connection = c.name
+			} else if c := e.conns[peerName(x.Entry.Rule, flow.Dst)]; c != nil {
+				a.Connection, a.Protection = c.name, e.protection(c, time.Now())
+			}
+		}
+	}
+	for _, s := range e.sessions() {
+		for _, k := range s.kids {
+			if !k.retired && k.sa.Remote.Contains(flow.Dst, flow.Proto, flow.DstPort) {
+				a.SA = fmt.Sprintf("%08x in, %08x out", k.sa.InSPI, k.sa.OutSPI)
+				a.Since, a.Connection, a.Protection = k.since, s.conn.name, api.Protected
+			}
+		}
+	}
+	return a
+}
+
+// Simulate implements api.Backend. It works on the caller's goroutine; only
+// the look at the machine is the loop's.
+func (e *Engine) Simulate(ctx context.Context, r api.SimulateRequest) (api.Simulation, error) {
+	p, err := policy.Parse(cmp.Or(r.Policy.Name, "policy")+profileSuffix, r.Policy.Text)
+	if err != nil {
+		return api.Simulation{}, policyFault(err)
+	}
+	var env policy.Env
+	if err := e.call(ctx, func() { env = e.env() }); err != nil {
+		return api.Simulation{}, err
+	}
+	compiled, err := policy.Compile(p, env)
+	if err != nil {
+		return api.Simulation{}, policyFault(err)
+	}
+	return simulate(compiled, r.Capture)
 }
 
 // drops returns what was dropped since the service started, by reason.

@@ -53,7 +53,7 @@ func (e *Engine) startListening(c *conn) {
 		return
 	}
 	c.listening, c.problem, c.carried = true, nil, api.Counters{}
-	c.policies = make(map[uint32]policy)
+	c.policies = make(map[uint32]protects)
 	e.logf(api.LogInfo, "service", c.name, "waiting for peers")
 	c.holds = true
 	c.awaits = e.wishHost()
@@ -110,7 +110,7 @@ func (r resolver) Resolve(claim ike.Claim) *ike.Config {
 	var best *ike.Config
 	score := -1
 	for _, c := range r.e.sortedConns() {
-		if !c.listening || (c.profile.Remote.Method == profile.MethodPSK) != claim.PSK {
+		if !c.listening || (c.profile.Remote.Method == profile.MethodPSK) != claim.PSK || !r.e.allowed(c, claim) {
 			continue
 		}
 		s, ok := fits(c.cfg, claim)

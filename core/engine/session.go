@@ -14,7 +14,6 @@ import (
 	"sallyport/core/ike"
 	"sallyport/core/profile"
 	"sallyport/core/sad"
-	"sallyport/core/spd"
 	"sallyport/core/ts"
 )
 
@@ -42,8 +41,8 @@ type childSA struct {
 	seen    sad.Counters
 }
 
-// A policy is what the SPD says of a group.
-type policy struct{ local, remote ts.List }
+// A protects is the traffic that the SA of a group protects.
+type protects struct{ local, remote ts.List }
 
 // A grace is the time until a retired pair stops receiving.
 type grace struct {
@@ -224,9 +223,9 @@ func (e *Engine) installChild(x ike.InstallChild) {
 	}
 	e.kids[k.sa.InSPI], s.kids[k.sa.InSPI] = k, k
 	if c.policies == nil {
-		c.policies = make(map[uint32]policy)
+		c.policies = make(map[uint32]protects)
 	}
-	c.policies[k.group] = policy{k.sa.Local, k.sa.Remote}
+	c.policies[k.group] = protects{k.sa.Local, k.sa.Remote}
 	e.setPolicy()
 	e.logf(api.LogInfo, "esp", c.name, "Child SA %s %08x/%08x, %v === %v, %v", k.sa.Name, k.sa.InSPI, k.sa.OutSPI, k.sa.Local, k.sa.Remote, k.sa.Suite)
 	if c.responder() {
@@ -332,6 +331,7 @@ func (s *session) carries() bool {
 func (e *Engine) dropChild(k *childSA) {
 	if counters, err := e.net.dp.Remove(k.sa.InSPI); err == nil {
 		addCounters(&k.session.conn.carried, counters)
+		e.guard.carried[k.session.conn.ruleName()] += counters.InBytes + counters.OutBytes
 	}
 	delete(e.kids, k.sa.InSPI)
 	delete(k.session.kids, k.sa.InSPI)
@@ -463,7 +463,7 @@ func (e *Engine) handleDatapathEvent(ev datapath.Event) {
 			e.logf(api.LogInfo, "esp", k.session.conn.name, "the path takes packets of %d bytes", ev.MTU)
 		}
 	case datapath.Acquire:
-		// A tunnel that is down is being brought up already; nothing to add.
+		e.acquire(ev)
 	}
 }
 
@@ -510,19 +510,6 @@ func (e *Engine) handleNetworkChange() {
 			e.act(c, c.machine.Failed(now, why, false))
 		}
 	}
-}
-
-// setPolicy gives the data path the SPD: what each group protects, in the
-// order of the connections' names.
-func (e *Engine) setPolicy() {
-	var entries []spd.Entry
-	for _, c := range e.sortedConns() {
-		for _, g := range slices.Sorted(maps.Keys(c.policies)) {
-			p := c.policies[g]
-			entries = append(entries, spd.Entry{Local: p.local, Remote: p.remote, Action: spd.Protect, Group: g})
-		}
-	}
-	e.net.dp.SetPolicy(entries)
 }
 
 func addCounters(to *api.Counters, c sad.Counters) {

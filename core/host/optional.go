@@ -35,3 +35,27 @@ type Fragmenter interface {
 type Warner interface {
 	Warnings() []string
 }
+
+// An InterfaceLister is a NetMonitor that knows the interfaces of the machine.
+type InterfaceLister interface {
+	// Interfaces returns the interfaces that are up, with their addresses.
+	Interfaces() ([]Interface, error)
+}
+
+// An Interface is one interface of the machine.
+type Interface struct {
+	Name         string
+	Loopback     bool
+	PointToPoint bool           // dialled, cellular, tunnels
+	Prefixes     []netip.Prefix // its addresses with their prefix lengths
+}
+
+// A FirewallCounter is a Firewall that counts.
+type FirewallCounter interface {
+	// Counts returns what happened to packets by the ID of the rule that
+	// decided, since the rule was first set.
+	Counts() (map[string]FirewallCount, error)
+}
+
+// A FirewallCount counts bytes.
+type FirewallCount struct{ Clear, Dropped uint64 }

@@ -39,15 +39,17 @@ func New(o Options) (*host.System, error) {
 		DNS:     dns.New(o.StateDir),
 	}
 	for _, folder := range []struct {
-		name    string
+		path    string
 		private bool
 		files   *host.Files
 	}{
-		{"connections", false, &s.Profiles},
-		{"certs", false, &s.Certs},
-		{"secrets", true, &s.Secrets},
+		{filepath.Join(o.ConfigDir, "connections"), false, &s.Profiles},
+		{filepath.Join(o.ConfigDir, "certs"), false, &s.Certs},
+		{filepath.Join(o.ConfigDir, "secrets"), true, &s.Secrets},
+		{filepath.Join(o.ConfigDir, "policies"), false, &s.Policies},
+		{filepath.Join(o.StateDir, "memory"), true, &s.State},
 	} {
-		f, err := secret.Open(filepath.Join(o.ConfigDir, folder.name), folder.private)
+		f, err := secret.Open(folder.path, folder.private)
 		if err != nil {
 			return nil, err
 		}

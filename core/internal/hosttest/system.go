@@ -18,7 +18,7 @@ type Machine struct {
 	OpenUDP func(v6 bool, port uint16) (host.UDPConn, error)
 	Source  func(dst netip.Addr) (netip.Addr, error)
 
-	Profiles, Certs, Secrets *Files
+	Profiles, Certs, Secrets, Policies, State *Files
 
 	// Fail makes the host refuse calls: it is asked with each line.
 	Fail func(call string) error
@@ -32,7 +32,7 @@ type Machine struct {
 // NewMachine returns a machine whose sockets and source addresses come from
 // the given functions.
 func NewMachine(openUDP func(bool, uint16) (host.UDPConn, error), source func(netip.Addr) (netip.Addr, error)) *Machine {
-	return &Machine{OpenUDP: openUDP, Source: source, Profiles: NewFiles(), Certs: NewFiles(), Secrets: NewFiles(), changes: make(chan struct{}, 1)}
+	return &Machine{OpenUDP: openUDP, Source: source, Profiles: NewFiles(), Certs: NewFiles(), Secrets: NewFiles(), Policies: NewFiles(), State: NewFiles(), changes: make(chan struct{}, 1)}
 }
 
 // System assembles what the engine takes.
@@ -52,7 +52,7 @@ func (m *Machine) System() *host.System {
 		Router:     router{m},
 		DNS:        dns{m},
 		NetMonitor: monitor{m},
-		Profiles:   m.Profiles, Certs: m.Certs, Secrets: m.Secrets,
+		Profiles:   m.Profiles, Certs: m.Certs, Secrets: m.Secrets, Policies: m.Policies, State: m.State,
 	}
 }
 

@@ -1,0 +1,409 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"reflect"
+	"slices"
+	"time"
+
+	"sallyport/core/api"
+	"sallyport/core/explain"
+	"sallyport/core/host"
+	"sallyport/core/policy"
+	"sallyport/core/spd"
+	"sallyport/core/ts"
+)
+
+// A guard decides what may travel: the assigned policy and the profiles of the
+// wanted connections, compiled together, and the firewall that enforces it.
+type guard struct {
+	assigned *policy.Policy // nil: none
+	wishes   wishes
+	memory   *memory
+
+	compiled *policy.Compiled
+	traps    map[string]uint32 // group of each entry that negotiates host to host, by entry id
+
+	intent    host.FirewallIntent // in force
+	err       error               // why the last one could not be set
+	stale     bool                // compile again
+	watching  bool
+	fallbacks uint64
+	failures  map[string]uint64
+	carried   map[string]uint64 // protected bytes of SAs that are gone, by rule
+}
+
+// An Unguarded error says that the packet filter could not be set.
+func (e *Engine) guardError(err error) error { return &explain.FirewallError{Err: err} }
+
+// recompile makes the rules that are in force of the assigned policy and of
+// every wanted connection's profile.
+func (e *Engine) recompile() error {
+	p := policy.New("in force")
+	if e.guard.assigned != nil {
+		p = e.guard.assigned.Duplicate("in force")
+	}
+	for _, c := range e.sortedConns() {
+		if c.profile == nil || c.responder() || c.rule != "" || !c.wanted || c.byPolicy {
+			continue
+		}
+		own, err := e.policyOf(c)
+		if err != nil {
+			return err
+		}
+		for _, l := range own.FilterLists {
+			l.Name = c.name + ": " + l.Name
+			p.FilterLists = append(p.FilterLists, l)
+		}
+		p.FilterActions = append(p.FilterActions, own.FilterActions...)
+		for _, r := range own.Rules {
+			if _, stock := policy.New("").List(r.FilterList); !stock {
+				r.FilterList = c.name + ": " + r.FilterList
+			}
+			p.Rules = append(p.Rules, r)
+		}
+	}
+	compiled, err := policy.Compile(p, e.env())
+	if err != nil {
+		return err
+	}
+	e.guard.compiled = compiled
+	for i := range compiled.Entries {
+		x := &compiled.Entries[i]
+		if x.Action == policy.Negotiate && x.Endpoint == policy.EndpointHost && e.guard.traps[x.ID] == 0 {
+			e.group++
+			e.guard.traps[x.ID] = e.group
+		}
+	}
+	return nil
+}
+
+// policyOf returns the profile of a connection, written as a policy.
+func (e *Engine) policyOf(c *conn) (*policy.Policy, error) {
+	pc, err := policy.FromProfile(c.profile)
+	if err != nil {
+		return nil, err
+	}
+	return policy.ForConnection(pc, c.mode)
+}
+
+// env tells the policy compiler about the machine.
+func (e *Engine) env() policy.Env {
+	env := policy.Env{Tunnel: e.deviceName()}
+	for _, c := range e.sortedConns() {
+		if c.profile == nil || c.rule != "" {
+			continue
+		}
+		if pc, err := policy.FromProfile(c.profile); err == nil {
+			pc.Profile = c.mode
+			env.Connections = append(env.Connections, pc)
+		}
+		env.Addresses = append(env.Addresses, c.addrs...)
+	}
+	env.Certificates, _ = e.opt.Host.Certs.List()
+	env.Secrets, _ = e.opt.Host.Secrets.List()
+	env.Interfaces = e.interfaces()
+	return env
+}
+
+// interfaces lists the physical interfaces, where the host can tell.
+func (e *Engine) interfaces() []policy.Interface {
+	l, ok := e.opt.Host.NetMonitor.(host.InterfaceLister)
+	if !ok {
+		return nil
+	}
+	list, err := l.Interfaces()
+	if err != nil {
+		e.logf(api.LogWarn, "net", "", "cannot list the interfaces: %v", err)
+	}
+	var out []policy.Interface
+	for _, i := range list {
+		if i.Name == e.deviceName() {
+			continue
+		}
+		kind := policy.KindLAN
+		switch {
+		case i.Loopback:
+			kind = policy.KindLoopback
+		case i.PointToPoint:
+			kind = policy.KindRemote
+		}
+		out = append(out, policy.Interface{Name: i.Name, Kind: kind, Prefixes: i.Prefixes})
+	}
+	return out
+}
+
+// protection says what becomes of the traffic of a connection at this moment.
+func (e *Engine) protection(c *conn, now time.Time) api.Protection {
+	state, _ := c.state()
+	switch {
+	case !c.wanted:
+		return ""
+	case state == api.Connected:
+		return api.Protected
+	case c.mode == api.Require:
+		return api.Stopped
+	case c.mode == api.Respond:
+		return api.Clear
+	case c.allowClear.After(now):
+		return api.Clear
+	case e.remembers(c, now):
+		return api.Stopped
+	case c.clear:
+		return api.Clear
+	}
+	return api.Held
+}
+
+// holdTime is how long traffic waits for a peer before it falls back to clear
+// text: short enough that the first retransmission of a TCP connection passes.
+const holdTime = 900 * time.Millisecond
+
+// remembers reports whether protection has worked here, with this peer, under
+// this rule: then clear text is not an answer to a failure.
+func (e *Engine) remembers(c *conn, now time.Time) bool {
+	ttl := policy.New("").DowngradeTTL().Duration
+	if e.guard.assigned != nil {
+		ttl = e.guard.assigned.DowngradeTTL().Duration
+		if slices.ContainsFunc(e.guard.assigned.Downgrade.Pins, func(pin string) bool { return c.reaches(pin) }) {
+			return true
+		}
+	}
+	return e.guard.memory.knows(e.networkOf(c), c.peerName(), c.ruleName(), ttl, now)
+}
+
+// networkOf names the network that the machine is in, as seen from the way to
+// the connection's peer.
+func (e *Engine) networkOf(c *conn) netip.Prefix {
+	for _, g := range c.profile.Gateways {
+		a, err := netip.ParseAddr(g)
+		if err != nil {
+			a = netip.AddrFrom4([4]byte{192, 0, 2, 1}) // any address beyond the gateway
+		}
+		source, err := e.opt.Host.NetMonitor.Source(a)
+		if err != nil {
+			continue
+		}
+		bits := 64
+		if source.Is4() {
+			bits = 24
+		}
+		return netip.PrefixFrom(source, bits).Masked()
+	}
+	return netip.Prefix{}
+}
+
+// follow looks after fallback: traffic that has waited long enough leaves in
+// clear, loudly, and a fallback that has lasted long enough is announced again
+// or, host to host, ends with the connection.
+func (e *Engine) follow(c *conn, now time.Time) {
+	if c.mode != api.Request || !c.wanted || c.responder() {
+		return
+	}
+	state, _ := c.state()
+	switch {
+	case state == api.Connected:
+		c.clear, c.clearUntil, c.holdUntil = false, time.Time{}, time.Time{}
+	case e.remembers(c, now):
+		c.clear, c.clearUntil = false, time.Time{}
+	case !c.clear && (state == api.Disconnected || c.failed || !c.holdUntil.IsZero() && !now.Before(c.holdUntil)):
+		e.fallBack(c, now)
+	case c.clear && !now.Before(c.clearUntil):
+		if c.rule != "" {
+			e.forgetPeer(c) // the next packet asks again
+			return
+		}
+		e.fallBack(c, now)
+	}
+}
+
+// fallBack lets traffic leave in clear for a while.
+func (e *Engine) fallBack(c *conn, now time.Time) {
+	c.clear, c.clearUntil = true, now.Add(c.fallbackTime())
+	e.guard.fallbacks++
+	why := "it has not answered in time"
+	if c.problem != nil {
+		why = c.problem.Error()
+	}
+	e.logf(api.LogWarn, "policy", c.name, "traffic leaves in CLEAR until %s: %s", c.clearUntil.Format(time.TimeOnly), why)
+	e.enforce()
+	view := e.view(c)
+	e.journal.add(api.Event{Kind: api.EventFallback, Name: c.name, Connection: &view})
+	e.changed(c)
+	e.wishHost()
+}
+
+// enforce brings the firewall and the SPD to what the rules and the states of
+// the tunnels demand. It returns why the firewall could not be set.
+func (e *Engine) enforce() error {
+	if e.stopping {
+		return nil // what is in force stays
+	}
+	if e.guard.stale {
+		e.guard.stale = false
+		if err := e.recompile(); err != nil {
+			e.logf(api.LogError, "policy", "", "%v", err)
+			return err
+		}
+	}
+	want := e.firewallIntent(time.Now())
+	if reflect.DeepEqual(want, e.guard.intent) && e.guard.err == nil {
+		return nil
+	}
+	if err := e.setFirewall(want); err != nil {
+		if e.guard.err == nil {
+			e.logf(api.LogError, "policy", "", "the firewall could not be set: %v", err)
+		}
+		e.guard.err = err
+		return err
+	}
+	e.guard.intent, e.guard.err = want, nil
+	return nil
+}
+
+func (e *Engine) setFirewall(want host.FirewallIntent) error {
+	if e.opt.Host.Firewall == nil {
+		if want.IsZero() {
+			return nil
+		}
+		return fmt.Errorf("firewall: %w", host.ErrUnsupported)
+	}
+	return e.opt.Host.Firewall.Set(want)
+}
+
+// clearNow tells the compiled policy what may pass in clear text at the moment.
+func (e *Engine) clearNow(now time.Time) policy.Clear {
+	everything := []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
+	return func(x *policy.Entry) []netip.Prefix {
+		if x.Endpoint == policy.EndpointHost {
+			if x.Negotiation.RespondOnly {
+				return everything
+			}
+			var peers []netip.Prefix
+			for _, c := range e.conns {
+				if c.peer.IsValid() && c.rule == x.Rule && len(c.policies) == 0 && e.protection(c, now) == api.Clear {
+					peers = append(peers, netip.PrefixFrom(c.peer, c.peer.BitLen()))
+				}
+			}
+			slices.SortFunc(peers, netip.Prefix.Compare)
+			return peers
+		}
+		c := e.endpointOf(x)
+		if c == nil && x.Negotiation.RespondOnly || c != nil && e.protection(c, now) == api.Clear {
+			return everything
+		}
+		return nil
+	}
+}
+
+// firewallIntent says which packets may pass beside the tunnel.
+func (e *Engine) firewallIntent(now time.Time) host.FirewallIntent {
+	if e.guard.compiled == nil {
+		return host.FirewallIntent{}
+	}
+	s := policy.FirewallState{Device: e.deviceName(), IKE: []uint16{portIKE, portNATT}, Lookup: true, Clear: e.clearNow(now)}
+	// What an SA of a rule protects now must not travel otherwise.
+	var secured []host.FirewallRule
+	for _, c := range e.sortedConns() {
+		s.Inner = append(s.Inner, c.addrs...)
+		s.DNSInside = s.DNSInside || c.holds && len(c.dns) > 0 && c.rule == "" && !c.responder()
+		if c.rule == "" {
+			continue
+		}
+		for _, p := range c.policies {
+			for _, l := range p.local {
+				for _, r := range p.remote {
+					if l.Is4() == r.Is4() {
+						secured = append(secured, host.FirewallRule{Local: l, Remote: r, Action: host.FirewallTunnelOnly})
+					}
+				}
+			}
+		}
+	}
+	slices.SortFunc(s.Inner, netip.Addr.Compare)
+	s.Inner = slices.Compact(s.Inner)
+	if e.net != nil {
+		for _, sock := range e.net.sockets {
+			if p := sock.Conn.LocalPort(); !slices.Contains(s.IKE, p) {
+				s.IKE = append(s.IKE, p)
+			}
+		}
+	}
+	intent := e.guard.compiled.Firewall(s)
+	intent.Rules = append(secured, intent.Rules...)
+	if !slices.ContainsFunc(intent.Rules, func(r host.FirewallRule) bool { return r.Action != host.FirewallClear }) {
+		return host.FirewallIntent{}
+	}
+	return intent
+}
+
+// endpointOf returns the connection that an entry's traffic goes through.
+func (e *Engine) endpointOf(x *policy.Entry) *conn {
+	switch x.Endpoint {
+	case policy.EndpointConnection:
+		return e.conns[x.Connection]
+	case policy.EndpointGateway:
+		return e.conns[gatewayName(x)]
+	}
+	return nil
+}
+
+// anyOf returns every address of a's family.
+func anyOf(a netip.Addr) ts.List {
+	if a.Is4() {
+		return ts.Any()[:1]
+	}
+	return ts.Any()[1:]
+}
+
+// setPolicy gives the data path the SPD: first what SAs protect, in the order of
+// the connections' names, then, in the order of decision, what has none yet.
+func (e *Engine) setPolicy() {
+	if e.net == nil {
+		return
+	}
+	var entries []spd.Entry
+	for _, c := range e.sortedConns() {
+		for _, g := range slices.Sorted(maps.Keys(c.policies)) {
+			p := c.policies[g]
+			entries = append(entries, spd.Entry{Local: p.local, Remote: p.remote, Action: spd.Protect, Group: g})
+		}
+		if c.peer.IsValid() && len(c.policies) == 0 && !c.responder() {
+			entries = append(entries, spd.Entry{Local: anyOf(c.peer), Remote: ts.List{ts.FromPrefix(netip.PrefixFrom(c.peer, c.peer.BitLen()))},
+				Action: spd.Protect, Group: e.peerGroup(c)})
+		}
+	}
+	if e.guard.compiled != nil {
+		entries = append(entries, policy.SPD(e.guard.compiled.Lines(e.clearNow(time.Now())), func(x *policy.Entry) uint32 { return e.guard.traps[x.ID] })...)
+	}
+	e.net.dp.SetPolicy(entries)
+}
+
+// watchFirewall puts the rules back when another program changed them.
+func (e *Engine) watchFirewall() {
+	w, ok := e.opt.Host.Firewall.(host.FirewallWatcher)
+	if !ok || e.guard.intent.IsZero() {
+		return
+	}
+	err := w.Verify()
+	if err == nil {
+		return
+	}
+	if errors.Is(err, host.ErrRulesChanged) {
+		e.logf(api.LogError, "policy", "", "another program changed the firewall rules; setting them again")
+	}
+	if err := e.opt.Host.Firewall.Set(e.guard.intent); err != nil {
+		e.guard.err = err
+		e.logf(api.LogError, "policy", "", "the firewall could not be set again: %v", err)
+	}
+}
+
+func (e *Engine) firewallChanges() <-chan struct{} {
+	if w, ok := e.opt.Host.Firewall.(host.FirewallWatcher); ok {
+		return w.Changes()
+	}
+	return nil
+}

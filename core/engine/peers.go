@@ -1,0 +1,374 @@
+package engine
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"sallyport/core/api"
+	"sallyport/core/datapath"
+	"sallyport/core/ike"
+	"sallyport/core/ippkt"
+	"sallyport/core/policy"
+	"sallyport/core/profile"
+	"sallyport/core/ts"
+	"sallyport/core/tunnel"
+)
+
+// Rules without a stored connection make connections of their own: host to
+// host with each peer that traffic goes to, to a gateway that a rule names, and
+// listening ones for the peers that a rule lets in. They live as long as the
+// rule is in force, or the peer is spoken to.
+
+// maxPeers bounds the host-to-host connections that traffic starts. The one
+// that was used longest ago makes way.
+const maxPeers = 256
+
+// gatewayName names the connection of an entry whose tunnel ends at an address.
+func gatewayName(x *policy.Entry) string { return x.Rule + " @ " + x.Gateway.String() }
+
+func peerName(rule string, peer netip.Addr) string { return rule + " @ " + peer.String() }
+
+// followPolicy applies the assigned policy: which connections it wants, whom it
+// lets in, what it traps.
+func (e *Engine) followPolicy() {
+	wanted := map[string]bool{}
+	if e.guard.assigned != nil {
+		for i := range e.guard.compiled.Entries {
+			x := &e.guard.compiled.Entries[i]
+			if x.Action != policy.Negotiate {
+				continue
+			}
+			switch x.Endpoint {
+			case policy.EndpointConnection:
+				if c := e.conns[x.Connection]; c != nil && !c.responder() {
+					wanted[c.name] = true
+					c.negotiation = x.Negotiation
+					e.want(c, modeOf(x.Negotiation))
+				}
+			case policy.EndpointGateway:
+				c := e.gatewayConn(x)
+				wanted[c.name] = true
+				e.want(c, modeOf(x.Negotiation))
+			}
+		}
+		for i, p := range e.guard.compiled.Peers {
+			if p.Connection == "" {
+				for j := range p.Auth {
+					c := e.listenerConn(i, &p, &p.Auth[j])
+					wanted[c.name] = true
+				}
+			}
+		}
+	}
+	for _, c := range e.sortedConns() {
+		switch {
+		case wanted[c.name] || c.rule == "" && !c.byPolicy:
+		case c.rule == "":
+			c.byPolicy = false
+			e.disconnect(c)
+		default:
+			e.forgetPeer(c)
+		}
+	}
+	if e.trapping() {
+		if err := e.openNetwork(true); err != nil {
+			e.logf(api.LogError, "policy", "", "cannot watch for traffic to protect: %v", err)
+		}
+	}
+	e.listen()
+	e.setPolicy()
+	e.wishHost()
+}
+
+// want connects c as the assigned policy says, unless it is wanted so already.
+func (e *Engine) want(c *conn, mode api.Profile) {
+	if c.wanted && c.byPolicy && c.mode == mode {
+		return
+	}
+	c.byPolicy = true
+	if mode == api.Respond {
+		c.mode, c.wanted = mode, true
+		return
+	}
+	if c.wanted && c.mode != mode {
+		e.disconnect(c)
+	}
+	if err := e.connect(c, mode); err != nil {
+		e.logf(api.LogWarn, "policy", c.name, "%v", err)
+	}
+}
+
+// modeOf returns the profile that a negotiation amounts to.
+func modeOf(n *policy.Negotiation) api.Profile {
+	switch {
+	case n.RespondOnly:
+		return api.Respond
+	case n.FallbackToUnsecured:
+		return api.Request
+	}
+	return api.Require
+}
+
+// trapping reports whether traffic itself starts negotiations.
+func (e *Engine) trapping() bool {
+	if e.guard.compiled == nil {
+		return false
+	}
+	return slices.ContainsFunc(e.guard.compiled.Entries, func(x policy.Entry) bool { return trap(&x) })
+}
+
+// trap reports whether packets of an entry are watched for.
+func trap(x *policy.Entry) bool {
+	return x.Action == policy.Negotiate && x.Endpoint == policy.EndpointHost && !x.Negotiation.RespondOnly && x.Direction != policy.In
+}
+
+// acquire follows a packet that needs an SA and has none.
+func (e *Engine) acquire(ev datapath.Event) {
+	for id, g := range e.guard.traps {
+		if g != ev.Group {
+			continue
+		}
+		for i := range e.guard.compiled.Entries {
+			if x := &e.guard.compiled.Entries[i]; x.ID == id {
+				e.acquirePeer(x, ev.Flow)
+				return
+			}
+		}
+	}
+	for _, c := range e.sortedConns() {
+		if c.machine == nil || !c.wanted {
+			continue
+		}
+		for g := range c.policies {
+			if g == ev.Group {
+				c.lastUsed = time.Now()
+				c.machine.RetryNow(time.Now())
+				return
+			}
+		}
+	}
+}
+
+// acquirePeer starts a host-to-host connection with the destination of a flow.
+func (e *Engine) acquirePeer(x *policy.Entry, flow ippkt.Flow) {
+	peer := flow.Dst.IP(flow.V6)
+	name := peerName(x.Rule, peer)
+	if !peer.IsValid() || peer.IsMulticast() || peer.IsUnspecified() {
+		return // there is nobody to negotiate with; the packet is dropped
+	}
+	c := e.conns[name]
+	if c == nil {
+		e.makeRoom()
+		c = &conn{name: name, rule: x.Rule, peer: peer, negotiation: x.Negotiation, since: time.Now()}
+		c.profile = e.ruleProfile(x, peer, &e.guard.compiled.Peers[x.Negotiation.Peer])
+		if c.profile == nil {
+			e.logf(api.LogError, "policy", "", "rule %q cannot negotiate with %v: it has no authentication method", x.Rule, peer)
+			return
+		}
+		c.mode = modeOf(x.Negotiation)
+		c.machine = tunnel.New(c.mode, time.Now())
+		e.conns[name] = c
+	}
+	c.lastUsed = time.Now()
+	if err := e.connect(c, c.mode); err != nil {
+		e.logf(api.LogWarn, "policy", name, "%v", err)
+	}
+	e.setPolicy() // what waits for the trap waits for the peer from now on
+}
+
+// makeRoom forgets the host-to-host connection that was used longest ago when
+// there are too many.
+func (e *Engine) makeRoom() {
+	var oldest *conn
+	n := 0
+	for _, c := range e.conns {
+		if c.peer.IsValid() {
+			n++
+			if oldest == nil || c.lastUsed.Before(oldest.lastUsed) {
+				oldest = c
+			}
+		}
+	}
+	if n >= maxPeers {
+		e.forgetPeer(oldest)
+	}
+}
+
+// forgetPeer ends a connection that a rule made.
+func (e *Engine) forgetPeer(c *conn) {
+	c.wanted = false
+	e.disconnect(c)
+	if state, _ := c.state(); state != api.Disconnected {
+		c.leaving = true // goes when it is at rest
+		return
+	}
+	delete(e.conns, c.name)
+	delete(e.dirty, c)
+	e.journal.add(api.Event{Kind: api.EventRemoved, Name: c.name})
+	e.setPolicy()
+	e.wishHost()
+}
+
+// peerGroup returns the group that packets to the peer wait in.
+func (e *Engine) peerGroup(c *conn) uint32 {
+	name := c.profile.Children[0].Name
+	if c.groups == nil {
+		c.groups = make(map[string]uint32)
+	}
+	if c.groups[name] == 0 {
+		e.group++
+		c.groups[name] = e.group
+	}
+	return c.groups[name]
+}
+
+// gatewayConn returns the connection to a gateway that a rule names by address.
+func (e *Engine) gatewayConn(x *policy.Entry) *conn {
+	name := gatewayName(x)
+	if c := e.conns[name]; c != nil {
+		return c
+	}
+	c := &conn{name: name, rule: x.Rule, negotiation: x.Negotiation, since: time.Now()}
+	c.profile = e.ruleProfile(x, x.Gateway, &e.guard.compiled.Peers[x.Negotiation.Peer])
+	c.mode = modeOf(x.Negotiation)
+	c.machine = tunnel.New(c.mode, time.Now())
+	e.conns[name] = c
+	return c
+}
+
+// listenerConn returns the connection that lets the peers of a rule in, with
+// one of its authentication methods.
+func (e *Engine) listenerConn(i int, p *policy.Peer, a *policy.AuthMethod) *conn {
+	rule := cmp.Or(p.Rule, "default response")
+	name := fmt.Sprintf("%s (%s %d)", rule, a.Method, i)
+	if c := e.conns[name]; c != nil {
+		return c
+	}
+	out := &profile.Connection{Version: profile.SchemaVersion, Name: name, Role: profile.Responder}
+	ruleAuth(out, a)
+	out.IKE.Proposals = p.IKE.Methods
+	out.Children = []profile.Child{{Name: "host", LocalTS: []string{"dynamic"}, RemoteTS: []string{"dynamic"}, Proposals: p.ESP}}
+	c := &conn{name: name, rule: rule, profile: out, mode: api.Respond, since: time.Now()}
+	e.conns[name] = c
+	return c
+}
+
+// ruleProfile writes the connection that an entry stands for as a profile. The
+// first authentication method that we can use is taken; nil without any.
+func (e *Engine) ruleProfile(x *policy.Entry, peer netip.Addr, p *policy.Peer) *profile.Connection {
+	for i := range p.Auth {
+		a := &p.Auth[i]
+		if a.Method == policy.MethodEAP {
+			continue
+		}
+		out := &profile.Connection{Version: profile.SchemaVersion, Name: x.Rule, Gateways: []string{peer.String()}}
+		ruleAuth(out, a)
+		out.IKE.Proposals = p.IKE.Methods
+		out.IKE.RekeyTime.Duration = p.IKE.Lifetime
+		n := x.Negotiation
+		child := profile.Child{Name: "host", LocalTS: []string{"dynamic" + limits(x.Local)}, RemoteTS: []string{"dynamic" + limits(x.Remote)},
+			Proposals: n.Methods, RekeyBytes: n.RekeyBytes}
+		child.RekeyTime.Duration = n.RekeyTime
+		if x.Endpoint == policy.EndpointGateway {
+			child.RemoteTS = nil
+			for _, s := range x.Remote {
+				child.RemoteTS = append(child.RemoteTS, s.String())
+			}
+		}
+		out.Children = []profile.Child{child}
+		return out
+	}
+	return nil
+}
+
+// limits returns the "[protocol/port]" of an entry's selector.
+func limits(l ts.List) string {
+	if len(l) != 1 {
+		return ""
+	}
+	s := l[0].String()
+	if i := strings.IndexByte(s, '['); i >= 0 {
+		return s[i:]
+	}
+	return ""
+}
+
+// ruleAuth writes an authentication method of a rule into a profile.
+func ruleAuth(out *profile.Connection, a *policy.AuthMethod) {
+	out.Local = profile.Auth{Method: a.Method, ID: a.LocalID, Secret: a.Secret, Certificates: a.Certificates, Key: a.Key}
+	out.Remote = profile.Auth{Method: a.Method, ID: a.RemoteID, Secret: a.Secret, CAs: a.CAs}
+}
+
+// allowed reports whether a peer of a rule's listening connection is one that
+// the rule lets in.
+func (e *Engine) allowed(c *conn, claim ike.Claim) bool {
+	if c.rule == "" || e.guard.compiled == nil {
+		return true
+	}
+	for _, p := range e.guard.compiled.Peers {
+		if cmp.Or(p.Rule, "default response") != c.rule || p.Connection != "" {
+			continue
+		}
+		if len(p.Addresses) == 0 {
+			return true
+		}
+		for _, s := range p.Addresses {
+			if a := claim.Path.Remote.Addr().Unmap(); s.Contains(a, s.Protocol, s.FromPort) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// reaches reports whether a pin names the connection's peer.
+func (c *conn) reaches(pin string) bool {
+	for _, g := range c.profile.Gateways {
+		a, err := netip.ParseAddr(g)
+		if err != nil {
+			if g == pin {
+				return true
+			}
+			continue
+		}
+		if from, to, ok := strings.Cut(pin, "-"); ok {
+			f, err1 := netip.ParseAddr(strings.TrimSpace(from))
+			t, err2 := netip.ParseAddr(strings.TrimSpace(to))
+			if err1 == nil && err2 == nil && !a.Less(f) && !t.Less(a) {
+				return true
+			}
+			continue
+		}
+		if p, err := netip.ParsePrefix(pin); err == nil && p.Contains(a) {
+			return true
+		}
+		if p, err := netip.ParseAddr(pin); err == nil && p == a {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *conn) peerName() string {
+	if len(c.profile.Gateways) == 0 {
+		return ""
+	}
+	return c.profile.Gateways[0]
+}
+
+func (c *conn) ruleName() string { return cmp.Or(c.rule, c.name) }
+
+// fallbackTime is how long a fallback to clear text lasts.
+func (c *conn) fallbackTime() time.Duration {
+	if c.negotiation != nil && c.negotiation.FallbackTime > 0 {
+		return c.negotiation.FallbackTime
+	}
+	return defaultFallback
+}
+
+// defaultFallback is how long a fallback lasts where no policy says otherwise.
+const defaultFallback = 5 * time.Minute
