@@ -122,14 +122,6 @@ func newWorld(t testing.TB, o testOptions) *world {
 	return w
 }
 
-func proposals(t testing.TB, p transform.Protocol, list ...string) []transform.Proposal {
-	got, err := transform.ParseProposals(p, list)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return got
-}
-
 func mustProposals(p transform.Protocol, list ...string) []transform.Proposal {
 	got, err := transform.ParseProposals(p, list)
 	if err != nil {
@@ -449,7 +441,7 @@ func (p *peer) story() string {
 	return b.String()
 }
 
-// notifyPacket makes an unprotected answer to the last packet on the wire.
+// forge makes an unprotected answer to the last packet on the wire.
 func (w *world) forge(k packet, payloads ...message.Payload) packet {
 	h, err := message.ParseHeader(k.data)
 	if err != nil {
