@@ -57,6 +57,14 @@ func (h *Host) Service(name string, prepare ...func(*exec.Cmd)) *Service {
 	return s
 }
 
+// For returns the same instance for a part of the test, in its view of the
+// laboratory.
+func (s *Service) For(l *Lab) *Service {
+	c := *s
+	c.host = s.host.of(l)
+	return &c
+}
+
 // StateDir returns the folder of the journals that undo changes of the machine.
 func (s *Service) StateDir() string { return filepath.Join(s.Dir, "state") }
 
