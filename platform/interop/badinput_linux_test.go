@@ -1,6 +1,7 @@
 package interop_test
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -56,12 +57,12 @@ func TestRefusedByGateway(t *testing.T) {
 		code  api.ErrorCode
 		words []string
 	}{
-		{"wrong PSK", client{conf: wrongPSK}, api.CodeAuthRefused, []string{"pre-shared key"}},
+		{"wrong PSK", client{conf: wrongPSK}, api.CodeAuthRefused, []string{"secret"}},
 		{"unknown CA", cert("other.vpn.test", "ca-ecdsa256"), api.CodePeerUnknownCA, []string{"gw-other"}},
 		{"expired", cert("expired.vpn.test", "ca-ecdsa256"), api.CodePeerExpired, []string{"gw-expired"}},
 		{"wrong name", cert("ecdsa256.vpn.test", "ca-rsa"), api.CodePeerUnknownCA, nil},
 		{"our certificate is refused", stranger, api.CodeAuthRefused, nil},
-		{"every proposal refused", client{conf: pskConf("198.51.100.1", "psk.vpn.test", "proposals = aes192-sha384-ecp256", split)}, api.CodeNoProposal, []string{"proposal"}},
+		{"every proposal refused", client{conf: pskConf("198.51.100.1", "psk.vpn.test", "proposals = aes256-sha256-modp1024", split)}, api.CodeNoProposal, []string{"proposal"}},
 		{"every ESP proposal refused", client{conf: pskConf("198.51.100.1", "cbc.vpn.test", "proposals = aes256-sha512-modp2048", split+"\n        esp_proposals = aes192-sha384")}, api.CodeNoProposal, nil},
 		{"networks refused", client{conf: pskConf("198.51.100.1", "psk.vpn.test", "", "remote_ts = 172.16.0.0/12")}, api.CodeTSUnacceptable, nil},
 	} {
@@ -97,8 +98,8 @@ func mustEnd(t *testing.T, s *lab.Service) {
 
 // TestNoGateway is every way of not reaching one.
 func TestNoGateway(t *testing.T) {
+	t.Parallel()
 	l := lab.New(t)
-	quick := "" // retransmission as by default
 	for _, c := range []struct {
 		name, gateway string
 		path          lab.Path
@@ -116,7 +117,7 @@ func TestNoGateway(t *testing.T) {
 			l.Path(c.path)
 			before := l.Client.Snapshot()
 			name := strings.ReplaceAll(c.name, " ", "-")
-			dir := l.SwanDir(name, pskConf(c.gateway, "psk.vpn.test", quick, split))
+			dir := l.SwanDir(name, pskConf(c.gateway, "psk.vpn.test", "", split))
 			s := l.Client.Service(name)
 			s.Must("import", dir+"/swanctl.conf")
 			begun := time.Now()
@@ -146,7 +147,7 @@ func TestMalformedProfile(t *testing.T) {
 		{"no TOML", "office.toml", "version = 1\nname = \"office\n", api.CodeProfileInvalid, 2, nil},
 		{"unknown field", "office.toml", "version = 1\nname = \"office\"\ngateway = [\"198.51.100.1\"]\n", api.CodeProfileInvalid, 3, []string{"gateway"}},
 		{"wrong kind", "office.toml", "version = 1\nname = \"office\"\ngateways = 7\n", api.CodeProfileInvalid, 3, []string{"gateways"}},
-		{"no profile at all", "office.bin", "\x00\x01\x02\x03", api.CodeProfileInvalid, 0, nil},
+		{"no profile at all", "office.bin", "\x00\x01\x02\x03", api.CodeUnsupported, 0, []string{"not recognised"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := s.For(l.For(t))
@@ -161,7 +162,7 @@ func TestMalformedProfile(t *testing.T) {
 			}
 		})
 	}
-	if e, exit := s.Error("import", "/nowhere/swanctl.conf"); exit != 1 || e.What == "" {
+	if e, exit := s.Error("import", "/nowhere/swanctl.conf"); exit != 2 || e.What == "" {
 		t.Errorf("exit code %d, %v", exit, e)
 	}
 	if e, exit := s.Error("connect", "nobody"); exit != 1 || e.Code != api.CodeNotFound {
@@ -195,13 +196,24 @@ func TestNoTUN(t *testing.T) {
 	l.Client.MustBeAsBefore(before)
 }
 
-// asNobody makes a command run without any privilege.
-func asNobody(cmd *exec.Cmd) {
+// asNobody makes a command of ours run without any privilege.
+func asNobody(t *testing.T, l *lab.Lab, cmd *exec.Cmd) {
+	t.Helper()
 	const nobody = 65534
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
 	cmd.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
+	// The folder of the binaries may be closed to others.
+	b, err := os.ReadFile(cmd.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(l.Dir("bin"), filepath.Base(cmd.Path))
+	if err := os.WriteFile(path, b, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Path, cmd.Dir = path, "/"
 }
 
 // TestNoPrivilege runs the service as nobody: it may start and answer its own
@@ -217,7 +229,7 @@ func TestNoPrivilege(t *testing.T) {
 	s.Must("import", dir+"/swanctl.conf")
 	for _, args := range [][]string{{"connect", "office"}, {"list"}, {"import", dir + "/swanctl.conf"}} {
 		cmd := s.Command(append([]string{"--json"}, args...)...)
-		asNobody(cmd)
+		asNobody(t, l, cmd)
 		out, errOut, _ := l.Client.Output(20*time.Second, cmd)
 		if cmd.ProcessState.ExitCode() != 4 && cmd.ProcessState.ExitCode() != 3 {
 			t.Errorf("sallyport %s as nobody: exit code %d\n%s%s", args[0], cmd.ProcessState.ExitCode(), out, errOut)
@@ -226,14 +238,39 @@ func TestNoPrivilege(t *testing.T) {
 	}
 	s.Stop()
 
+	// A service that nobody runs is for nobody: root's own front ends refuse it.
 	own := l.Dir("service-own")
 	if err := os.Chown(own, 65534, 65534); err != nil {
 		t.Fatal(err)
 	}
-	u := l.Client.Service("own", asNobody)
-	u.Must("import", dir+"/swanctl.conf")
-	e, exit := u.Error("connect", "office", "--wait", "20s")
-	mustExplain(t, e, exit, api.CodeNoPrivilege, 1, "office")
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir+"/swanctl.conf", 0o644); err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(own, "socket")
+	daemon := lab.Command(l.Bin("sallyportd"), "run", "--socket", socket, "--state-dir", filepath.Join(own, "state"), "--config-dir", filepath.Join(own, "config"))
+	asNobody(t, l, daemon)
+	l.Client.Start("sallyportd-own", daemon)
+	waitFor(t, "the service to listen", func() bool { _, err := os.Stat(socket); return err == nil })
+	var out string
+	for _, args := range [][]string{{"import", dir + "/swanctl.conf"}, {"connect", "office", "--wait", "20s"}} {
+		cmd := lab.Command(l.Bin("sallyport"), append([]string{"--socket", socket, "--json"}, args...)...)
+		asNobody(t, l, cmd)
+		var errOut string
+		out, errOut, _ = l.Client.Output(30*time.Second, cmd)
+		if want := map[string]int{"import": 0, "connect": 1}[args[0]]; cmd.ProcessState.ExitCode() != want {
+			t.Fatalf("%s as nobody: exit code %d\n%s%s", args[0], cmd.ProcessState.ExitCode(), out, errOut)
+		}
+	}
+	var body struct {
+		Error *api.Error `json:"error"`
+	}
+	if err := json.Unmarshal([]byte(out), &body); err != nil || body.Error == nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	mustExplain(t, body.Error, 1, api.CodeNoPrivilege, 1, "office")
 	l.Client.MustBeAsBefore(before)
 }
 
@@ -248,6 +285,7 @@ func TestPortsTaken(t *testing.T) {
 	s.Must("import", dir+"/swanctl.conf")
 	// An initiator needs no fixed port: it connects, or says what is wrong.
 	if r := s.CLI("connect", "office", "--wait", "20s"); r.Exit == 0 {
+		t.Logf("path: %s", s.Connection("office").Path)
 		if _, err := l.Client.Get(lab.InsideV4, "/", 5*time.Second); err != nil {
 			t.Errorf("connected, but: %v", err)
 		}

@@ -123,7 +123,6 @@ func TestMalformedPackets(t *testing.T) {
 	s.Must("import", dir+"/swanctl.conf")
 
 	real := recordIKE(t, l, func() { s.Must("connect", "office", "--wait", "20s") })
-	ping := l.Client.Ping(lab.InsideV4, 10*time.Millisecond, 56)
 	errs := make(chan error, 1)
 	go func() {
 		tr, err := l.Client.Download(lab.InsideV4, 100*megabytes, time.Minute)
@@ -148,13 +147,7 @@ func TestMalformedPackets(t *testing.T) {
 	if err := <-errs; err != nil {
 		t.Errorf("download: %v", err)
 	}
-	// What follows sees every datagram handled.
-	time.Sleep(100 * time.Millisecond)
-	if p := ping.Stop(); p.Lost > p.Sent/20 { // the flood may fill a buffer of the kernel's all the same
-		t.Errorf("ping: %v", p)
-	} else {
-		t.Logf("ping: %v", p)
-	}
+	time.Sleep(100 * time.Millisecond) // the last ones are under way
 	for name, drops := range map[string]map[string]uint64{"client": s.Dynamic().Drops, "gateway": gw.Dynamic().Drops} {
 		var n uint64
 		for _, c := range drops {

@@ -78,7 +78,8 @@ func (s *Service) Start(prepare ...func(*exec.Cmd)) {
 	}
 	s.Proc = s.host.Start("sallyportd-"+s.name, cmd)
 	for end := time.Now().Add(15 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if _, err := s.Client.State(context.Background()); err == nil {
+		_, err := s.Client.State(context.Background())
+		if err == nil {
 			return
 		}
 		select {
@@ -87,7 +88,7 @@ func (s *Service) Start(prepare ...func(*exec.Cmd)) {
 		default:
 		}
 		if time.Now().After(end) {
-			s.host.lab.t.Fatalf("sallyportd does not answer\n%s", s.Proc.Log())
+			s.host.lab.t.Fatalf("sallyportd does not answer: %v\n%s", err, s.Proc.Log())
 		}
 	}
 }
