@@ -434,6 +434,12 @@ func (p *peer) story() string {
 			fmt.Fprintf(&b, "%s: %s\n", p.name, x.Text)
 		case Closed:
 			fmt.Fprintf(&b, "%s: closed: %v\n", p.name, x.Err)
+		case InstallChild:
+			fmt.Fprintf(&b, "%s: install %08x for %08x, outbound %v\n", p.name, x.Child.InSPI, x.Replaces, x.Child.OutboundNow)
+		case ActivateChild:
+			fmt.Fprintf(&b, "%s: activate %08x\n", p.name, x.InSPI)
+		case RemoveChild:
+			fmt.Fprintf(&b, "%s: remove %08x, %v\n", p.name, x.InSPI, x.Err)
 		default:
 			fmt.Fprintf(&b, "%s: %T\n", p.name, x)
 		}
