@@ -308,23 +308,25 @@ func (sa *SA) install(n *negotiated, outbound bool, replaces *child, now time.Ti
 	return c
 }
 
-// quieten notes that c carries the outbound traffic in place of the one that
-// it replaces, and of another that was to replace that.
+// quieten notes that c carries the outbound traffic in place of those before
+// it, and of others that were to replace them.
 func (sa *SA) quieten(c *child) {
-	if c.predecessor == nil {
-		return
-	}
-	for _, o := range sa.children {
-		if o != c && (o == c.predecessor || o.predecessor == c.predecessor) {
-			o.active = false
+	for before := c.predecessor; before != nil; before = before.predecessor {
+		for _, o := range sa.children {
+			if o != c && (o == before || o.predecessor == before) {
+				o.active = false
+			}
 		}
 	}
 }
 
-// activate moves outbound traffic to c.
+// activate moves outbound traffic to c, unless it has moved on to one that
+// replaces c already.
 func (sa *SA) activate(c *child) {
-	if c.active {
-		return
+	for x := c; x != nil; x = x.successor {
+		if x.active {
+			return
+		}
 	}
 	c.active = true
 	sa.quieten(c)

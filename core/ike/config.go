@@ -33,7 +33,7 @@ type Config struct {
 	Pool Pool
 
 	RekeyTime     time.Duration // of the IKE SA; 0: 4 h; negative: never
-	HardLifetime  time.Duration // the SA ends, rekeyed or not; 0: RekeyTime plus an eighth; negative: never
+	HardLifetime  time.Duration // the SA ends, rekeyed or not; 0: RekeyTime plus an eighth, at least a minute; negative: never
 	ReauthTime    time.Duration // raise Reauthenticate after; 0: only when the peer asks for it
 	LivenessDelay time.Duration // idle time before a liveness check; 0: 30 s; negative: never
 	Retransmit    Retransmit
@@ -75,7 +75,7 @@ type ChildConfig struct {
 	LocalDynamic, RemoteDynamic bool
 	Proposals                   []transform.Proposal
 	RekeyTime                   time.Duration // 0: 1 h; negative: never
-	HardLifetime                time.Duration // 0: RekeyTime plus an eighth; negative: never
+	HardLifetime                time.Duration // 0: RekeyTime plus an eighth, at least a minute; negative: never
 }
 
 // Retransmit shapes the retransmission of requests (RFC 7296, section 2.4):
@@ -159,8 +159,16 @@ func orDefault(d, def time.Duration) time.Duration {
 func (c *Config) rekeyTime() time.Duration { return orDefault(c.RekeyTime, defaultRekeyTime) }
 
 func (c *Config) hardLifetime() time.Duration {
-	r := c.rekeyTime()
-	return orDefault(c.HardLifetime, r+r/8)
+	return orDefault(c.HardLifetime, afterRekey(c.rekeyTime()))
+}
+
+// afterRekey is the default end of an SA that is rekeyed after r: late enough
+// for a rekey with some retransmissions. Without rekeying there is none.
+func afterRekey(r time.Duration) time.Duration {
+	if r == 0 {
+		return 0
+	}
+	return r + max(r/8, time.Minute)
 }
 
 func (c *Config) livenessDelay() time.Duration {
@@ -172,8 +180,7 @@ func (c *ChildConfig) rekeyTime() time.Duration {
 }
 
 func (c *ChildConfig) hardLifetime() time.Duration {
-	r := c.rekeyTime()
-	return orDefault(c.HardLifetime, r+r/8)
+	return orDefault(c.HardLifetime, afterRekey(c.rekeyTime()))
 }
 
 // wait returns the k-th wait for an answer.

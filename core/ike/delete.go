@@ -95,6 +95,9 @@ func (sa *SA) startClose(reason error, now time.Time) {
 	sa.state, sa.reason = StateDeleting, reason
 	sa.giveUpAt = now.Add(closePatience)
 	sa.abandonQueue(now)
+	if t, ok := inFlight[*ikeRekeyTask](sa); ok {
+		t.abandoned(sa, now) // with it goes an heir that the peer made
+	}
 	sa.enqueue(ikeDeleteTask{}, now)
 }
 
@@ -164,11 +167,9 @@ func (sa *SA) childDeletedByPeer(out uint32) (uint32, bool) {
 func (sa *SA) deletedByPeer(now time.Time) {
 	switch sa.state {
 	case StateUp:
-		if sa.flight != nil {
-			if t, ok := sa.flight.task.(*ikeRekeyTask); ok && t.takeOver(sa, now) {
-				sa.end = &ending{}
-				return
-			}
+		if t, ok := inFlight[*ikeRekeyTask](sa); ok && t.takeOver(sa, now) {
+			sa.end = &ending{}
+			return
 		}
 		sa.end = &ending{&Failure{Code: FailPeerClosed}}
 	default:

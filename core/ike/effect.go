@@ -16,6 +16,14 @@ type Path struct {
 
 func (p Path) String() string { return p.Local.String() + " - " + p.Remote.String() }
 
+// unmap writes IPv4 addresses as such, so that paths compare.
+func (p Path) unmap() Path {
+	return Path{
+		Local:  netip.AddrPortFrom(p.Local.Addr().Unmap(), p.Local.Port()),
+		Remote: netip.AddrPortFrom(p.Remote.Addr().Unmap(), p.Remote.Port()),
+	}
+}
+
 // A Datagram is one received IKE message, without the non-ESP marker.
 type Datagram struct {
 	Data          []byte // borrowed

@@ -110,6 +110,8 @@ func (e *Endpoint) Initiate(cfg *Config, path Path, now time.Time) (*SA, []Effec
 // HandleDatagram processes a received IKE message. A datagram that is not
 // right is counted and dropped.
 func (e *Endpoint) HandleDatagram(d Datagram, now time.Time) []Effect {
+	p := Path{d.Local, d.Remote}.unmap()
+	d.Local, d.Remote = p.Local, p.Remote
 	h, err := message.ParseHeader(d.Data)
 	var version *message.InvalidMajorVersionError
 	switch {
@@ -220,7 +222,7 @@ func (e *Endpoint) CloseChild(inSPI uint32, now time.Time) []Effect {
 // another address than the SA's path says (RFC 7296, section 2.23).
 func (e *Endpoint) PeerMoved(inSPI uint32, remote netip.AddrPort, now time.Time) []Effect {
 	if c := e.children[inSPI]; c != nil {
-		c.sa.follow(Path{Local: c.sa.path.Local, Remote: remote}, c.sa.natt)
+		c.sa.follow(Path{Local: c.sa.path.Local, Remote: remote}.unmap(), c.sa.natt)
 		e.settle(c.sa, now)
 	}
 	return e.take()

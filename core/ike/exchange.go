@@ -44,6 +44,16 @@ func (sa *SA) enqueue(t task, notBefore time.Time) {
 	sa.queue = append(sa.queue, queued{t, notBefore})
 }
 
+// inFlight returns the task in flight when it is a T.
+func inFlight[T task](sa *SA) (T, bool) {
+	if sa.flight == nil {
+		var none T
+		return none, false
+	}
+	t, ok := sa.flight.task.(T)
+	return t, ok
+}
+
 // pump starts the next task that is due when nothing is in flight.
 func (sa *SA) pump(now time.Time) {
 	for sa.flight == nil && sa.state != StateClosed {

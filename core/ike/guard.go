@@ -195,12 +195,17 @@ func (e *Endpoint) refuseVersion(h message.Header, d Datagram, now time.Time) {
 }
 
 // refuse answers a request with an unprotected notify, holding no state. The
-// answer is no longer than the smallest request, and limited in rate.
+// rate of such answers is limited.
 func (e *Endpoint) refuse(h message.Header, d Datagram, n *message.Notify, now time.Time) {
 	if !e.replies.take(now) {
 		e.drop("too many unprotected answers")
 		return
 	}
+	e.answerOnce(h, d, n)
+}
+
+// answerOnce sends an unprotected answer, shorter than any request.
+func (e *Endpoint) answerOnce(h message.Header, d Datagram, n *message.Notify) {
 	m := message.Message{Header: h, Payloads: []message.Payload{n}}
 	m.Flags = message.FlagResponse
 	if !h.Initiator() {

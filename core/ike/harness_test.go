@@ -122,14 +122,6 @@ func newWorld(t testing.TB, o testOptions) *world {
 	return w
 }
 
-func proposals(t testing.TB, p transform.Protocol, list ...string) []transform.Proposal {
-	got, err := transform.ParseProposals(p, list)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return got
-}
-
 func mustProposals(p transform.Protocol, list ...string) []transform.Proposal {
 	got, err := transform.ParseProposals(p, list)
 	if err != nil {
@@ -442,6 +434,12 @@ func (p *peer) story() string {
 			fmt.Fprintf(&b, "%s: %s\n", p.name, x.Text)
 		case Closed:
 			fmt.Fprintf(&b, "%s: closed: %v\n", p.name, x.Err)
+		case InstallChild:
+			fmt.Fprintf(&b, "%s: install %08x for %08x, outbound %v\n", p.name, x.Child.InSPI, x.Replaces, x.Child.OutboundNow)
+		case ActivateChild:
+			fmt.Fprintf(&b, "%s: activate %08x\n", p.name, x.InSPI)
+		case RemoveChild:
+			fmt.Fprintf(&b, "%s: remove %08x, %v\n", p.name, x.InSPI, x.Err)
 		default:
 			fmt.Fprintf(&b, "%s: %T\n", p.name, x)
 		}
@@ -449,7 +447,7 @@ func (p *peer) story() string {
 	return b.String()
 }
 
-// notifyPacket makes an unprotected answer to the last packet on the wire.
+// forge makes an unprotected answer to the last packet on the wire.
 func (w *world) forge(k packet, payloads ...message.Payload) packet {
 	h, err := message.ParseHeader(k.data)
 	if err != nil {

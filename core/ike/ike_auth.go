@@ -388,6 +388,9 @@ func (e *Endpoint) closeOthers(sa *SA, initialContact bool, now time.Time) {
 			!other.peerID.Equal(sa.peerID) || !other.localID.Equal(sa.localID) {
 			continue
 		}
+		if initialContact && other.initiator && now.Sub(other.up) < e.opt.HalfOpenTimeout {
+			continue // both ends started at once: the peer said so before it knew of this one
+		}
 		f := &Failure{Code: FailReplaced}
 		if initialContact {
 			other.close(f, now)

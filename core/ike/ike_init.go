@@ -328,7 +328,8 @@ func (e *Endpoint) handleInitRequest(h message.Header, d Datagram, now time.Time
 }
 
 // checkCookie reports whether the request brings a cookie of ours; else it
-// asks for one.
+// asks for one. That is not limited in rate: under a flood it is what lets
+// honest peers through.
 func (e *Endpoint) checkCookie(h message.Header, in *inbox, d Datagram, from netip.Addr, now time.Time) bool {
 	e.cookies.rotate(e, now)
 	spi := binary.BigEndian.AppendUint64(nil, h.InitiatorSPI)
@@ -336,7 +337,7 @@ func (e *Endpoint) checkCookie(h message.Header, in *inbox, d Datagram, from net
 		return true
 	}
 	e.drop("without cookie")
-	e.refuse(h, d, &message.Notify{Kind: message.NotifyCookie, Data: e.cookies.bake(in.nonce, from, spi)}, now)
+	e.answerOnce(h, d, &message.Notify{Kind: message.NotifyCookie, Data: e.cookies.bake(in.nonce, from, spi)})
 	return false
 }
 

@@ -194,7 +194,7 @@ func (t *ikeRekeyTask) takeOver(sa *SA, now time.Time) bool {
 // no rekey of ours or one that lost.
 func (sa *SA) claim(in *inbox, now time.Time) {
 	elder := sa.elder
-	if elder == nil || elder.state != StateUp || elder.flight == nil {
+	if elder == nil || elder.state != StateUp {
 		return
 	}
 	for _, d := range in.deletes {
@@ -202,7 +202,7 @@ func (sa *SA) claim(in *inbox, now time.Time) {
 			return
 		}
 	}
-	if t, ok := elder.flight.task.(*ikeRekeyTask); ok && t.peer != nil && t.peer.sa == sa {
+	if t, ok := inFlight[*ikeRekeyTask](elder); ok && t.peer != nil && t.peer.sa == sa {
 		t.takeOver(elder, now)
 		sa.e.touch(elder)
 	}

@@ -45,6 +45,7 @@ func (sa *SA) receiveResponse(h message.Header, d Datagram, now time.Time) {
 		err = sa.dispatchResponse(f, in, now)
 	}
 	if err != nil {
+		f.task.abandoned(sa, now)
 		sa.say(&message.Notify{Kind: err.notify, Data: err.data}, now)
 		sa.close(err.failure(), now)
 	}
@@ -64,11 +65,16 @@ func (sa *SA) dispatchResponse(f *flight, in *inbox, now time.Time) *notifyError
 		if in.has&m.need == m.need {
 			return m.run(sa, t, in, f.deleted, now)
 		}
-		if n := in.refusal(); n != nil {
-			t.refused(sa, n, now)
-			return nil
+		n := in.refusal()
+		if n == nil {
+			return syntaxError("response lacks payloads to %s", m.story)
 		}
-		return syntaxError("response lacks payloads to %s", m.story)
+		t.refused(sa, n, now)
+		if n.Kind == message.NotifyInvalidSyntax && sa.state == StateUp {
+			// The peer has closed the SA with this (RFC 7296, section 2.21.3).
+			sa.close(refusalOf(n, nil), now)
+		}
+		return nil
 	}
 	return nil
 }

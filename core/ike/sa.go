@@ -42,7 +42,6 @@ type SA struct {
 	frag         bool     // the peer reassembles fragments
 	hashes       []uint16 // that the peer verifies signatures with; nil: no RFC 7427
 	noTFC        bool     // the peer wants no TFC padding
-	cookies      int      // accepted on the way
 
 	localID, peerID     auth.Identity
 	localAuth, peerAuth string
@@ -98,7 +97,7 @@ type ending struct{ err error }
 
 func (e *Endpoint) newSA(cfg *Config, path Path, initiator bool, now time.Time) *SA {
 	sa := &SA{
-		e: e, cfg: cfg, initiator: initiator, path: path,
+		e: e, cfg: cfg, initiator: initiator, path: path.unmap(),
 		spiLocal: e.newSPI(), hs: &handshake{},
 		created: now, lastHeard: now, lastSent: now, heapIndex: -1,
 		announced: initiator, line: initiator,

@@ -8,7 +8,7 @@ import (
 )
 
 var (
-	walkSeeds = flag.Int("walk.seeds", 2000, "seeds of TestRandomWalk")
+	walkSeeds = flag.Int("walk.seeds", 1000, "seeds of TestRandomWalk")
 	walkSeed  = flag.Int64("walk.seed", -1, "the one seed of TestRandomWalk to run")
 )
 
@@ -25,7 +25,11 @@ func TestRandomWalk(t *testing.T) {
 	if testing.Short() {
 		n /= 10
 	}
+	seeds := []uint64{3004, 4433, 20306} // that failed once
 	for seed := range uint64(n) {
+		seeds = append(seeds, seed)
+	}
+	for _, seed := range seeds {
 		if walk(t, seed, false); t.Failed() {
 			t.Fatalf("failed with -run TestRandomWalk -walk.seed %d", seed)
 		}

@@ -43,6 +43,7 @@ type Entry struct {
 // A Policy is a compiled list of entries. It never changes.
 type Policy struct {
 	entries []compiled
+	index   *index
 }
 
 type compiled struct {
@@ -57,18 +58,18 @@ func NewPolicy(entries []Entry) *Policy {
 	for i, e := range entries {
 		p.entries[i] = compiled{Pair: *NewPair(e.Local, e.Remote), action: e.Action, group: e.Group}
 	}
+	p.index = newIndex(p.entries)
 	return p
 }
 
 // Lookup finds the entry for an outbound flow. A flow that no entry matches is
 // discarded (RFC 4301, section 4.4.1); index is then -1.
 func (p *Policy) Lookup(f *ippkt.Flow) (action Action, group uint32, index int) {
-	for i := range p.entries {
-		if e := &p.entries[i]; e.Match(f) {
-			return e.action, e.group, i
-		}
+	i := p.index.lookup(p.entries, f)
+	if i < 0 {
+		return Discard, 0, -1
 	}
-	return Discard, 0, -1
+	return p.entries[i].action, p.entries[i].group, i
 }
 
 // A Pair matches flows whose source lies in one list of selectors and whose

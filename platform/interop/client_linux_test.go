@@ -263,3 +263,15 @@ func waitFor(t *testing.T, what string, done func() bool) {
 	}
 	t.Errorf("waited in vain for %s", what)
 }
+
+// TestGatewayWithoutRFC7427 has a gateway that knows no signature
+// authentication, so that RSA is PKCS #1 with SHA-1 by definition: only a file
+// that names it gets that far. ECDSA has methods of its own (RFC 4754).
+func TestGatewayWithoutRFC7427(t *testing.T) {
+	l := lab.New(t)
+	pki := newPKI(t)
+	gw := newGateway(t, l, pki, "signature_authentication = no")
+	for _, key := range []string{"rsa", "ecdsa256", "ecdsa384", "ecdsa521"} {
+		t.Run(key, func(t *testing.T) { certClient(key).test(t, l, pki, gw) })
+	}
+}

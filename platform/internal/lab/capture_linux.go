@@ -26,6 +26,10 @@ type Capture struct {
 	once   sync.Once
 }
 
+// Messages returns the IKE messages that were seen, without the marker of port
+// 4500, after Stop.
+func (c *Capture) Messages() [][]byte { return c.report.messages }
+
 // Seen is what a Capture saw.
 type Seen struct {
 	IKE        int // on port 500, or on 4500 behind four zero bytes
@@ -36,6 +40,8 @@ type Seen struct {
 	Marked     int            // packets in which Marker could be read
 	Other      map[string]int // anything else, by what it is
 	Lost       int            // not seen for want of buffers
+
+	messages [][]byte // the first IKE messages
 }
 
 // String sums up.
@@ -204,7 +210,7 @@ func (s *Seen) udp(from, to uint16, b []byte) bool {
 		if !isIKE(b) {
 			return false
 		}
-		s.IKE++
+		s.ike(b)
 	case from == 4500 || to == 4500:
 		switch {
 		case len(b) == 1 && b[0] == 0xff:
@@ -215,7 +221,7 @@ func (s *Seen) udp(from, to uint16, b []byte) bool {
 			if !isIKE(b[4:]) {
 				return false
 			}
-			s.IKE++
+			s.ike(b[4:])
 		default:
 			s.ESP++
 			s.ESPBytes += len(b)
@@ -224,6 +230,14 @@ func (s *Seen) udp(from, to uint16, b []byte) bool {
 		return false
 	}
 	return true
+}
+
+func (s *Seen) ike(b []byte) {
+	const keep = 64
+	s.IKE++
+	if len(s.messages) < keep {
+		s.messages = append(s.messages, bytes.Clone(b))
+	}
 }
 
 // isIKE checks version and length of an IKEv2 header.

@@ -48,6 +48,9 @@ func New(t testing.TB) *Lab {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil { // for processes without privilege
+		t.Fatal(err)
+	}
 	l := &Lab{t: t, dir: dir}
 	l.Wan, l.Gateway, l.NAT, l.Client, l.Inside =
 		newHost(l, "wan"), newHost(l, "gw"), newHost(l, "nat"), newHost(l, "client"), newHost(l, "inside")

@@ -57,6 +57,14 @@ func (h *Host) Service(name string, prepare ...func(*exec.Cmd)) *Service {
 	return s
 }
 
+// For returns the same instance for a part of the test, in its view of the
+// laboratory.
+func (s *Service) For(l *Lab) *Service {
+	c := *s
+	c.host = s.host.of(l)
+	return &c
+}
+
 // StateDir returns the folder of the journals that undo changes of the machine.
 func (s *Service) StateDir() string { return filepath.Join(s.Dir, "state") }
 
@@ -70,7 +78,8 @@ func (s *Service) Start(prepare ...func(*exec.Cmd)) {
 	}
 	s.Proc = s.host.Start("sallyportd-"+s.name, cmd)
 	for end := time.Now().Add(15 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if _, err := s.Client.State(context.Background()); err == nil {
+		_, err := s.Client.State(context.Background())
+		if err == nil {
 			return
 		}
 		select {
@@ -79,7 +88,7 @@ func (s *Service) Start(prepare ...func(*exec.Cmd)) {
 		default:
 		}
 		if time.Now().After(end) {
-			s.host.lab.t.Fatalf("sallyportd does not answer\n%s", s.Proc.Log())
+			s.host.lab.t.Fatalf("sallyportd does not answer: %v\n%s", err, s.Proc.Log())
 		}
 	}
 }

@@ -164,3 +164,9 @@ func (s *StrongSwan) Reload(conf string) {
 
 // Stop ends the instance.
 func (s *StrongSwan) Stop() { s.proc.Stop() }
+
+// ResolvConf returns the path of the file into which the instance writes the
+// name servers that it is given.
+func (s *StrongSwan) ResolvConf() string {
+	return s.host.lab.file(filepath.Base(s.Dir) + ".resolv.conf")
+}

@@ -1,0 +1,347 @@
+package firewall
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+
+	"sallyport/core/host"
+	"sallyport/platform/firewall/internal/decide"
+)
+
+// The hooks of our table stay the same whatever the intent, and a transaction
+// replaces the rules that they hold. The kernel reads once per packet and hook
+// which generation of rules it runs, so each packet meets the old rules or the
+// new ones. Would the chains be replaced too, a packet could pass the new one
+// before and the old one after the transaction takes effect, and meet neither.
+const (
+	early = -450 // before connection tracking (-200), raw tables (-300) and reassembly (-400)
+	late  = 1000 // after address translation (100) and everybody's filters
+)
+
+// Names of the hooks.
+const (
+	hookEarly      = "early"
+	hookOutput     = "output"
+	hookInput      = "input"
+	hookForwardIn  = "forward_in"
+	hookForwardOut = "forward_out"
+)
+
+var hooks = [...]struct {
+	name     string
+	hook     nftables.ChainHook
+	priority nftables.ChainPriority
+}{
+	{hookEarly, *nftables.ChainHookPrerouting, early},
+	{hookOutput, *nftables.ChainHookOutput, late},
+	{hookInput, *nftables.ChainHookInput, late},
+	{hookForwardIn, *nftables.ChainHookForward, late},
+	{hookForwardOut, *nftables.ChainHookForward, late + 1},
+}
+
+// A batch collects one transaction.
+type batch struct {
+	conn   *nftables.Conn
+	table  *nftables.Table
+	mark   uint32
+	uid    uint32
+	intent *host.FirewallIntent
+
+	chain *nftables.Chain // that rule adds to
+	err   error
+}
+
+// replace makes the table hold the intent. old are the chains that it has.
+func (b *batch) replace(old []*nftables.Chain) error {
+	b.conn.AddTable(b.table)
+	b.conn.FlushTable(b.table)
+	for _, c := range old {
+		if !isHook(c) {
+			b.conn.DelChain(&nftables.Chain{Name: c.Name, Table: b.table})
+		}
+	}
+	for _, name := range counters {
+		b.conn.AddObj(&nftables.CounterObj{Table: b.table, Name: name})
+	}
+	if len(old) == 0 {
+		accept := nftables.ChainPolicyAccept
+		b.addHooksWith(&accept)
+	} else {
+		b.addHooks()
+	}
+	b.addVerdicts()
+	for _, d := range directions {
+		b.addDirection(d)
+	}
+	b.addEarly()
+	b.addOutput()
+	b.addInput()
+	b.addForward()
+	return b.err
+}
+
+func isHook(c *nftables.Chain) bool {
+	for _, h := range hooks {
+		if h.name == c.Name {
+			return c.Hooknum != nil && *c.Hooknum == h.hook && c.Priority != nil && *c.Priority == h.priority
+		}
+	}
+	return false
+}
+
+// addHooks adds the hooks, or sets what they do without rules: what another
+// program has emptied lets nothing pass, unless all that no rule matches may.
+func (b *batch) addHooks() {
+	policy := nftables.ChainPolicyDrop
+	if b.intent.Default == host.FirewallClear {
+		policy = nftables.ChainPolicyAccept
+	}
+	b.addHooksWith(&policy)
+}
+
+func (b *batch) addHooksWith(policy *nftables.ChainPolicy) {
+	for _, h := range hooks {
+		b.conn.AddChain(&nftables.Chain{
+			Name: h.name, Table: b.table, Type: nftables.ChainTypeFilter,
+			Hooknum: &h.hook, Priority: &h.priority, Policy: policy,
+		})
+	}
+}
+
+// add starts a chain that others lead to.
+func (b *batch) add(name string) {
+	b.chain = b.conn.AddChain(&nftables.Chain{Name: name, Table: b.table})
+}
+
+// at goes on with a hook.
+func (b *batch) at(hook string) { b.chain = &nftables.Chain{Name: hook, Table: b.table} }
+
+// rule adds a rule to the current chain.
+func (b *batch) rule(parts ...[]expr.Any) {
+	var all []expr.Any
+	for _, p := range parts {
+		all = append(all, p...)
+	}
+	b.conn.AddRule(&nftables.Rule{Table: b.table, Chain: b.chain, Exprs: all})
+}
+
+// vmap adds a rule that looks up what load put into the register.
+func (b *batch) vmap(load []expr.Any, key nftables.SetDatatype, elements []nftables.SetElement) {
+	set := &nftables.Set{
+		Table: b.table, Anonymous: true, Constant: true, Interval: true, IsMap: true,
+		KeyType: key, DataType: nftables.TypeVerdict,
+	}
+	err := b.conn.AddSet(set, nil)
+	open := *set
+	open.Anonymous = false // the library would refuse elements; the kernel takes them until a rule uses the set
+	for err == nil && len(elements) > 0 {
+		n := min(len(elements), perMessage)
+		err = b.conn.SetAddElements(&open, elements[:n])
+		elements = elements[n:]
+	}
+	if err != nil && b.err == nil {
+		b.err = fmt.Errorf("map of chain %s: %w", b.chain.Name, err)
+	}
+	b.rule(load, []expr.Any{&expr.Lookup{
+		SourceRegister: 1, DestRegister: 0, IsDestRegSet: true, SetID: set.ID, SetName: set.Name,
+	}})
+}
+
+// perMessage bounds the elements of a message, whose attributes hold 64 KiB.
+const perMessage = 400
+
+// Chains that end the way of a packet.
+const (
+	verdictClear = "clear"
+	verdictDrop  = "drop"
+	verdictOut   = "tunnel_only_out"
+	verdictIn    = "tunnel_only_in"
+)
+
+// counters are stateful objects: they go on counting when rules are replaced.
+var counters = [...]string{"cleared", "dropped", "tunneled"}
+
+func (b *batch) addVerdicts() {
+	b.add(verdictClear)
+	b.rule(count("cleared"), accept)
+	b.add(verdictDrop)
+	b.rule(count("dropped"), drop)
+	b.add(verdictOut)
+	b.rule(outBy(b.intent.Device), count("tunneled"), accept)
+	b.rule(count("dropped"), drop)
+	b.add(verdictIn)
+	b.rule(inBy(b.intent.Device), count("tunneled"), accept)
+	b.rule(count("dropped"), drop)
+}
+
+// addEarly keeps others on the link from finding and using the inner addresses
+// (CVE-2019-14899).
+func (b *batch) addEarly() {
+	b.at(hookEarly)
+	b.rule(inByLoopback, accept)
+	b.rule(inBy(b.intent.Device), accept)
+	for _, a := range b.intent.Inner {
+		a = a.Unmap()
+		b.rule(family(a.Is6()), daddr(a), goTo(verdictDrop))
+	}
+	b.rule(accept)
+}
+
+// addOutput judges what this machine sends.
+func (b *batch) addOutput() {
+	x := &b.intent.Exempt
+	b.at(hookOutput)
+	b.rule(outByLoopback, accept)
+	if len(x.IKE) > 0 {
+		// Setting a mark takes CAP_NET_ADMIN or, since Linux 5.17, CAP_NET_RAW,
+		// which programs like ping have for every user. Hence the rest.
+		own := join(b.ownSocket(), protocol(udp))
+		for _, port := range x.IKE {
+			b.rule(own, sourcePort(port), accept)
+		}
+		for _, port := range peerPorts {
+			b.rule(own, destinationPort(port), accept)
+		}
+	}
+	if x.Lookup {
+		for _, p := range []uint8{udp, tcp} {
+			b.rule(b.ownSocket(), protocol(p), destinationPort(53), accept)
+		}
+	}
+	if x.DHCP {
+		// Port 68 and 546 are for privileged processes. A DHCP server may be
+		// anywhere (relays), a DHCPv6 one is on the link (RFC 8415, section 7.1).
+		b.rule(family(false), protocol(udp), sourcePort(68), destinationPort(67), accept)
+		for _, dst := range dhcp6Servers {
+			b.rule(family(true), protocol(udp), destination(dst), sourcePort(546), destinationPort(547), accept)
+		}
+	}
+	if x.NDP {
+		b.addNDP()
+	}
+	if b.intent.DNSInside {
+		b.addDNS(outBy(b.intent.Device), destinationPort)
+	}
+	b.byFamily(outbound)
+}
+
+// peerPorts are where peers answer IKE and ESP.
+var peerPorts = [...]uint16{500, 4500}
+
+var dhcp6Servers = [...]netip.Prefix{netip.MustParsePrefix("ff02::1:2/128"), netip.MustParsePrefix("fe80::/10")}
+
+// addInput judges what arrives for this machine. Packets of IPv4 are whole
+// here; those of IPv6 may be fragments.
+func (b *batch) addInput() {
+	x := &b.intent.Exempt
+	b.at(hookInput)
+	b.rule(inByLoopback, accept)
+	b.rule(family(false), protocol(icmp), icmpType(icmpRedirect), goTo(verdictDrop))
+	b.rule(family(true), protocol(icmpv6), icmpType(icmpv6Redirect), goTo(verdictDrop))
+	for _, port := range x.IKE {
+		b.rule(protocol(udp), destinationPort(port), accept)
+		b.addErrors(port)
+	}
+	if x.Lookup {
+		for _, p := range []uint8{udp, tcp} {
+			b.rule(protocol(p), sourcePort(53), b.forOwnSocket(), accept)
+		}
+	}
+	if x.DHCP {
+		b.rule(family(false), protocol(udp), sourcePort(67), destinationPort(68), accept)
+		b.rule(family(true), protocol(udp), sourcePort(547), destinationPort(546), accept)
+	}
+	if x.NDP {
+		b.addNDP()
+	}
+	if b.intent.DNSInside {
+		b.addDNS(inBy(b.intent.Device), sourcePort)
+	}
+	b.byFamily(inbound)
+}
+
+// addErrors lets routers report what became of packets from a port: without
+// that, IKE and ESP would not learn the MTU of their path (RFC 1191, RFC 8201).
+// An error quotes the packet from its IP header on.
+func (b *batch) addErrors(port uint16) {
+	for _, t := range icmpErrors {
+		b.rule(family(false), protocol(icmp), icmpType(t), quoted(0, 0x45), quoted(9, udp), quotedPort(20, port), accept)
+	}
+	for _, t := range icmpv6Errors {
+		b.rule(family(true), protocol(icmpv6), icmpType(t), quoted(6, udp), quotedPort(40, port), accept)
+	}
+}
+
+// Errors of ICMP (unreachable, time exceeded, parameter problem) and ICMPv6
+// (unreachable, too big, time exceeded, parameter problem).
+var (
+	icmpErrors   = [...]uint8{3, 11, 12}
+	icmpv6Errors = [...]uint8{1, 2, 3, 4}
+)
+
+// addForward judges what passes through this machine from one interface to
+// another, in both directions one after the other.
+func (b *batch) addForward() {
+	for _, h := range []struct {
+		hook string
+		d    direction
+	}{{hookForwardIn, inbound}, {hookForwardOut, outbound}} {
+		b.at(h.hook)
+		b.rule(inBy(b.intent.Device), accept)
+		b.rule(outBy(b.intent.Device), accept)
+		if b.intent.DNSInside && h.d == outbound {
+			b.addDNS(nil, destinationPort)
+			b.addDNS(nil, sourcePort)
+		}
+		b.byFamily(h.d)
+	}
+}
+
+// addNDP lets neighbour and router discovery pass (RFC 4861). No router
+// forwards a hop limit of 255 unchanged.
+func (b *batch) addNDP() {
+	for t := uint8(routerSolicitation); t <= neighbourAdvertisement; t++ {
+		b.rule(family(true), protocol(icmpv6), hopLimit(255), icmpType(t), accept)
+	}
+}
+
+// addDNS drops DNS, except through the tunnel device.
+func (b *batch) addDNS(tunnel []expr.Any, port func(uint16) []expr.Any) {
+	for _, p := range []uint8{udp, tcp} {
+		for _, n := range []uint16{53, 853} {
+			if tunnel == nil {
+				b.rule(protocol(p), port(n), goTo(verdictDrop))
+				continue
+			}
+			b.rule(protocol(p), port(n), not(tunnel), goTo(verdictDrop))
+		}
+	}
+}
+
+// byFamily leads to the rules.
+func (b *batch) byFamily(d direction) {
+	for _, v6 := range []bool{false, true} {
+		b.rule(family(v6), goTo(d.entry(v6)))
+	}
+	b.rule(goTo(verdictDrop))
+}
+
+// addDirection adds the chains that judge by the intent's rules.
+func (b *batch) addDirection(d direction) {
+	for _, v6 := range []bool{false, true} {
+		rules, opaque := decide.Lists(b.intent, v6)
+		main := &diagram{batch: b, dir: d, v6: v6, name: d.entry(v6)}
+		if opaque {
+			main.unseen = main.name + "_opaque"
+			first, second := decide.Opaque(rules)
+			two := &diagram{batch: b, dir: d, v6: v6, name: main.name + "_strictest"}
+			two.add(decide.Compile(second, v6))
+			one := &diagram{batch: b, dir: d, v6: v6, name: main.unseen, stop: two.name}
+			one.add(decide.Compile(first, v6))
+		}
+		main.add(decide.Compile(rules, v6))
+	}
+}

@@ -1,0 +1,381 @@
+// Package decide turns an ordered list of firewall rules, of which the first
+// that matches decides, into decision diagrams: a packet looks up one field
+// after the other, each time in a map of disjoint intervals, so that the cost
+// does not grow with the number of rules.
+//
+// Equal parts of a diagram are shared. A list whose diagram would be too large
+// is cut in two, which are asked one after the other; a list of one rule always
+// fits. So the order of decision is kept exactly, whatever the rules.
+package decide
+
+import (
+	"encoding/binary"
+	"errors"
+	"math"
+	"net/netip"
+	"slices"
+
+	"sallyport/core/host"
+	"sallyport/core/ts"
+)
+
+// A Field is what a Node looks at.
+type Field uint8
+
+// The fields. Ports come after the protocol; which they are depends on it.
+const (
+	Remote Field = iota
+	Local
+	Protocol
+	RemotePort
+	LocalPort
+	fields       // how many there are in a box
+	TypeCode     // type<<8|code of ICMP and ICMPv6
+	MobilityType // type<<8 of the Mobility Header (RFC 6275, section 6.1.1)
+)
+
+// IP protocols whose packets carry ports or something in their place.
+const (
+	protoICMP     = 1
+	protoTCP      = 6
+	protoUDP      = 17
+	protoDCCP     = 33
+	protoICMPv6   = 58
+	protoSCTP     = 132
+	protoMobility = 135
+	protoUDPLite  = 136
+)
+
+var portProtocols = [...]uint8{protoICMP, protoTCP, protoUDP, protoDCCP, protoICMPv6, protoSCTP, protoMobility, protoUDPLite}
+
+// A Value is one of a field: an address or a number.
+type Value struct{ Hi, Lo uint64 }
+
+// Bytes returns the last size bytes of v in network order.
+func (v Value) Bytes(size int) []byte {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:], v.Hi)
+	binary.BigEndian.PutUint64(b[8:], v.Lo)
+	return b[16-size:]
+}
+
+// ValueOf returns an address as a Value.
+func ValueOf(a netip.Addr) Value {
+	if a.Is4() {
+		b := a.As4()
+		return Value{Lo: uint64(binary.BigEndian.Uint32(b[:]))}
+	}
+	b := a.As16()
+	return Value{binary.BigEndian.Uint64(b[:]), binary.BigEndian.Uint64(b[8:])}
+}
+
+func (v Value) less(o Value) bool { return v.Hi < o.Hi || v.Hi == o.Hi && v.Lo < o.Lo }
+
+func (v Value) compare(o Value) int {
+	switch {
+	case v.less(o):
+		return -1
+	case o.less(v):
+		return 1
+	}
+	return 0
+}
+
+func (v Value) next() Value {
+	v.Lo++
+	if v.Lo == 0 {
+		v.Hi++
+	}
+	return v
+}
+
+// A Target is where an arc leads: a node, or an action. With neither, no rule
+// of the list matches.
+type Target struct {
+	Node   *Node
+	Action host.FirewallAction
+}
+
+// A Node looks at one field. Its arcs ascend, and together hold every value of
+// the field: each goes up to the next one's From.
+type Node struct {
+	Field Field
+	Arcs  []Arc
+
+	paths int // to actions, counted without sharing
+}
+
+// An Arc leads on from an interval of values.
+type Arc struct {
+	From Value
+	Target
+}
+
+// A box is a rule as intervals of the five fields.
+type box struct {
+	from, to [fields]Value
+	action   host.FirewallAction
+	opaque   bool // for packets without visible ports, if they have them at all
+	ports    bool // for some ports only
+}
+
+// Compile returns diagrams that are to be asked in their order; the first whose
+// answer has an action decides.
+func Compile(rules []host.FirewallRule, v6 bool) []Target {
+	boxes := make([]box, len(rules))
+	for i := range rules {
+		boxes[i] = newBox(&rules[i])
+	}
+	return compile(boxes, top(v6))
+}
+
+func compile(boxes []box, top [fields]Value) []Target {
+	if len(boxes) == 0 {
+		return nil
+	}
+	b := builder{top: top, known: map[string]Target{}, work: 48*len(boxes) + 4096, paths: 12*len(boxes) + 1024}
+	t, err := b.build(Remote, Remote, boxes)
+	if err == nil {
+		return []Target{t}
+	}
+	half := len(boxes) / 2
+	return append(compile(boxes[:half], top), compile(boxes[half:], top)...)
+}
+
+func newBox(r *host.FirewallRule) box {
+	b := box{
+		action: r.Action,
+		from:   [fields]Value{ValueOf(r.Remote.From), ValueOf(r.Local.From)},
+		to:     [fields]Value{ValueOf(r.Remote.To), ValueOf(r.Local.To), {Lo: 255}},
+		opaque: isOpaque(r.Local) || isOpaque(r.Remote),
+		ports:  !seesNoPort(r.Local) || !seesNoPort(r.Remote),
+	}
+	if p := r.Local.Protocol | r.Remote.Protocol; p != 0 { // equal, or one of them 0
+		b.from[Protocol], b.to[Protocol] = Value{Lo: uint64(p)}, Value{Lo: uint64(p)}
+	}
+	b.from[RemotePort], b.to[RemotePort] = portRange(r.Remote)
+	b.from[LocalPort], b.to[LocalPort] = portRange(r.Local)
+	return b
+}
+
+func portRange(s ts.Selector) (from, to Value) {
+	if isOpaque(s) {
+		return Value{}, Value{Lo: math.MaxUint16}
+	}
+	return Value{Lo: uint64(s.FromPort)}, Value{Lo: uint64(s.ToPort)}
+}
+
+// top returns the last value of each field.
+func top(v6 bool) [fields]Value {
+	addr := Value{Lo: math.MaxUint32}
+	if v6 {
+		addr = Value{math.MaxUint64, math.MaxUint64}
+	}
+	port := Value{Lo: math.MaxUint16}
+	return [fields]Value{addr, addr, {Lo: 255}, port, port}
+}
+
+// full reports whether the box holds every value of the fields from f on.
+func (b *builder) full(x *box, f Field) bool {
+	if f <= Protocol && (x.opaque || x.ports) {
+		return false // depends on the protocol
+	}
+	for ; f < fields; f++ {
+		if x.from[f] != (Value{}) || x.to[f] != b.top[f] {
+			return false
+		}
+	}
+	return true
+}
+
+var errTooLarge = errors.New("diagram too large")
+
+type builder struct {
+	top   [fields]Value
+	known map[string]Target // by the boxes that are left, and the fields to look at
+	work  int               // boxes that may still be looked at
+	paths int               // that the diagram may have
+	key   []byte
+}
+
+// build makes the diagram of boxes from field f on. show is f, or what is in
+// its place in packets of the protocol at hand.
+func (b *builder) build(f, show Field, boxes []box) (Target, error) {
+	if len(boxes) == 0 {
+		return Target{}, nil
+	}
+	if f == fields || b.full(&boxes[0], f) {
+		return Target{Action: boxes[0].action}, nil
+	}
+	if b.trivial(f, boxes) {
+		return b.build(f+1, f+1, boxes)
+	}
+	b.setKey(f, show, boxes)
+	if t, ok := b.known[string(b.key)]; ok {
+		return t, nil
+	}
+	key := string(b.key)
+	n := &Node{Field: show}
+	if err := b.sweep(n, f, boxes); err != nil {
+		return Target{}, err
+	}
+	t := Target{Node: n}
+	if len(n.Arcs) == 1 {
+		t = n.Arcs[0].Target
+	}
+	b.known[key] = t
+	return t, nil
+}
+
+// trivial reports whether all boxes hold every value of f.
+func (b *builder) trivial(f Field, boxes []box) bool {
+	for i := range boxes {
+		x := &boxes[i]
+		if x.from[f] != (Value{}) || x.to[f] != b.top[f] || f == Protocol && (x.ports || x.opaque) {
+			return false
+		}
+	}
+	return true
+}
+
+func (b *builder) setKey(f, show Field, boxes []box) {
+	k := append(b.key[:0], byte(f), byte(show))
+	for i := range boxes {
+		x := &boxes[i]
+		k = append(k, byte(x.action))
+		if f <= Protocol {
+			k = append(k, flag(x.opaque)|flag(x.ports)<<1)
+		}
+		for d := f; d < fields; d++ {
+			size := 16
+			if d >= Protocol {
+				size = 2
+			}
+			k = append(k, x.from[d].Bytes(size)...)
+			k = append(k, x.to[d].Bytes(size)...)
+		}
+	}
+	b.key = k
+}
+
+func flag(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// sweep goes through the values of f upwards. Between two bounds of boxes the
+// same ones apply.
+func (b *builder) sweep(n *Node, f Field, boxes []box) error {
+	starts, ends := make([]int, len(boxes)), make([]int, len(boxes))
+	bounds := make([]Value, 1, 2*len(boxes)+1)
+	byPorts := false
+	for i := range boxes {
+		starts[i], ends[i] = i, i
+		bounds = append(bounds, boxes[i].from[f])
+		if boxes[i].to[f] != b.top[f] {
+			bounds = append(bounds, boxes[i].to[f].next())
+		}
+		byPorts = byPorts || boxes[i].ports || boxes[i].opaque
+	}
+	if f == Protocol && byPorts {
+		for _, p := range portProtocols {
+			bounds = append(bounds, Value{Lo: uint64(p)}, Value{Lo: uint64(p) + 1})
+		}
+	}
+	slices.SortFunc(bounds, Value.compare)
+	bounds = slices.Compact(bounds)
+	slices.SortFunc(starts, func(i, j int) int { return boxes[i].from[f].compare(boxes[j].from[f]) })
+	slices.SortFunc(ends, func(i, j int) int { return boxes[i].to[f].compare(boxes[j].to[f]) })
+
+	var active []int // in order of decision
+	var left []box
+	for _, v := range bounds {
+		for ; len(ends) > 0 && boxes[ends[0]].to[f].less(v); ends = ends[1:] {
+			if at, ok := slices.BinarySearch(active, ends[0]); ok {
+				active = slices.Delete(active, at, at+1)
+			}
+		}
+		for ; len(starts) > 0 && !v.less(boxes[starts[0]].from[f]); starts = starts[1:] {
+			at, _ := slices.BinarySearch(active, starts[0])
+			active = slices.Insert(active, at, starts[0])
+		}
+		next, show := f+1, f+1
+		if f == Protocol {
+			next, show = afterProtocol(v)
+		}
+		left = left[:0]
+		for _, i := range active {
+			if b.work--; b.work < 0 {
+				return errTooLarge
+			}
+			x, ok := boxes[i], true
+			if f == Protocol {
+				ok = x.settle(show)
+			}
+			if !ok {
+				continue
+			}
+			left = append(left, x)
+			if b.full(&x, next) {
+				break // nothing after it is reached
+			}
+		}
+		t, err := b.build(next, show, slices.Clone(left))
+		if err != nil {
+			return err
+		}
+		if last := len(n.Arcs) - 1; last >= 0 && n.Arcs[last].Target == t {
+			continue
+		}
+		n.Arcs = append(n.Arcs, Arc{v, t})
+		n.paths++
+		if t.Node != nil {
+			n.paths += t.Node.paths
+		}
+		if n.paths > b.paths {
+			return errTooLarge
+		}
+	}
+	return nil
+}
+
+// afterProtocol says what packets of a protocol have in place of ports.
+func afterProtocol(v Value) (next, show Field) {
+	switch v.Lo {
+	case protoICMP, protoICMPv6:
+		return RemotePort, TypeCode
+	case protoMobility:
+		return RemotePort, MobilityType
+	case protoTCP, protoUDP, protoDCCP, protoSCTP, protoUDPLite:
+		return RemotePort, RemotePort
+	}
+	return fields, fields
+}
+
+// settle narrows the box to a protocol with what show says in place of ports.
+// It reports whether the box holds any packets of that protocol.
+func (x *box) settle(show Field) bool {
+	switch {
+	case show == fields:
+		if x.ports {
+			return false
+		}
+	case x.opaque:
+		return false
+	case show != RemotePort: // both ends see the same
+		if x.from[RemotePort].less(x.from[LocalPort]) {
+			x.from[RemotePort] = x.from[LocalPort]
+		}
+		if x.to[LocalPort].less(x.to[RemotePort]) {
+			x.to[RemotePort] = x.to[LocalPort]
+		}
+		x.from[LocalPort], x.to[LocalPort] = Value{}, Value{Lo: math.MaxUint16}
+		if x.to[RemotePort].less(x.from[RemotePort]) {
+			return false
+		}
+	}
+	x.ports, x.opaque = false, false
+	return true
+}
