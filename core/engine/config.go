@@ -97,14 +97,14 @@ func orElse(list, otherwise []string) []string {
 	return list
 }
 
-func selectors(list []string) (out ts.List, dynamic bool, err error) {
+func selectors(list []string) (out, dynamic ts.List, err error) {
 	for _, s := range list {
 		sel, dyn, err := profile.ParseSelector(s)
 		switch {
 		case err != nil:
-			return nil, false, err
+			return nil, nil, err
 		case dyn:
-			dynamic = true
+			dynamic = append(dynamic, sel)
 		default:
 			out = append(out, sel)
 		}

@@ -55,24 +55,31 @@ func (sa *SA) childByOut(spi uint32) *child {
 // the addresses that are known in place of "dynamic".
 func (sa *SA) selectors(cfg *ChildConfig) (local, remote ts.List) {
 	local, remote = slices.Clone(cfg.Local), slices.Clone(cfg.Remote)
-	if cfg.LocalDynamic {
-		switch {
-		case len(sa.inner) > 0:
-			local = append(local, hosts(sa.inner)...)
-		case sa.state == StateAuthSent && len(sa.cfg.WantAddresses) > 0:
-			local = append(local, anyOf(sa.cfg.WantAddresses)...)
-		default:
-			local = append(local, hosts([]netip.Addr{sa.path.Local.Addr()})...)
+	switch {
+	case len(sa.inner) > 0:
+		local = append(local, filled(cfg.LocalDynamic, hosts(sa.inner))...)
+	case sa.state == StateAuthSent && len(sa.cfg.WantAddresses) > 0:
+		local = append(local, filled(cfg.LocalDynamic, anyOf(sa.cfg.WantAddresses))...)
+	default:
+		local = append(local, filled(cfg.LocalDynamic, hosts([]netip.Addr{sa.path.Local.Addr()}))...)
+	}
+	peer := []netip.Addr{sa.path.Remote.Addr()}
+	if sa.lease != nil && len(sa.lease.Addresses) > 0 {
+		peer = sa.lease.Addresses
+	}
+	return local, append(remote, filled(cfg.RemoteDynamic, hosts(peer))...)
+}
+
+// filled gives each of the dynamic selectors each of the address ranges.
+func filled(dynamic, ranges ts.List) ts.List {
+	var list ts.List
+	for _, d := range dynamic {
+		for _, r := range ranges {
+			d.From, d.To = r.From, r.To
+			list = append(list, d)
 		}
 	}
-	if cfg.RemoteDynamic {
-		if sa.lease != nil && len(sa.lease.Addresses) > 0 {
-			remote = append(remote, hosts(sa.lease.Addresses)...)
-		} else {
-			remote = append(remote, hosts([]netip.Addr{sa.path.Remote.Addr()})...)
-		}
-	}
-	return local, remote
+	return list
 }
 
 // hosts selects single addresses.

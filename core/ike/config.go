@@ -70,9 +70,10 @@ type PeerAuth struct {
 type ChildConfig struct {
 	Name          string
 	Local, Remote ts.List
-	// LocalDynamic adds our own inner address, or without one our outer
-	// address, to Local. RemoteDynamic does the same for the peer.
-	LocalDynamic, RemoteDynamic bool
+	// LocalDynamic are selectors of our own inner addresses, or without one of
+	// our outer address: they hold protocol and ports, and the address is filled
+	// in. RemoteDynamic are the same for the peer.
+	LocalDynamic, RemoteDynamic ts.List
 	Proposals                   []transform.Proposal
 	RekeyTime                   time.Duration // 0: 1 h; negative: never
 	HardLifetime                time.Duration // 0: RekeyTime plus an eighth, at least a minute; negative: never

@@ -14,6 +14,7 @@ import (
 	"sallyport/core/ike/message"
 	"sallyport/core/pki"
 	"sallyport/core/transform"
+	"sallyport/core/ts"
 )
 
 func TestPSK(t *testing.T) {
@@ -365,10 +366,10 @@ func (p *testPool) Release(auth.Identity, Lease) { p.leases-- }
 func roadwarrior() (a, b *Config, pool *testPool) {
 	a, b, pool = pskConfig("a"), pskConfig("b"), &testPool{}
 	a.WantAddresses = []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
-	a.Children[0].Local, a.Children[0].LocalDynamic = nil, true
+	a.Children[0].Local, a.Children[0].LocalDynamic = nil, ts.Any()[:1]
 	a.Children[0].Remote = nets("0.0.0.0/0", "::/0")
 	b.Children[0].Local = nets("10.10.0.0/16", "fd00:10::/64")
-	b.Children[0].Remote, b.Children[0].RemoteDynamic = nil, true
+	b.Children[0].Remote, b.Children[0].RemoteDynamic = nil, ts.Any()[:1]
 	b.Pool = pool
 	return a, b, pool
 }

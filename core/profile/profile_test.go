@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"sallyport/core/ts"
 )
 
 var update = flag.Bool("update", false, "write the published schema")
@@ -91,7 +93,7 @@ id = "alice`), `home.toml:7: local.method: "eap" is not one of`},
 		{"own identity a pattern", edit(t, "alice@example.com", "*@example.com"), "local.id: the own identity cannot be a pattern"},
 		{"bad proposal", edit(t, "remote_ts", "proposals = [\"aes256gcm16\",\n \"rot13\"]\nremote_ts"), "home.toml:18: children[0].proposals[1]: "},
 		{"bad selector", edit(t, `["10.0.0.0/8"]`, "[\n\"10.0.0.0/8\",\n\"10.0.0.0/99\"\n]"), "home.toml:19: children[0].remote_ts[1]: "},
-		{"bad dynamic selector", edit(t, `"10.0.0.0/8"`, `"dynamic[tcp]"`), `"dynamic" cannot be limited`},
+		{"bad dynamic selector", edit(t, `"10.0.0.0/8"`, `"dynamic/24"`), `after "dynamic" only [protocol/port] may follow`},
 		{"children of one name", pskProfile + "[[children]]\nname = \"net\"\n", `home.toml:19: children[1].name: "net" is there twice`},
 		{"no child", strings.Split(pskProfile, "[[children]]")[0], "children: is missing"},
 		{"pools of an initiator", pskProfile + "[[pools]]\nname = \"p\"\naddresses = \"10.0.0.0/24\"\n", "home.toml:18: pools: only a responder"},
@@ -371,4 +373,17 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("got %+v\nwant %+v", again, c)
 		}
 	})
+}
+
+func TestDynamicSelectorsKeepTheirLimits(t *testing.T) {
+	for text, want := range map[string]ts.Selector{
+		"dynamic":          {ToPort: 65535},
+		"dynamic[udp/53]":  {Protocol: 17, FromPort: 53, ToPort: 53},
+		"dynamic[tcp/1-9]": {Protocol: 6, FromPort: 1, ToPort: 9},
+	} {
+		got, dynamic, err := ParseSelector(text)
+		if err != nil || !dynamic || got != want {
+			t.Errorf("%s: %+v, %v, %v; want %+v", text, got, dynamic, err, want)
+		}
+	}
 }

@@ -209,7 +209,6 @@ func TestSwanctlRefuses(t *testing.T) {
 		{"label", minimal("", "", "", "label = system_u:object_r:x", ""), "labels"},
 		{"no proposal left", minimal("proposals = aes256-sha256-curve448", "", "", "", ""), "none of the proposals"},
 		{"bad selector", minimal("", "", "", "remote_ts = 10.1.0.0/99", ""), "swanctl.conf:19: connections.home.children.home.remote_ts"},
-		{"dynamic with a port", minimal("", "", "", "local_ts = dynamic[tcp/80]", ""), "cannot be limited to protocols and ports yet"},
 		{"bad time", minimal("dpd_delay = soon", "", "", "", ""), "dpd_delay: \"soon\" is not a time"},
 		{"bad vip", minimal("vips = any", "", "", "", ""), "vips: \"any\" is not an address"},
 		{"bad gateway", minimal("remote_addrs = vpn example com", "", "", "", ""), "is not a gateway"},

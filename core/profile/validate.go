@@ -374,8 +374,8 @@ func clean(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == 0x2028 || r == 0x2029 }) < 0
 }
 
-// ParseSelector parses a traffic selector of a child. Of a dynamic one the
-// selector is zero.
+// ParseSelector parses a traffic selector of a child. A dynamic one has protocol
+// and ports, and no addresses yet.
 func ParseSelector(s string) (sel ts.Selector, dynamic bool, err error) {
 	rest, dynamic := strings.CutPrefix(s, "dynamic")
 	if !dynamic {
@@ -384,8 +384,9 @@ func ParseSelector(s string) (sel ts.Selector, dynamic bool, err error) {
 		}
 		return sel, false, nil
 	}
-	if rest != "" {
-		return sel, true, fmt.Errorf("%s: \"dynamic\" cannot be limited to protocols and ports yet", shown(s))
+	if sel, err = ts.Parse("0.0.0.0/0" + rest); err != nil {
+		return sel, true, fmt.Errorf("%s is not a traffic selector: after \"dynamic\" only [protocol/port] may follow", shown(s))
 	}
+	sel.From, sel.To = netip.Addr{}, netip.Addr{}
 	return sel, true, nil
 }
