@@ -78,7 +78,7 @@ func (c *command) policyUnassignCmd() *cobra.Command {
 				}{})
 				return nil
 			}
-			c.printf("%s What it asked for is not protected any more.\n", c.assignmentText(nil))
+			c.printf("No policy is assigned any more.\n")
 			return nil
 		}),
 	}

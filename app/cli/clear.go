@@ -151,7 +151,7 @@ func (c *command) memoryChangeCmd(verb, short, done string, change func(context.
 			if len(args) == 3 {
 				return nil
 			}
-			return fmt.Errorf("`%s` takes a network, a peer and a rule, as `sallyport memory list` shows them, and got %d arguments", cmd.CommandPath(), len(args))
+			return fmt.Errorf("`%s` takes a network, a peer and a rule, as `sallyport memory list` shows them, and got %d", cmd.CommandPath(), len(args))
 		},
 		ValidArgsFunction: c.completeMemory,
 		RunE: c.run(func(ctx context.Context, args []string) error {

@@ -32,7 +32,7 @@ func house() *ipctest.Backend {
 	b.SetService(api.Service{Version: "1.2.3", APIVersion: 1, Started: now.Add(-50 * time.Hour),
 		Ports: []string{"0.0.0.0:500", "0.0.0.0:4500"}, Warnings: []string{"IPv6 is off on this machine."}})
 	b.SetConnection(api.Connection{Name: "office", Role: "initiator", Gateway: []string{"vpn.example.com"}, Profile: api.Require,
-		State: api.Connected, Since: now.Add(-125 * time.Second), Path: "192.0.2.7:4500 → 198.51.100.1:4500", PeerID: "CN=gw\x1b[31m",
+		State: api.Connected, Since: now.Add(-125 * time.Second), Protection: api.Protected, Path: "192.0.2.7:4500 → 198.51.100.1:4500", PeerID: "CN=gw\x1b[31m",
 		Addresses: []netip.Addr{netip.MustParseAddr("10.20.0.5")}, DNS: []netip.Addr{netip.MustParseAddr("10.20.0.1")},
 		Routes:   []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
 		Counters: api.Counters{InPackets: 12345, InBytes: 17_200_000, OutPackets: 999, OutBytes: 48_000}})
@@ -41,7 +41,7 @@ func house() *ipctest.Backend {
 		Problem: &api.Error{Code: api.CodeAuthRefused, What: "Could not connect to \"home\".",
 			Why: "The gateway refused our credentials.", Next: "Check the pre-shared key."}})
 	b.SetConnection(api.Connection{Name: "door", Role: "responder", Profile: api.Respond, State: api.Listening, Since: now.Add(-2 * time.Minute)})
-	b.SetConnection(api.Connection{Name: "vault", Role: "initiator", Gateway: []string{"203.0.113.1"}, Profile: api.Require, State: api.Blocked, Since: now})
+	b.SetConnection(api.Connection{Name: "vault", Role: "initiator", Gateway: []string{"203.0.113.1"}, Profile: api.Require, State: api.Blocked, Since: now, Protection: api.Stopped})
 	b.SetDynamic(api.Dynamic{
 		IKESAs: []api.IKESA{{Connection: "office", Initiator: true, State: "established", LocalSPI: "0011223344556677", RemoteSPI: "8899aabbccddeeff",
 			Local: "192.0.2.7:4500", Remote: "198.51.100.1:4500", LocalID: "me@example.com", RemoteID: "vpn.example.com",
@@ -52,6 +52,7 @@ func house() *ipctest.Backend {
 			Established: now.Add(-5 * time.Second), Counters: api.Counters{InPackets: 1, InBytes: 84}}},
 		Drops: map[string]uint64{"replay": 3, "no_sa": 0, "bad_icv": 1},
 	})
+	policies(b)
 	b.Write(api.LogEntry{Time: now.Add(-3 * time.Second), Level: api.LogInfo, Topic: "ike", Connection: "office", Text: "sent IKE_AUTH request"})
 	b.Write(api.LogEntry{Time: now.Add(-2 * time.Second), Level: api.LogWarn, Topic: "ike", Connection: "office", Text: "peer says \u202eevil\x07"})
 	b.Write(api.LogEntry{Time: now.Add(-time.Second), Level: api.LogError, Topic: "service", Text: "no network"})
@@ -131,6 +132,7 @@ func TestGolden(t *testing.T) {
 		{name: "list-json", args: []string{"list", "--json"}},
 		{name: "list-color", args: []string{"list"}, color: true},
 		{name: "status", args: []string{"status"}},
+		{name: "status-color", args: []string{"status"}, color: true},
 		{name: "status-one", args: []string{"status", "office"}},
 		{name: "status-problem", args: []string{"status", "home"}},
 		{name: "status-json", args: []string{"status", "--json"}},

@@ -192,11 +192,11 @@ func (c *command) changeText(conn api.Connection) string {
 	if len(conn.Addresses) > 0 {
 		more = append(more, "address "+list(conn.Addresses))
 	}
-	if conn.Problem != nil {
-		more = append(more, conn.Problem.What)
-	}
-	if conn.Question != "" {
+	switch {
+	case conn.Question != "":
 		more = append(more, conn.Question)
+	case conn.Problem != nil:
+		more = append(more, conn.Problem.What)
 	}
 	if len(more) == 0 {
 		return s

@@ -147,6 +147,9 @@ func (c *command) policyDuplicateCmd() *cobra.Command {
 				return err
 			}
 			p, err := c.service().StorePolicy(ctx, api.PolicyFile{Name: args[1], Text: f.Text})
+			if e := api.AsError(err); e != nil && e.Code == api.CodeExists {
+				return &api.Error{Code: e.Code, What: e.What, Next: "Choose another name, or remove that policy first."}
+			}
 			if err != nil {
 				return err
 			}

@@ -164,40 +164,51 @@ func (c *command) policyExportCmd() *cobra.Command {
 	return cmd
 }
 
-// writeFile writes a new file, or with replace one in the place of another, as
-// a whole or not at all.
+// writeFile writes a new file, or with replace puts one in the place of
+// another: the old one is whole until the new one is.
 func writeFile(path string, data []byte, replace bool) error {
-	if !replace {
-		if _, err := os.Lstat(path); err == nil {
-			return &api.Error{Code: api.CodeExists, What: fmt.Sprintf("%s is there already.", path), Next: "Choose another name, or overwrite it with --replace."}
-		}
+	var err error
+	if replace {
+		err = replaceFile(path, data)
+	} else {
+		err = createFile(path, data)
 	}
-	failed := func(err error) error {
-		e := &api.Error{Code: api.CodeInternal, What: fmt.Sprintf("%s could not be written.", path), Why: capital(reason(err)) + "."}
-		if errors.Is(err, fs.ErrPermission) {
-			e.Code = api.CodeNotAllowed
-		}
-		return e
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrExist):
+		return &api.Error{Code: api.CodeExists, What: fmt.Sprintf("%s is there already.", path), Next: "Choose another name, or overwrite it with --replace."}
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".sallyport-*")
+	e := &api.Error{Code: api.CodeInternal, What: fmt.Sprintf("%s could not be written.", path), Why: capital(reason(err)) + "."}
+	if errors.Is(err, fs.ErrPermission) {
+		e.Code, e.Next = api.CodeNotAllowed, "Check who may write there."
+	}
+	return e
+}
+
+func createFile(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
-		return failed(err)
+		return err
 	}
-	defer os.Remove(tmp.Name()) // gone already when all went well
-	_, err = tmp.Write(data)
-	if cerr := tmp.Close(); err == nil {
-		err = cerr
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Close()); err != nil {
+		os.Remove(path)
 	}
-	if err == nil {
-		err = os.Chmod(tmp.Name(), 0o644)
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
+	return err
+}
+
+func replaceFile(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".sallyport-*")
 	if err != nil {
-		return failed(err)
+		return err
 	}
-	return nil
+	defer os.Remove(f.Name()) // gone already when all went well
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Close(), os.Chmod(f.Name(), 0o644)); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
 }
 
 func rules(n int) string {

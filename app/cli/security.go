@@ -21,6 +21,9 @@ func (c *command) security(ctx context.Context) (api.Security, error) {
 	return s, err
 }
 
+// negotiate is the action of rules that are to protect.
+const negotiate = "Negotiate security"
+
 func (c *command) printSecurity(s api.Security) {
 	if s.Warning != "" {
 		c.printf("%s\n\n", c.paint(capital(strings.TrimSuffix(clean(s.Warning), "."))+".", red))
@@ -42,7 +45,9 @@ func (c *command) printSecurity(s api.Security) {
 		t.add("RULE", "ACTION", "NOW", "PROTECTED", "CLEAR", "BLOCKED", "COVERAGE")
 		for _, r := range s.Coverage {
 			t.add(r.Rule, r.Action, orDash(protectionText(r.Protection)), bytesText(r.Protected), bytesText(r.Clear), bytesText(r.Blocked), percentText(r))
-			t.style(2, protectionStyle(r.Protection))
+			if r.Action == negotiate { // what a Permit or a Block does is what it says
+				t.style(2, protectionStyle(r.Protection))
+			}
 		}
 		c.printTable(t, "  ")
 	}

@@ -38,6 +38,23 @@ type conn struct {
 
 	mode    api.Profile     // of the running tunnel
 	machine *tunnel.Machine // nil for a responder
+	// wanted says that the user or the assigned policy wants the tunnel, in
+	// whatever state it is; byPolicy that the policy does.
+	wanted, byPolicy bool
+
+	// Set when a rule of the assigned policy made the connection; peer is valid
+	// for one that traffic to a host started.
+	rule        string
+	peer        netip.Addr
+	negotiation *policy.Negotiation
+	lastUsed    time.Time
+	leaving     bool // goes when it is at rest
+
+	// Fallback, under request: traffic waits until holdUntil, then leaves in
+	// clear until clearUntil. allowClear is the user's leave to do so although
+	// it was protected here before.
+	holdUntil, clearUntil, allowClear time.Time
+	clear, failed, noted              bool
 
 	// Set while the tunnel is wanted.
 	cfg      *ike.Config

@@ -50,17 +50,19 @@ type Engine struct {
 	applier *applier
 
 	// What follows belongs to the loop.
-	conns  map[string]*conn
-	pools  pools
-	net    *network      // nil while no connection needs it
-	ep     *ike.Endpoint // nil while net is
-	sas    map[*ike.SA]*session
-	kids   map[uint32]*childSA // by inbound SPI
-	graces []grace
-	group  uint32            // the last group given to a child
-	wish   uint64            // number of the newest wish of the host
-	dirty  map[*conn]bool    // connections to publish
-	lost   map[string]uint64 // datagrams and events that found a queue full, and the like
+	conns    map[string]*conn
+	pools    pools
+	net      *network      // nil while no connection needs it
+	ep       *ike.Endpoint // nil while net is
+	sas      map[*ike.SA]*session
+	kids     map[uint32]*childSA // by inbound SPI
+	graces   []grace
+	group    uint32         // the last group given to a child
+	wish     uint64         // number of the newest wish of the host
+	dirty    map[*conn]bool // connections to publish
+	guard    guard
+	stopping bool
+	lost     map[string]uint64 // datagrams and events that found a queue full, and the like
 }
 
 // New returns an Engine over the profiles of opt.Host. It does nothing before

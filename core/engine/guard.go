@@ -92,7 +92,7 @@ func (e *Engine) policyOf(c *conn) (*policy.Policy, error) {
 
 // env tells the policy compiler about the machine.
 func (e *Engine) env() policy.Env {
-	env := policy.Env{Tunnel: e.deviceName()}
+	var env policy.Env
 	for _, c := range e.sortedConns() {
 		if c.profile == nil || c.rule != "" {
 			continue
@@ -101,7 +101,6 @@ func (e *Engine) env() policy.Env {
 			pc.Profile = c.mode
 			env.Connections = append(env.Connections, pc)
 		}
-		env.Addresses = append(env.Addresses, c.addrs...)
 	}
 	env.Certificates, _ = e.opt.Host.Certs.List()
 	env.Secrets, _ = e.opt.Host.Secrets.List()
@@ -333,11 +332,25 @@ func (e *Engine) firewallIntent(now time.Time) host.FirewallIntent {
 		}
 	}
 	intent := e.guard.compiled.Firewall(s)
-	intent.Rules = append(secured, intent.Rules...)
+	intent.Rules = decisive(append(secured, intent.Rules...))
 	if !slices.ContainsFunc(intent.Rules, func(r host.FirewallRule) bool { return r.Action != host.FirewallClear }) {
 		return host.FirewallIntent{}
 	}
 	return intent
+}
+
+// decisive drops the rules that one before them leaves nothing to decide for.
+func decisive(rules []host.FirewallRule) []host.FirewallRule {
+	type ends struct{ local, remote ts.Selector }
+	seen := make(map[ends]bool, len(rules))
+	return slices.DeleteFunc(rules, func(r host.FirewallRule) bool {
+		e := ends{r.Local, r.Remote}
+		if seen[e] {
+			return true
+		}
+		seen[e] = true
+		return false
+	})
 }
 
 // endpointOf returns the connection that an entry's traffic goes through.

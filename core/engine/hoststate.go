@@ -5,9 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"sallyport/core/api"
 	"sallyport/core/host"
-	"sallyport/core/policy"
 	"sallyport/core/ts"
 )
 

@@ -263,6 +263,16 @@ func (e *Engine) negotiated(c *conn, s *session) {
 		}
 	}
 	if c.current == s && s.est != nil {
+		// The device comes with the first SA, so that a failed attempt leaves
+		// no trace on the machine.
+		if err := e.openNetwork(true); err != nil {
+			c.current = nil
+			c.problem = e.explain(c, err)
+			e.logf(api.LogError, "net", c.name, "%s", c.problem.Error())
+			e.closeSession(s)
+			e.act(c, c.machine.Failed(time.Now(), err, true))
+			return
+		}
 		c.problem = nil
 		c.addrs, c.dns, c.domains = s.est.Addresses, s.est.DNS, s.est.Domains
 		e.act(c, c.machine.Negotiated(time.Now()))

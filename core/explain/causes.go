@@ -90,7 +90,10 @@ func byHost(err error, e *api.Error) bool {
 	var resolve *ResolveError
 	var route *RouteError
 	var setup *HostError
+	var firewall *FirewallError
 	switch {
+	case errors.As(err, &firewall):
+		e.Code, err = api.CodeFirewall, firewall.Err
 	case errors.Is(err, host.ErrNoTUN):
 		e.Code = api.CodeNoTUN
 	case errors.Is(err, host.ErrPrivilege):

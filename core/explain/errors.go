@@ -47,3 +47,12 @@ func (e *HostError) Error() string { return "set addresses, routes and DNS: " + 
 
 // Unwrap returns the cause.
 func (e *HostError) Unwrap() error { return e.Err }
+
+// A FirewallError says that the packet filter could not be set.
+type FirewallError struct{ Err error }
+
+// Error implements error.
+func (e *FirewallError) Error() string { return "set the firewall: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *FirewallError) Unwrap() error { return e.Err }

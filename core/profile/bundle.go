@@ -167,8 +167,8 @@ func Warnings(c *Connection) []string {
 	if id, err := auth.ParseIdentity(c.Remote.ID); c.Remote.Method == MethodCertificate && !c.IsResponder() && (c.Remote.ID == "" || err == nil && id.IsAny()) {
 		add("any certificate of the trusted authorities is taken for the gateway: set remote.id to the gateway's name")
 	}
-	switch c.PolicyProfile() {
-	case api.Respond, api.Request:
+	switch api.Profile(c.Profile) {
+	case api.Respond, api.Request: // chosen, not left out
 		if !c.IsResponder() {
 			add("with the profile %q traffic may leave unprotected", c.PolicyProfile())
 		}

@@ -10,7 +10,7 @@ type Connection struct {
 	Version  int      `toml:"version"` // of the schema: 1
 	Name     string   `toml:"name"`
 	Role     string   `toml:"role,omitempty"`     // "initiator" (default) or "responder"
-	Profile  string   `toml:"profile,omitempty"`  // "respond", "request" or "require" (default)
+	Profile  string   `toml:"profile,omitempty"`  // "respond" (default), "request" or "require"
 	Gateways []string `toml:"gateways,omitempty"` // "vpn.example.com", "192.0.2.1:4500", "[2001:db8::1]"
 	// Addresses wanted from the gateway: "0.0.0.0" and "::" ask for any, another address asks for that one.
 	VirtualIPs []string `toml:"virtual_ips,omitempty"`

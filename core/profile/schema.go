@@ -24,7 +24,7 @@ var fieldDocs = map[string]fieldDoc{
 	"Connection.version":     {doc: "Version of this format: 1.", required: true},
 	"Connection.name":        {doc: "Name of the connection: letters, digits, '.', '_', '-'. The file is called NAME.toml.", required: true},
 	"Connection.role":        {doc: "Connect to a gateway (initiator) or wait for peers (responder).", byItself: Initiator, enum: []string{Initiator, Responder}},
-	"Connection.profile":     {doc: "What may travel unprotected: respond (secure when asked), request (secure when possible), require (secure or nothing).", byItself: string(api.Require), enum: []string{string(api.Respond), string(api.Request), string(api.Require)}},
+	"Connection.profile":     {doc: "What may travel unprotected: respond (secure when asked), request (secure when possible), require (secure or nothing).", byItself: string(api.Respond), enum: []string{string(api.Respond), string(api.Request), string(api.Require)}},
 	"Connection.gateways":    {doc: "Initiator: gateways to try in order, \"host\", \"host:port\", \"[IPv6]:port\"."},
 	"Connection.virtual_ips": {doc: "Initiator: inner addresses to ask the gateway for; \"0.0.0.0\" and \"::\" take any of that family.", byItself: "ask for none"},
 	"Connection.local":       {doc: "How this end proves who it is.", required: true},

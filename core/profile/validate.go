@@ -45,7 +45,7 @@ func (c *Connection) IsResponder() bool { return c.Role == Responder }
 // PolicyProfile returns the profile with its default.
 func (c *Connection) PolicyProfile() api.Profile {
 	if c.Profile == "" {
-		return api.Require
+		return api.Respond
 	}
 	return api.Profile(c.Profile)
 }

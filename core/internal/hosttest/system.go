@@ -20,11 +20,15 @@ type Machine struct {
 
 	Profiles, Certs, Secrets, Policies, State *Files
 
+	// NoFirewall makes a machine that has none.
+	NoFirewall bool
+
 	// Fail makes the host refuse calls: it is asked with each line.
 	Fail func(call string) error
 
 	mu      sync.Mutex // guards what follows
 	tun     *TUN
+	intent  host.FirewallIntent
 	calls   []string
 	changes chan struct{}
 }
@@ -37,7 +41,7 @@ func NewMachine(openUDP func(bool, uint16) (host.UDPConn, error), source func(ne
 
 // System assembles what the engine takes.
 func (m *Machine) System() *host.System {
-	return &host.System{
+	s := &host.System{
 		OpenTUN: func(name string, mtu int) (host.TUN, error) {
 			if err := m.record("open tun %s", name); err != nil {
 				return nil, err
@@ -54,7 +58,43 @@ func (m *Machine) System() *host.System {
 		NetMonitor: monitor{m},
 		Profiles:   m.Profiles, Certs: m.Certs, Secrets: m.Secrets, Policies: m.Policies, State: m.State,
 	}
+	if !m.NoFirewall {
+		s.Firewall = firewall{m}
+	}
+	return s
 }
+
+// Intent returns what the firewall was set to last.
+func (m *Machine) Intent() host.FirewallIntent {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.intent
+}
+
+type firewall struct{ m *Machine }
+
+// Set records the rules in short; Intent has them whole.
+func (f firewall) Set(i host.FirewallIntent) error {
+	if err := i.Check(); err != nil {
+		return err
+	}
+	line := "firewall none"
+	if !i.IsZero() {
+		line = "firewall"
+		for _, r := range i.Rules {
+			line += fmt.Sprintf(" %v %v;", r.Action, r.Remote)
+		}
+	}
+	if err := f.m.record("%s", line); err != nil {
+		return err
+	}
+	f.m.mu.Lock()
+	f.m.intent = i
+	f.m.mu.Unlock()
+	return nil
+}
+
+func (f firewall) Cleanup() error { return f.m.record("firewall clean-up") }
 
 // TUN returns the device that was opened last.
 func (m *Machine) TUN() *TUN {

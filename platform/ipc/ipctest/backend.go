@@ -255,16 +255,15 @@ func (b *Backend) Remove(ctx context.Context, name string) error {
 	return nil
 }
 
-// Connect implements api.Backend: without OnConnect the tunnel is up at once.
+// Connect implements api.Backend: without OnConnect the tunnel is up at once,
+// and with it in whatever state that sets.
 func (b *Backend) Connect(ctx context.Context, r api.ConnectRequest) error {
 	b.record("connect %q wait=%t profile=%q", r.Name, r.Wait, r.Profile)
 	if err := b.must(r.Name); err != nil {
 		return err
 	}
 	if b.OnConnect != nil {
-		if err := b.OnConnect(ctx, r); err != nil {
-			return err
-		}
+		return b.OnConnect(ctx, r)
 	}
 	b.change(r.Name, api.Connected)
 	return nil
@@ -291,6 +290,10 @@ func (b *Backend) change(name string, s api.TunnelState) {
 	if i, ok := b.findLocked(name); ok && b.conns[i].State != s {
 		c := b.conns[i]
 		c.State, c.Since = s, b.now()
+		c.Protection, c.ClearUntil = "", time.Time{}
+		if s == api.Connected {
+			c.Protection = api.Protected
+		}
 		b.setLocked(c)
 	}
 }

@@ -68,6 +68,9 @@ func (b *Backend) FallBack(name string, d time.Duration) {
 	}
 	c := b.conns[i]
 	c.Protection, c.ClearUntil = api.Clear, b.now().Add(d)
+	if c.State == api.Blocked || c.State == api.Connected {
+		c.State, c.Since = api.Reconnecting, b.now()
+	}
 	b.setLocked(c)
 	b.emitLocked(api.Event{Kind: api.EventFallback, Name: name, Connection: &c})
 }
@@ -144,6 +147,7 @@ func (b *Backend) StorePolicy(ctx context.Context, f api.PolicyFile) (api.Policy
 	}
 	p := policy{api.Policy{Name: name, Rules: strings.Count(string(f.Text), "\n")}, slices.Clone(f.Text)}
 	b.setPolicyLocked(p)
+	p.Assigned = b.assignedLocked(name)
 	return p.Policy, nil
 }
 
