@@ -1,0 +1,286 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+
+	"sallyport/core/host"
+	"sallyport/core/ippkt"
+	"sallyport/core/ts"
+)
+
+// A LeakError is a flow that could pass in clear text although an entry wants
+// it protected or blocked.
+type LeakError struct {
+	Flow      ippkt.Flow // as it leaves
+	Direction Direction
+	Required  *Entry // what wants it protected
+	Passes    *Entry // what lets it pass; nil when it is the firewall
+	Rule      int    // of the firewall intent; -1: its default, or an exemption
+}
+
+// Error names the flow.
+func (e *LeakError) Error() string {
+	by := "the firewall's default"
+	switch {
+	case e.Passes != nil:
+		by = e.Passes.describe()
+	case e.Rule >= 0:
+		by = fmt.Sprintf("firewall rule %d", e.Rule)
+	}
+	way := ""
+	if e.Direction == In {
+		way = " (arriving)"
+	}
+	return fmt.Sprintf("%s%s passes by %s although %s wants it %s", describeFlow(e.Flow), way, by, e.Required.describe(), e.Required.wants())
+}
+
+// ErrEntangled means that the filters overlap in so many ways that the proof
+// was given up.
+var ErrEntangled = errors.New("the filters overlap in too many ways to prove that nothing leaks")
+
+// Prove checks that no traffic that must be protected is reached by an entry
+// that lets it pass in clear text. Such an entry may only win over one that
+// must protect where its filter lies wholly within the other's: as an exception
+// that somebody wrote, not as an accident of the order. The exemption of the
+// local network may win over rules that reach beyond private addresses, but not
+// for DNS. The error is a *LeakError, or ErrEntangled.
+func (c *Compiled) Prove() error {
+	var first error
+	err := c.leaks(func(l *LeakError) bool {
+		first = l
+		return false
+	})
+	if first != nil {
+		return first
+	}
+	return err
+}
+
+// Prove is (*Compiled).Prove.
+func Prove(c *Compiled) error { return c.Prove() }
+
+// leaks calls yield with a flow for each pair of entries between which traffic
+// leaks.
+func (c *Compiled) leaks(yield func(*LeakError) bool) error {
+	var a algebra
+	index := [2]*overlapIndex{newOverlapIndex(c.boxes, false), newOverlapIndex(c.boxes, true)}
+	var over, earlier []int
+	for k := range c.Entries {
+		required := &c.Entries[k]
+		if !required.MustProtect() {
+			continue
+		}
+		x := index[0]
+		if c.boxes[k].v6 {
+			x = index[1]
+		}
+		over = x.meeting(&c.boxes[k], k, over[:0])
+		a.steps += len(over)
+		for _, i := range over {
+			e := &c.Entries[i]
+			if e.MustProtect() || !mayLeak(e, required, &c.boxes[i], &c.boxes[k]) {
+				continue
+			}
+			region, ok := c.boxes[i].meet(&c.boxes[k])
+			if !ok {
+				continue
+			}
+			earlier = x.meeting(&region, i, earlier[:0])
+			for _, d := range c.directions(e, required) {
+				cover := c.cover(earlier, d)
+				for _, r := range excused(e, required, region) {
+					if f, ok := a.witness(r, cover); ok {
+						if !yield(&LeakError{Flow: f, Direction: d, Required: required, Passes: e, Rule: -1}) {
+							return nil
+						}
+						break
+					}
+				}
+				if a.exhausted() {
+					return ErrEntangled
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// mayLeak reports whether e needs an excuse to win over required.
+func mayLeak(e, required *Entry, eb, rb *box) bool {
+	return e.Kind == FromLAN || !rb.covers(eb)
+}
+
+// excused returns the parts of region where the exemption of the local network
+// is no excuse.
+func excused(e, required *Entry, region box) []box {
+	if e.Kind != FromLAN || host.NamesPrivate(required.Remote[0]) {
+		return []box{region}
+	}
+	if e.Remote[0].Protocol != 0 {
+		return nil // discovery
+	}
+	var out []box
+	for _, protocol := range []uint64{6, 17} {
+		for _, port := range dnsPorts {
+			dns := region
+			var okProtocol, okPort bool
+			dns.d[dimProtocol], okProtocol = region.d[dimProtocol].meet(number(protocol, protocol))
+			dns.d[dimRemotePort], okPort = region.d[dimRemotePort].meet(number(uint64(port), uint64(port)))
+			if okProtocol && okPort {
+				out = append(out, dns)
+			}
+		}
+	}
+	return out
+}
+
+// directions returns the directions that concern both entries. Where neither
+// is one-way nor is any other, one stands for both.
+func (c *Compiled) directions(a, b *Entry) []Direction {
+	switch {
+	case a.Direction == Both && b.Direction == Both && !c.oneWay():
+		return []Direction{Out}
+	case a.Direction != In && b.Direction != In && a.Direction != Out && b.Direction != Out:
+		return []Direction{Out, In}
+	case a.Direction != In && b.Direction != In:
+		return []Direction{Out}
+	case a.Direction != Out && b.Direction != Out:
+		return []Direction{In}
+	}
+	return nil
+}
+
+func (c *Compiled) oneWay() bool {
+	return len(c.out.index) != len(c.Entries) || len(c.in.index) != len(c.Entries)
+}
+
+// cover returns the boxes of the entries of a direction.
+func (c *Compiled) cover(entries []int, d Direction) []*box {
+	out := make([]*box, 0, len(entries))
+	for _, i := range entries {
+		if e := &c.Entries[i]; e.Direction == Both || e.Direction == d {
+			out = append(out, &c.boxes[i])
+		}
+	}
+	return out
+}
+
+// ProveFirewall checks that nothing that must be protected passes in clear text
+// by a firewall intent, but for IKE, name lookups of the service, DHCP and
+// neighbour discovery, and the local network where the policy exempts it.
+func (c *Compiled) ProveFirewall(intent *host.FirewallIntent) error {
+	if err := intent.Check(); err != nil {
+		return fmt.Errorf("firewall intent: %w", err)
+	}
+	w := wall{Compiled: c}
+	if err := w.load(intent); err != nil {
+		return err
+	}
+	return w.prove()
+}
+
+// A wall is a firewall intent as a list of which the first match decides.
+type wall struct {
+	*Compiled
+	boxes []box
+	lines []wallLine
+}
+
+type wallLine struct {
+	rule  int // -1: default or exemption
+	clear bool
+	lan   bool
+}
+
+// load puts the exemption of the local network between the rules that name
+// private addresses and the others, where it applies.
+func (w *wall) load(intent *host.FirewallIntent) error {
+	add := func(l wallLine, local, remote ts.Selector) {
+		w.lines, w.boxes = append(w.lines, l), append(w.boxes, boxOf(local, remote))
+	}
+	exempt := false
+	all := ts.Any()
+	lan := func() {
+		exempt = true
+		for _, p := range intent.Exempt.LAN {
+			local := all[1]
+			if p.Addr().Is4() {
+				local = all[0]
+			}
+			add(wallLine{-1, true, true}, local, ts.FromPrefix(p))
+		}
+	}
+	for i, r := range intent.Rules {
+		private := host.NamesPrivate(r.Remote)
+		if !private && !exempt {
+			lan()
+		}
+		if private && exempt && len(intent.Exempt.LAN) > 0 {
+			return fmt.Errorf("firewall rule %d names private addresses after one that does not", i)
+		}
+		add(wallLine{i, r.Action == host.FirewallClear, false}, r.Local, r.Remote)
+	}
+	if !exempt {
+		lan()
+	}
+	for _, s := range all {
+		add(wallLine{-1, intent.Default == host.FirewallClear || intent.IsZero(), false}, s, s)
+	}
+	return nil
+}
+
+func (w *wall) prove() error {
+	var a algebra
+	index := [2]*overlapIndex{newOverlapIndex(w.boxes, false), newOverlapIndex(w.boxes, true)}
+	entries := [2]*overlapIndex{newOverlapIndex(w.Compiled.boxes, false), newOverlapIndex(w.Compiled.boxes, true)}
+	var over, earlier, before []int
+	for k := range w.Entries {
+		required := &w.Entries[k]
+		if !required.MustProtect() {
+			continue
+		}
+		family := 0
+		if w.Compiled.boxes[k].v6 {
+			family = 1
+		}
+		over = index[family].meeting(&w.Compiled.boxes[k], len(w.boxes), over[:0])
+		a.steps += len(over)
+		for _, j := range over {
+			l := &w.lines[j]
+			if !l.clear || l.lan && required.Kind != FromLANDNS && !host.NamesPrivate(required.Remote[0]) && w.exempts(&w.boxes[j]) {
+				continue
+			}
+			region, ok := w.boxes[j].meet(&w.Compiled.boxes[k])
+			if !ok {
+				continue
+			}
+			earlier = index[family].meeting(&region, j, earlier[:0])
+			before = entries[family].meeting(&region, k, before[:0])
+			for _, d := range w.directions(required, required) {
+				cover := w.cover(before, d)
+				for _, i := range earlier {
+					cover = append(cover, &w.boxes[i])
+				}
+				if f, ok := a.witness(region, cover); ok {
+					return &LeakError{Flow: f, Direction: d, Required: required, Rule: l.rule}
+				}
+			}
+			if a.exhausted() {
+				return ErrEntangled
+			}
+		}
+	}
+	return nil
+}
+
+// exempts reports whether the policy exempts the networks of a box.
+func (w *wall) exempts(b *box) bool {
+	for _, p := range w.lan {
+		s := ts.FromPrefix(p)
+		if lan := boxOf(s, s); lan.v6 == b.v6 && lan.d[dimRemote].covers(b.d[dimRemote]) {
+			return true
+		}
+	}
+	return false
+}
