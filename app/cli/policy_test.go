@@ -358,12 +358,13 @@ func TestPolicyFiles(t *testing.T) {
 	if _, err := os.Stat("out2.toml"); err == nil {
 		t.Error("a policy that is not there was written")
 	}
-	here, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
+	told := story.String()
+	for _, name := range []string{"none.toml", "none/out.toml"} { // each system has its own words
+		_, err := os.Stat(name)
+		told = strings.ReplaceAll(told, capital(reason(err)), "No such file or directory")
 	}
 	t.Chdir(home)
-	golden(t, "policy-files", strings.ReplaceAll(story.String(), here, "."))
+	golden(t, "policy-files", told)
 }
 
 // home is the folder of the test data.

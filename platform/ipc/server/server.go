@@ -66,6 +66,7 @@ type Server struct {
 	followers limiter // event streams
 	imports   slots
 	captures  slots // simulations
+	turned    slots // connections beyond the limits that are being told so
 	refusals  refusals
 
 	heartbeat  time.Duration
@@ -94,6 +95,7 @@ func New(backend api.Backend, opts Options) *Server {
 		followers:  limiter{total: 64, each: 16},
 		imports:    make(slots, 2),
 		captures:   make(slots, 1),
+		turned:     make(slots, 16),
 		heartbeat:  ipc.Heartbeat,
 		lookupGID:  lookupGID,
 		lookupUser: lookupUser,
@@ -228,17 +230,26 @@ func (g *gate) Accept() (net.Conn, error) {
 			limit = &g.s.strangers
 		}
 		if !limit.enter(p.UID) {
-			tooMany(c)
+			select {
+			case g.s.turned <- struct{}{}:
+				go func() {
+					defer func() { <-g.s.turned }()
+					tooMany(c)
+				}()
+			default:
+				c.Close()
+			}
 			continue
 		}
 		return &conn{Conn: c, caller: who, leave: sync.OnceFunc(func() { limit.leave(p.UID) })}, nil
 	}
 }
 
-// tooMany says so and hangs up. The few bytes fit the socket's buffer; the
-// deadline is for the day they do not.
+// tooMany says so and hangs up. It lets the request arrive first: an HTTP
+// client takes an answer before that for a broken connection.
 func tooMany(c net.Conn) {
-	c.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+	c.SetDeadline(time.Now().Add(time.Second))
+	c.Read(make([]byte, 4096))
 	body := `{"error":{"code":"busy","what":"The service has too many callers.","next":"Close some front ends and try again."}}`
 	fmt.Fprintf(c, "HTTP/1.1 503 Service Unavailable\r\n%s: %d\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
 		ipc.HeaderAPI, api.APIVersion, ipc.ContentJSON, len(body), body)
@@ -289,7 +300,7 @@ func (l *limiter) leave(uid uint32) {
 	}
 }
 
-// slots lets few go on at a time: each may hold tens of megabytes.
+// slots lets few go on at a time, where each may hold much memory or time.
 type slots chan struct{}
 
 // take waits for a slot; release gives it back.

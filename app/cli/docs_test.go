@@ -1,0 +1,342 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"sallyport/core/api"
+	"sallyport/platform/ipc/ipctest"
+)
+
+var manual = filepath.Join("..", "..", "docs", "cli.md")
+
+func readManual(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile(manual)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// verbs returns every command that does something, by its path.
+func verbs() map[string]*cobra.Command {
+	c := &command{Options: Options{Env: func(string) string { return "" }, Demo: func(context.Context, []string, io.Writer) error { return nil }}}
+	all := map[string]*cobra.Command{}
+	var walk func(*cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		if !cmd.HasSubCommands() {
+			all[cmd.CommandPath()] = cmd
+		}
+		for _, sub := range cmd.Commands() {
+			walk(sub)
+		}
+	}
+	walk(c.root())
+	return all
+}
+
+// TestManualIsComplete looks for every verb with its arguments, and for each of
+// its flags, in the manual, and for verbs there that do not exist.
+func TestManualIsComplete(t *testing.T) {
+	sections := map[string]string{} // by the command's path
+	for _, s := range strings.Split(readManual(t), "\n### ")[1:] {
+		head, body, _ := strings.Cut(s, "\n")
+		use := strings.Trim(head, "`")
+		cmd, _, err := verbRoot().Find(strings.Fields(use)[1:])
+		if err != nil || cmd.UseLine() != use && cmd.CommandPath()+strings.TrimPrefix(cmd.Use, cmd.Name()) != use {
+			t.Errorf("the manual has %q, the program %q (%v)", use, cmd.UseLine(), err)
+			continue
+		}
+		body, _, _ = strings.Cut(body, "\n## ")
+		sections[cmd.CommandPath()] = body
+	}
+	for path, cmd := range verbs() {
+		body, ok := sections[path]
+		if !ok {
+			t.Errorf("the manual lacks a section on `%s`", path)
+			continue
+		}
+		cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+			if f.Name != "help" && !strings.Contains(body, "`--"+f.Name) {
+				t.Errorf("the manual on `%s` lacks its flag --%s", path, f.Name)
+			}
+		})
+		if path != "sallyport demo" && (!strings.Contains(body, "\n$ "+path) || !strings.Contains(body, "--json")) {
+			t.Errorf("the manual on `%s` lacks an example, or one with --json", path)
+		}
+	}
+}
+
+func verbRoot() *cobra.Command {
+	for _, cmd := range verbs() {
+		return cmd.Root()
+	}
+	return nil
+}
+
+// TestManualNamesTheCodes looks for every error code, and each exit code.
+func TestManualNamesTheCodes(t *testing.T) {
+	text := readManual(t)
+	f, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", "..", "core", "api", "error.go"), nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	codes := 0
+	ast.Inspect(f, func(n ast.Node) bool {
+		v, ok := n.(*ast.ValueSpec)
+		if !ok || len(v.Values) != 1 {
+			return true
+		}
+		if id, ok := v.Type.(*ast.Ident); !ok || id.Name != "ErrorCode" {
+			return true
+		}
+		code, err := strconv.Unquote(v.Values[0].(*ast.BasicLit).Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		codes++
+		if row := fmt.Sprintf("| `%s` | %d |", code, exitCode(api.ErrorCode(code))); !strings.Contains(text, row) {
+			t.Errorf("the manual lacks the row %q", row)
+		}
+		return true
+	})
+	if codes < 30 {
+		t.Errorf("only %d codes were found", codes)
+	}
+	for _, code := range []int{ExitDone, ExitFailed, ExitUsage, ExitUnreachable, ExitNotAllowed} {
+		if !strings.Contains(text, fmt.Sprintf("\n| %d | ", code)) {
+			t.Errorf("the manual lacks the exit code %d", code)
+		}
+	}
+}
+
+var example = regexp.MustCompile("(?s)```console\n\\$ (sallyport [^\n]*)\n(.*?)```\n")
+
+// TestManualIsTrue runs every example of the manual; with -update it writes
+// what they really show. Together they reach all that a service can do.
+func TestManualIsTrue(t *testing.T) {
+	text := readManual(t)
+	dir := t.TempDir()
+	for name, data := range map[string]string{"office.toml": "office\n", "lab.toml": "lab\nrule one\nrule two\n", "capture.pcap": "packets"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Chdir(dir)
+	seen := map[string]bool{}
+	examples := 0
+	updated := example.ReplaceAllStringFunc(text, func(block string) string {
+		m := example.FindStringSubmatch(block)
+		args := words(t, m[1])[1:]
+		got := runExample(t, seen, args)
+		examples++
+		if got != m[2] && !*update {
+			t.Errorf("$ %s\nshows\n%s\nthe manual says\n%s", m[1], got, m[2])
+		}
+		return "```console\n$ " + m[1] + "\n" + got + "```\n"
+	})
+	t.Chdir(home)
+	if *update && updated != text {
+		if err := os.WriteFile(manual, []byte(updated), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if examples < 40 {
+		t.Errorf("only %d examples were found", examples)
+	}
+	for m := range reflect.TypeFor[api.Backend]().Methods() {
+		if !seen[m.Name] {
+			t.Errorf("no example of the manual makes the service do %s", m.Name)
+		}
+	}
+}
+
+// runExample runs one command line on a house of its own, where something
+// happens while it is followed.
+func runExample(t *testing.T, seen map[string]bool, args []string) string {
+	var code int
+	var out, errOut string
+	synctest.Test(t, func(t *testing.T) {
+		b := anxious()
+		b.OnImport = func(_ context.Context, r api.ImportRequest) (api.ImportResult, error) {
+			return api.ImportResult{Format: "sallyport", Imported: []api.ImportedConnection{{Name: "office", Gateway: []string{"vpn.example.com"},
+				Auth: "PSK", Warnings: []string{"MODP_1024 is weak."}}}}, nil
+		}
+		b.OnConnect = func(_ context.Context, r api.ConnectRequest) error {
+			if r.Name != "lab" {
+				b.SetConnection(api.Connection{Name: r.Name, Profile: api.Require, Role: "initiator", State: api.Connected, Since: now, Protection: api.Protected,
+					Path: "192.0.2.7:4500 → 198.51.100.1:4500", PeerID: "vpn.example.com"})
+				return nil
+			}
+			return &api.Error{Code: api.CodeGatewaySilent, What: "Could not connect to \"lab\".", Why: "The gateway does not answer."}
+		}
+		for _, name := range []string{"door", "far", "vault"} {
+			b.Remove(t.Context(), name)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		if args[0] == "monitor" || slices.Contains(args, "-f") {
+			go func() {
+				synctest.Wait()
+				b.FallBack("home", 5*time.Minute)
+				b.SetAssignment(&api.Assignment{Policy: "Client (respond only)", By: "root (uid 0)", Since: now})
+				b.Write(api.LogEntry{Time: now, Level: api.LogInfo, Topic: "ike", Connection: "home", Text: "established"})
+				synctest.Wait()
+				cancel()
+			}()
+		}
+		code, out, errOut = shell{b: &witness{b, seen}, stdin: "correct horse\n"}.run(ctx, args...)
+	})
+	if code != 0 {
+		errOut += fmt.Sprintf("[exit %d]\n", code)
+	}
+	return out + errOut
+}
+
+// words splits a line as a shell does with plain words and double quotes.
+func words(t *testing.T, line string) []string {
+	t.Helper()
+	var out []string
+	for i, part := range strings.Split(line, `"`) {
+		if i%2 == 1 {
+			out = append(out, part)
+			continue
+		}
+		out = append(out, strings.Fields(part)...)
+	}
+	return out
+}
+
+// A witness notes which methods of a service were called.
+type witness struct {
+	*ipctest.Backend
+	seen map[string]bool
+}
+
+func (w *witness) State(ctx context.Context) (api.State, error) {
+	w.seen["State"] = true
+	return w.Backend.State(ctx)
+}
+
+func (w *witness) Dynamic(ctx context.Context) (api.Dynamic, error) {
+	w.seen["Dynamic"] = true
+	return w.Backend.Dynamic(ctx)
+}
+
+func (w *witness) Log(ctx context.Context, limit int) ([]api.LogEntry, error) {
+	w.seen["Log"] = true
+	return w.Backend.Log(ctx, limit)
+}
+
+func (w *witness) Events(ctx context.Context, after uint64, yield func(api.Event) bool) error {
+	w.seen["Events"] = true
+	return w.Backend.Events(ctx, after, yield)
+}
+
+func (w *witness) Import(ctx context.Context, r api.ImportRequest) (api.ImportResult, error) {
+	w.seen["Import"] = true
+	return w.Backend.Import(ctx, r)
+}
+
+func (w *witness) Remove(ctx context.Context, name string) error {
+	w.seen["Remove"] = true
+	return w.Backend.Remove(ctx, name)
+}
+
+func (w *witness) Connect(ctx context.Context, r api.ConnectRequest) error {
+	w.seen["Connect"] = true
+	return w.Backend.Connect(ctx, r)
+}
+
+func (w *witness) Disconnect(ctx context.Context, name string) error {
+	w.seen["Disconnect"] = true
+	return w.Backend.Disconnect(ctx, name)
+}
+
+func (w *witness) Security(ctx context.Context) (api.Security, error) {
+	w.seen["Security"] = true
+	return w.Backend.Security(ctx)
+}
+
+func (w *witness) Policies(ctx context.Context) ([]api.Policy, error) {
+	w.seen["Policies"] = true
+	return w.Backend.Policies(ctx)
+}
+
+func (w *witness) Policy(ctx context.Context, name string) (api.PolicyFile, error) {
+	w.seen["Policy"] = true
+	return w.Backend.Policy(ctx, name)
+}
+
+func (w *witness) StorePolicy(ctx context.Context, f api.PolicyFile) (api.Policy, error) {
+	w.seen["StorePolicy"] = true
+	return w.Backend.StorePolicy(ctx, f)
+}
+
+func (w *witness) RemovePolicy(ctx context.Context, name string) error {
+	w.seen["RemovePolicy"] = true
+	return w.Backend.RemovePolicy(ctx, name)
+}
+
+func (w *witness) DiffPolicies(ctx context.Context, a, b string) ([]string, error) {
+	w.seen["DiffPolicies"] = true
+	return w.Backend.DiffPolicies(ctx, a, b)
+}
+
+func (w *witness) Assign(ctx context.Context, name string, dryRun bool) (api.AssignResult, error) {
+	w.seen["Assign"] = true
+	return w.Backend.Assign(ctx, name, dryRun)
+}
+
+func (w *witness) Unassign(ctx context.Context) error {
+	w.seen["Unassign"] = true
+	return w.Backend.Unassign(ctx)
+}
+
+func (w *witness) ExplainFlow(ctx context.Context, flow string) (api.FlowAnswer, error) {
+	w.seen["ExplainFlow"] = true
+	return w.Backend.ExplainFlow(ctx, flow)
+}
+
+func (w *witness) Simulate(ctx context.Context, r api.SimulateRequest) (api.Simulation, error) {
+	w.seen["Simulate"] = true
+	return w.Backend.Simulate(ctx, r)
+}
+
+func (w *witness) AllowClear(ctx context.Context, name string, d time.Duration) error {
+	w.seen["AllowClear"] = true
+	return w.Backend.AllowClear(ctx, name, d)
+}
+
+func (w *witness) Memories(ctx context.Context) ([]api.Memory, error) {
+	w.seen["Memories"] = true
+	return w.Backend.Memories(ctx)
+}
+
+func (w *witness) Pin(ctx context.Context, m api.Memory) error {
+	w.seen["Pin"] = true
+	return w.Backend.Pin(ctx, m)
+}
+
+func (w *witness) Forget(ctx context.Context, m api.Memory) error {
+	w.seen["Forget"] = true
+	return w.Backend.Forget(ctx, m)
+}
