@@ -203,11 +203,12 @@ func (d *Datapath) SetPolicy(entries []spd.Entry) {
 			protects[e.Group] = true
 		}
 	}
-	d.out.forgetLocked(protects)
 	d.policy.Store(p)
+	d.out.restageLocked()
+	d.out.forgetLocked(protects)
 	// Under the same lock, so that d.out and the table name the same groups.
 	d.sas.Forget(func(id uint32) bool { return protects[id] })
-	d.out.mu.Unlock()
+	d.out.unlock()
 }
 
 // Install adds a pair of SAs; with p.Active it sends what waited for one.

@@ -1,9 +1,11 @@
 package datapath
 
 import (
+	"slices"
 	"time"
 
 	"sallyport/core/esp"
+	"sallyport/core/host"
 	"sallyport/core/ippkt"
 	"sallyport/core/sad"
 )
@@ -16,7 +18,8 @@ const (
 	stageTime    = 10 * time.Second
 )
 
-// AcquireInterval is the least time between two Acquire events of a group.
+// AcquireInterval is the least time between two Acquire events of a group for
+// one destination.
 const AcquireInterval = 10 * time.Second
 
 // A group is what outbound packets of one child need beside its SAs.
@@ -30,8 +33,9 @@ type group struct {
 // A staged packet waits for an SA, with its virtio-net header and room for the
 // ESP trailer.
 type staged struct {
-	b  []byte
-	at time.Time
+	b   []byte
+	at  time.Time
+	dst ippkt.Addr
 }
 
 // groupLocked returns the group called id.
@@ -58,6 +62,7 @@ func (o *outbound) forgetLocked(keep map[uint32]bool) {
 // stage keeps a copy of b until g has an SA, and asks for one.
 func (o *outbound) stage(g *group, p *ippkt.Packet, b []byte) {
 	now := o.d.cfg.Now()
+	known := true
 	for len(g.waiting) > 0 && (len(g.waiting) == stagePackets || g.bytes+len(b) > stageBytes) {
 		o.drops.add(OutStageFull, 1)
 		g.bytes -= len(g.waiting[0].b)
@@ -68,13 +73,15 @@ func (o *outbound) stage(g *group, p *ippkt.Packet, b []byte) {
 	if o.staged+len(b) > stageTotal {
 		o.drops.add(OutStageFull, 1)
 	} else {
+		// A group that stands for many hosts needs an SA for each of them.
+		known = slices.ContainsFunc(g.waiting, func(w staged) bool { return w.dst == p.Flow.Dst })
 		kept := make([]byte, len(b), len(b)+esp.MaxTrailer)
 		copy(kept, b)
-		g.waiting = append(g.waiting, staged{kept, now})
+		g.waiting = append(g.waiting, staged{kept, now, p.Flow.Dst})
 		g.bytes += len(b)
 		o.staged += len(b)
 	}
-	if g.raised.IsZero() || now.Sub(g.raised) >= AcquireInterval {
+	if !known || g.raised.IsZero() || now.Sub(g.raised) >= AcquireInterval {
 		g.raised = now
 		o.event(Event{Kind: Acquire, Group: g.sas.ID, Flow: p.Flow})
 	}
@@ -104,6 +111,40 @@ func (o *outbound) sendStaged(g *group) {
 			continue
 		}
 		o.packet(t, w.b)
+	}
+	o.flush()
+}
+
+// restageLocked follows a new policy: what waits in a group that is no longer
+// the one for it goes where the policy says, as when traffic of a rule for many
+// hosts gets a group for one of them.
+func (o *outbound) restageLocked() {
+	t := o.d.tun.Load()
+	for _, g := range o.groups {
+		waiting := g.waiting
+		if len(waiting) == 0 {
+			continue
+		}
+		o.staged -= g.bytes
+		g.waiting, g.bytes = nil, 0
+		for _, w := range waiting {
+			var p ippkt.Packet
+			if p.Parse(w.b[host.VNetLen:]) != nil {
+				continue // it parsed when it came
+			}
+			to := o.lookup(&p.Flow)
+			switch {
+			case to.group == nil:
+				o.drops.add(to.drop, 1)
+			case to.group.sas.Active() != nil && to.group != g:
+				o.packet(t, w.b)
+			default:
+				// Neither its age nor its place in the line changes.
+				to.group.waiting = append(to.group.waiting, w)
+				to.group.bytes += len(w.b)
+				o.staged += len(w.b)
+			}
+		}
 	}
 	o.flush()
 }

@@ -265,7 +265,7 @@ func (e *Engine) ruleProfile(x *policy.Entry, peer netip.Addr, p *policy.Peer) *
 		if a.Method == policy.MethodEAP {
 			continue
 		}
-		out := &profile.Connection{Version: profile.SchemaVersion, Name: x.Rule, Gateways: []string{peer.String()}}
+		out := &profile.Connection{Version: profile.SchemaVersion, Name: peerName(x.Rule, peer), Gateways: []string{peer.String()}}
 		ruleAuth(out, a)
 		out.IKE.Proposals = p.IKE.Methods
 		out.IKE.RekeyTime.Duration = p.IKE.Lifetime
