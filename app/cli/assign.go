@@ -126,7 +126,7 @@ func (c *command) printFlow(a api.FlowAnswer) {
 	}
 	t.add("Rule", rule)
 	for _, row := range []struct{ label, text string }{
-		{"Filter", a.Filter}, {"Action", a.Action}, {"Connection", a.Connection}, {"SA", a.SA},
+		{"Filter", a.Filter}, {"Action", actionText(a.Action)}, {"Connection", a.Connection}, {"SA", a.SA},
 	} {
 		if row.text != "" {
 			t.add(row.label, row.text)

@@ -135,7 +135,7 @@ var example = regexp.MustCompile("(?s)```console\n\\$ (sallyport [^\n]*)\n(.*?)`
 func TestManualIsTrue(t *testing.T) {
 	text := readManual(t)
 	dir := t.TempDir()
-	for name, data := range map[string]string{"office.toml": "office\n", "lab.toml": "lab\nrule one\nrule two\n", "capture.pcap": "packets"} {
+	for name, data := range map[string]string{"office.toml": "office\n", "lab.toml": "lab\n[[rule]]\n[[rule]]\n", "capture.pcap": "packets"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -21,8 +21,23 @@ import (
 )
 
 const (
-	clientText = "name = \"Client (respond only)\"\nrule = \"answer whoever asks\"\n"
-	serverText = "name = \"Server (request security)\"\nrule = \"answer whoever asks\"\nrule = \"ask everyone\"\n"
+	clientText = `version = 1
+name = "Client (respond only)"
+
+[default_response]
+enabled = true
+`
+	serverText = `version = 1
+name = "Server (request security)"
+
+[default_response]
+enabled = true
+
+[[rule]]
+name = "ask everyone"
+filter_list = "All IP Traffic"
+filter_action = "Request security"
+`
 )
 
 // policies gives a service policies, and what comes of them.
@@ -34,9 +49,9 @@ func policies(b *ipctest.Backend) {
 	b.SetAssignment(&api.Assignment{Policy: "Server (request security)", By: "alice (uid 1000)", Since: now.Add(-2 * time.Hour)})
 	b.SetSecurity(api.Security{
 		Coverage: []api.Coverage{
-			{Rule: "ask everyone", Action: "Negotiate security", Protection: api.Protected, Protected: 999_960, Clear: 40, Percent: 99.996},
-			{Rule: "printers", Action: "Permit", Protection: api.Clear, Clear: 4200},
-			{Rule: "telnet", Action: "Block", Protection: api.Stopped, Blocked: 120, Percent: 100},
+			{Rule: "ask everyone", Action: "negotiate", Protection: api.Protected, Protected: 999_960, Clear: 40, Percent: 99.996},
+			{Rule: "printers", Action: "permit", Protection: api.Clear, Clear: 4200},
+			{Rule: "telnet", Action: "block", Protection: api.Stopped, Blocked: 120, Percent: 100},
 		},
 		Failures: map[string]uint64{"gateway_silent": 7, "no_proposal": 1, "timeout": 0}, Fallbacks: 2,
 		Exempt: []string{"IKE and ESP of the service itself", "DHCP", "loopback"}, Firewall: "set, 31 rules",
@@ -45,8 +60,18 @@ func policies(b *ipctest.Backend) {
 	b.SetMemories(
 		api.Memory{Network: lan, Peer: "198.51.100.9", Rule: "ask everyone", Worked: now.Add(-26 * time.Hour)},
 		api.Memory{Peer: "198.51.100.10", Rule: "home", Worked: now.Add(-time.Minute), Pinned: true})
+	b.OnDiff = func(_ context.Context, from, to string) ([]string, error) {
+		if from == to {
+			return nil, nil
+		}
+		return []string{`the rule "ask everyone" is added: All IP Traffic, Request security`}, nil
+	}
+	b.OnAssign = func(context.Context, string, bool) (api.AssignResult, error) {
+		return api.AssignResult{Changes: []string{`the rule "ask everyone" is removed`},
+			Order: []string{"IKE and ESP of the service: permit", "any traffic: permit, and protect when asked (default response)"}}, nil
+	}
 	b.OnExplain = func(_ context.Context, flow string) (api.FlowAnswer, error) {
-		return api.FlowAnswer{Flow: flow, Rule: "ask everyone", Filter: "any → 10.0.0.0/8, any protocol", Action: "Negotiate security",
+		return api.FlowAnswer{Flow: flow, Rule: "ask everyone", Filter: "any → 10.0.0.0/8, any protocol", Action: "negotiate",
 			Protection: api.Protected, Connection: "office", SA: "c0ffee01 (in), deadbeef (out)", Since: now.Add(-5 * time.Second),
 			Assignment: &api.Assignment{Policy: "Server (request security)", By: "alice (uid 1000)", Since: now.Add(-2 * time.Hour)},
 			Why:        []string{"\"ask everyone\" matches: 10.0.0.0/8.", "\"answer whoever asks\" matches any destination, which is less specific."}}, nil

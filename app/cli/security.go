@@ -21,8 +21,18 @@ func (c *command) security(ctx context.Context) (api.Security, error) {
 	return s, err
 }
 
-// negotiate is the action of rules that are to protect.
-const negotiate = "Negotiate security"
+// actionText writes a filter action as the Windows policies call it.
+func actionText(action string) string {
+	switch action {
+	case "permit":
+		return "Permit"
+	case "block":
+		return "Block"
+	case "negotiate":
+		return "Negotiate security"
+	}
+	return action
+}
 
 func (c *command) printSecurity(s api.Security) {
 	if s.Warning != "" {
@@ -44,8 +54,8 @@ func (c *command) printSecurity(s api.Security) {
 		t := &table{}
 		t.add("RULE", "ACTION", "NOW", "PROTECTED", "CLEAR", "BLOCKED", "COVERAGE")
 		for _, r := range s.Coverage {
-			t.add(r.Rule, r.Action, orDash(protectionText(r.Protection)), bytesText(r.Protected), bytesText(r.Clear), bytesText(r.Blocked), percentText(r))
-			if r.Action == negotiate { // what a Permit or a Block does is what it says
+			t.add(r.Rule, actionText(r.Action), orDash(protectionText(r.Protection)), bytesText(r.Protected), bytesText(r.Clear), bytesText(r.Blocked), percentText(r))
+			if r.Action == "negotiate" { // what a permit or a block does is what it says
 				t.style(2, protectionStyle(r.Protection))
 			}
 		}

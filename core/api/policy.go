@@ -54,7 +54,7 @@ type FlowAnswer struct {
 	Flow       string      `json:"flow"`
 	Rule       string      `json:"rule"` // empty: no rule matches
 	Filter     string      `json:"filter,omitempty"`
-	Action     string      `json:"action"` // Permit, Block, Negotiate security
+	Action     string      `json:"action"` // "permit", "block", "negotiate"
 	Protection Protection  `json:"protection"`
 	Connection string      `json:"connection,omitempty"`
 	SA         string      `json:"sa,omitempty"` // SPIs of the Child SA that carries it
@@ -87,7 +87,7 @@ type SimulatedFlow struct {
 // Coverage says how much of a rule's traffic was protected.
 type Coverage struct {
 	Rule       string     `json:"rule"`
-	Action     string     `json:"action"`
+	Action     string     `json:"action"` // "permit", "block", "negotiate"
 	Protection Protection `json:"protection"`
 	Protected  uint64     `json:"protected_bytes"`
 	Clear      uint64     `json:"clear_bytes"`

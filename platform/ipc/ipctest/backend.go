@@ -24,6 +24,7 @@ type Backend struct {
 	OnDisconnect func(ctx context.Context, name string) error
 	OnRemove     func(ctx context.Context, name string) error
 	OnStore      func(context.Context, api.PolicyFile) (api.Policy, error)
+	OnDiff       func(ctx context.Context, a, b string) ([]string, error)
 	OnAssign     func(ctx context.Context, name string, dryRun bool) (api.AssignResult, error)
 	OnExplain    func(ctx context.Context, flow string) (api.FlowAnswer, error)
 	OnSimulate   func(context.Context, api.SimulateRequest) (api.Simulation, error)

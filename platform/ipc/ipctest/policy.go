@@ -168,8 +168,11 @@ func (b *Backend) RemovePolicy(ctx context.Context, name string) error {
 	return nil
 }
 
-// DiffPolicies implements api.Backend: the lines that only one has.
-func (b *Backend) DiffPolicies(_ context.Context, from, to string) ([]string, error) {
+// DiffPolicies implements api.Backend: without OnDiff, the lines that only one has.
+func (b *Backend) DiffPolicies(ctx context.Context, from, to string) ([]string, error) {
+	if b.OnDiff != nil {
+		return b.OnDiff(ctx, from, to)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	i, err := b.getPolicyLocked(from)
@@ -252,7 +255,7 @@ func (b *Backend) ExplainFlow(ctx context.Context, flow string) (api.FlowAnswer,
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return api.FlowAnswer{Flow: flow, Action: "Permit", Protection: api.Clear, Assignment: b.assignment,
+	return api.FlowAnswer{Flow: flow, Action: "permit", Protection: api.Clear, Assignment: b.assignment,
 		Why: []string{"No rule matches."}}, nil
 }
 
