@@ -207,7 +207,7 @@ func nilIfNone(p *api.Error) error {
 }
 
 // changed notes that a connection is to be published.
-func (e *Engine) changed(c *conn) { e.dirty[c] = true }
+func (e *Engine) changed(c *conn) { e.dirty[c], e.guard.look = true, true }
 
 // publish tells front ends and waiting calls of the connections that changed.
 func (e *Engine) publish() {

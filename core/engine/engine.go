@@ -129,7 +129,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer poll.Stop()
 	done := ctx.Done()
 	for {
-		e.followAll()
+		if e.guard.look || e.guard.stale {
+			e.guard.look = false
+			e.followAll()
+		}
 		e.publish()
 		if done == nil && e.atRest() {
 			return nil
@@ -232,6 +235,7 @@ func (e *Engine) untilNextTimeout() time.Duration {
 // handleTimeouts lets everything that waited for now go on.
 func (e *Engine) handleTimeouts() {
 	now := time.Now()
+	e.guard.look = true
 	if e.ep != nil {
 		e.perform(e.ep.HandleTimeout(now))
 	}

@@ -30,13 +30,13 @@ type guard struct {
 	intent    host.FirewallIntent // in force
 	err       error               // why the last one could not be set
 	stale     bool                // compile again
-	watching  bool
+	look      bool                // a connection changed, or a time has come
 	fallbacks uint64
 	failures  map[string]uint64
 	carried   map[string]uint64 // protected bytes of SAs that are gone, by rule
 }
 
-// An Unguarded error says that the packet filter could not be set.
+// guardError says that the packet filter could not be set.
 func (e *Engine) guardError(err error) error { return &explain.FirewallError{Err: err} }
 
 // recompile makes the rules that are in force of the assigned policy and of

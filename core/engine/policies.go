@@ -378,10 +378,16 @@ func (e *Engine) Memories(ctx context.Context) ([]api.Memory, error) {
 
 // Pin implements api.Backend.
 func (e *Engine) Pin(ctx context.Context, m api.Memory) error {
-	return e.onLoop(ctx, func() error { return e.guard.memory.pin(m) })
+	return e.onLoop(ctx, func() error {
+		e.guard.look = true
+		return e.guard.memory.pin(m)
+	})
 }
 
 // Forget implements api.Backend.
 func (e *Engine) Forget(ctx context.Context, m api.Memory) error {
-	return e.onLoop(ctx, func() error { return e.guard.memory.forget(m) })
+	return e.onLoop(ctx, func() error {
+		e.guard.look = true
+		return e.guard.memory.forget(m)
+	})
 }
