@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -294,37 +295,49 @@ func exemptions(i *host.FirewallIntent) []string {
 func (e *Engine) ExplainFlow(ctx context.Context, text string) (api.FlowAnswer, error) {
 	var a api.FlowAnswer
 	err := e.onLoop(ctx, func() error {
-		flow, err := policy.ParseFlow(text)
+		if e.guard.compiled == nil {
+			a = api.FlowAnswer{Flow: text, Action: "none", Protection: api.Clear,
+				Why: []string{"No rule is in force: everything travels as it would without us."}}
+			return nil
+		}
+		now := time.Now()
+		x, err := e.guard.compiled.Explain(text, e.clearNow(now))
 		if err != nil {
 			return &api.Error{Code: api.CodeUsage, What: fmt.Sprintf("%q is not a flow.", text), Why: err.Error(),
 				Next: "Write it as 10.1.2.3:443/tcp, or 192.0.2.7 -> 10.1.2.3:443/tcp."}
 		}
-		a = e.explainFlow(text, flow)
+		a = e.answer(&x, now)
 		return nil
 	})
 	return a, err
 }
 
-func (e *Engine) explainFlow(text string, flow policy.Flow) api.FlowAnswer {
-	a := api.FlowAnswer{Flow: text, Action: "none", Protection: api.Clear, Assignment: e.guard.wishes.Assignment,
-		Why: []string{"No rule is in force: everything travels as it would without us."}}
-	if e.guard.compiled != nil {
-		x := e.guard.compiled.Explain(flow)
-		a.Why = x.Why
-		if x.Entry != nil {
-			a.Rule, a.Action = x.Entry.Rule, x.Entry.Action.String()
-			a.Filter = fmt.Sprintf("%s, filter %d", x.Entry.List, x.Entry.Filter+1)
-			a.Protection = e.ruleProtection(x.Entry, time.Now())
-			if c := e.endpointOf(x.Entry); c != nil {
-				a.Connection = c.name
-			} else if c := e.conns[peerName(x.Entry.Rule, flow.Dst)]; c != nil {
-				a.Connection, a.Protection = c.name, e.protection(c, time.Now())
-			}
-		}
+// answer adds to the policy's explanation what the tunnels say.
+func (e *Engine) answer(x *policy.Explanation, now time.Time) api.FlowAnswer {
+	a := api.FlowAnswer{Flow: x.Flow, Rule: x.Rule, Action: x.Action, Protection: api.Clear, Connection: x.Connection,
+		Assignment: e.guard.wishes.Assignment, Why: []string{x.Why, "The firewall: " + x.Firewall + "."}}
+	for _, c := range x.Candidates {
+		a.Why = append(a.Why, fmt.Sprintf("%s, %s: %s", cmp.Or(c.Rule, "local network"), c.Selectors, c.Why))
+	}
+	if x.Decider == nil {
+		return a
+	}
+	if x.FilterList != "" {
+		a.Filter = fmt.Sprintf("%s, filter %d: %s", x.FilterList, x.Filter, x.Selectors)
+	}
+	a.Protection = e.ruleProtection(x.Decider, now)
+	dst := x.Packet.Dst.IP(x.Packet.V6)
+	if c := e.endpointOf(x.Decider); c != nil {
+		a.Connection = c.name
+	} else if c := e.conns[peerName(x.Decider.Rule, dst)]; c != nil {
+		a.Connection, a.Protection = c.name, e.protection(c, now)
+	}
+	if x.Decider.Action != policy.Negotiate {
+		return a
 	}
 	for _, s := range e.sessions() {
 		for _, k := range s.kids {
-			if !k.retired && k.sa.Remote.Contains(flow.Dst, flow.Proto, flow.DstPort) {
+			if !k.retired && k.sa.Remote.Contains(dst, x.Packet.Proto, x.Packet.DstPort) {
 				a.SA = fmt.Sprintf("%08x in, %08x out", k.sa.InSPI, k.sa.OutSPI)
 				a.Since, a.Connection, a.Protection = k.since, s.conn.name, api.Protected
 			}
@@ -344,11 +357,26 @@ func (e *Engine) Simulate(ctx context.Context, r api.SimulateRequest) (api.Simul
 	if err := e.call(ctx, func() { env = e.env() }); err != nil {
 		return api.Simulation{}, err
 	}
-	compiled, err := policy.Compile(p, env)
+	var local []netip.Prefix
+	for _, i := range env.Interfaces {
+		local = append(local, i.Prefixes...)
+	}
+	sim, err := policy.Simulate(p, env, bytes.NewReader(r.Capture), local)
 	if err != nil {
 		return api.Simulation{}, policyFault(err)
 	}
-	return simulate(compiled, r.Capture)
+	out := api.Simulation{Flows: []api.SimulatedFlow{}, Skipped: sim.NotIP + sim.Bad + sim.Unlisted}
+	for _, f := range sim.Flows {
+		out.Flows = append(out.Flows, api.SimulatedFlow{Flow: f.Flow, Packets: f.Packets, Bytes: f.Bytes, Rule: f.Rule, Verdict: verdictWord(f.Verdict)})
+	}
+	return out, nil
+}
+
+func verdictWord(v policy.Verdict) string {
+	if v == policy.VerdictRequested {
+		return "protected or clear"
+	}
+	return string(v)
 }
 
 // drops returns what was dropped since the service started, by reason.

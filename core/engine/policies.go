@@ -272,7 +272,7 @@ func (e *Engine) Assign(ctx context.Context, name string, dryRun bool) (api.Assi
 		if err := policy.Prove(compiled); err != nil {
 			return policyFault(err)
 		}
-		out.Order = compiled.Order()
+		out.Order = orderOf(compiled)
 		out.Changes = policy.Diff(cmp.Or(e.guard.assigned, policy.New("")), p)
 		if dryRun {
 			return nil
@@ -280,6 +280,16 @@ func (e *Engine) Assign(ctx context.Context, name string, dryRun bool) (api.Assi
 		return e.assign(p, text, &api.Assignment{Policy: name, By: cmp.Or(api.Caller(ctx), "the service"), Since: time.Now()})
 	})
 	return out, err
+}
+
+// orderOf writes down the filters as they decide.
+func orderOf(c *policy.Compiled) []string {
+	out := make([]string, 0, len(c.Entries))
+	for i := range c.Entries {
+		x := &c.Entries[i]
+		out = append(out, fmt.Sprintf("%v ↔ %v: %v (%s)", x.Local, x.Remote, x.Action, cmp.Or(x.Rule, "local network")))
+	}
+	return out
 }
 
 // assign puts p in force, or ends what is with a nil p. On error the old one
