@@ -262,6 +262,7 @@ func (c *command) demoCmd() *cobra.Command {
 		Short:              "Show it all on this machine alone: a gateway, a client, and what the wire sees",
 		DisableFlagParsing: true,
 		RunE: c.run(func(ctx context.Context, args []string) error {
+			c.json = slices.Contains(args, "--json") // its flags are its own
 			return c.Demo(ctx, args, c.Out)
 		}),
 	}

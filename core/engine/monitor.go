@@ -72,6 +72,9 @@ func (e *Engine) view(c *conn) api.Connection {
 		}
 	}
 	if s := c.current; s != nil && s.est != nil {
+		if w := weakAuth(s.est); w != "" {
+			v.Warnings = append(slices.Clip(v.Warnings), w)
+		}
 		v.Path = s.sa.Path().String()
 		v.PeerID = s.est.PeerID.String()
 		v.Addresses = s.est.Addresses

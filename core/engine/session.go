@@ -12,6 +12,7 @@ import (
 	"sallyport/core/datapath"
 	"sallyport/core/esp"
 	"sallyport/core/ike"
+	"sallyport/core/ike/auth"
 	"sallyport/core/profile"
 	"sallyport/core/sad"
 	"sallyport/core/ts"
@@ -171,10 +172,24 @@ func (e *Engine) established(x ike.Established) {
 	s.est = &x
 	how := x.PeerAuth
 	e.logf(api.LogInfo, "ike", s.conn.name, "IKE SA established with %v (%s)", x.PeerID, how)
+	if w := weakAuth(s.est); w != "" {
+		e.logf(api.LogWarn, "ike", s.conn.name, "%s", w)
+	}
 	if a := s.conn.attempt; a != nil && a.session == s && x.Childless {
 		return // ChildFailed tells why
 	}
 	e.changed(s.conn)
+}
+
+// weakAuth warns of signatures over SHA-1: what a peer without RFC 7427 speaks,
+// or what a profile names.
+func weakAuth(x *ike.Established) string {
+	for _, name := range []string{x.LocalAuth, x.PeerAuth} {
+		if s, err := auth.ParseScheme(name); err == nil && s.Weak() {
+			return fmt.Sprintf("The two ends proved who they are with a weak signature (%s); the gateway should learn signature authentication (RFC 7427).", name)
+		}
+	}
+	return ""
 }
 
 // groupFor returns the group of a new Child SA: that of the one it replaces, or

@@ -196,24 +196,26 @@ func TestNoTUN(t *testing.T) {
 	l.Client.MustBeAsBefore(before)
 }
 
-// asNobody makes a command of ours run without any privilege.
+// unprivileged makes a command run as nobody.
+func unprivileged(cmd *exec.Cmd) {
+	const nobody = 65534
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	cmd.Dir = "/"
+}
+
+// asNobody makes a command of ours run as nobody, from a folder that is open
+// to everyone.
 func asNobody(t *testing.T, l *lab.Lab, cmd *exec.Cmd) {
 	t.Helper()
-	const nobody = 65534
-	if cmd.SysProcAttr == nil {
-		cmd.SysProcAttr = &syscall.SysProcAttr{}
-	}
-	cmd.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
-	// The folder of the binaries may be closed to others.
+	unprivileged(cmd)
 	b, err := os.ReadFile(cmd.Path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(l.Dir("bin"), filepath.Base(cmd.Path))
-	if err := os.WriteFile(path, b, 0o755); err != nil {
+	cmd.Path = filepath.Join(l.Dir("bin"), filepath.Base(cmd.Path))
+	if err := os.WriteFile(cmd.Path, b, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	cmd.Path, cmd.Dir = path, "/"
 }
 
 // TestNoPrivilege runs the service as nobody: it may start and answer its own
@@ -297,4 +299,3 @@ func TestPortsTaken(t *testing.T) {
 	l.Client.MustBeAsBefore(before)
 	swan.Stop()
 }
-

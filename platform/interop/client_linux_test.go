@@ -29,6 +29,8 @@ type client struct {
 	full bool
 	// suite is what our service must say of the IKE SA and the Child SA.
 	ike, esp string
+	// weak says that the user must be warned.
+	weak bool
 	// gateway is what the gateway must have logged.
 	gateway string
 }
@@ -233,6 +235,9 @@ func (c client) test(t *testing.T, l *lab.Lab, pki *lab.PKI, gw *lab.StrongSwan)
 	if c.gateway != "" && !regexp.MustCompile(c.gateway).MatchString(gw.Since(mark)) {
 		t.Errorf("the gateway's log has no %s", c.gateway)
 	}
+	if warned := len(s.Connection("office").Warnings) > 0; warned != c.weak {
+		t.Errorf("warnings: %q, want some: %v", s.Connection("office").Warnings, c.weak)
+	}
 	if nat := c.path == lab.BehindRouter; d.IKESAs[0].NATLocal != nat {
 		t.Errorf("NAT before us: %v, want %v", d.IKESAs[0].NATLocal, nat)
 	}
@@ -265,13 +270,15 @@ func waitFor(t *testing.T, what string, done func() bool) {
 }
 
 // TestGatewayWithoutRFC7427 has a gateway that knows no signature
-// authentication, so that RSA is PKCS #1 with SHA-1 by definition: only a file
-// that names it gets that far. ECDSA has methods of its own (RFC 4754).
+// authentication, so that RSA is PKCS #1 with SHA-1 by definition, of which the
+// user is warned. ECDSA has methods of its own (RFC 4754).
 func TestGatewayWithoutRFC7427(t *testing.T) {
 	l := lab.New(t)
 	pki := newPKI(t)
 	gw := newGateway(t, l, pki, "signature_authentication = no")
 	for _, key := range []string{"rsa", "ecdsa256", "ecdsa384", "ecdsa521"} {
-		t.Run(key, func(t *testing.T) { certClient(key).test(t, l, pki, gw) })
+		c := certClient(key)
+		c.weak = key == "rsa"
+		t.Run(key, func(t *testing.T) { c.test(t, l, pki, gw) })
 	}
 }

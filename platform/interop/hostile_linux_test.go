@@ -209,4 +209,3 @@ func malformed(rnd *mrand.Rand, real [][]byte, natt bool) []byte {
 	}
 	return b
 }
-

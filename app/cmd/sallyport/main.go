@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"sallyport/app/cli"
+	"sallyport/app/demo"
 )
 
-func main() { os.Exit(cli.Main(nil)) }
+func main() { os.Exit(cli.Main(demo.Run)) }

@@ -47,6 +47,8 @@ var rules = []rule{
 	{pkgs: "platform/ipc/...", why: "IPC carries the contract and no more", only: []string{"core/api", "platform/ipc/..."}},
 	{pkgs: "app/cli", why: "the command line knows the contract and its road in",
 		only: []string{"app/cli", "core/api", "platform/ipc/..."}, extern: []string{"fyne.io/"}},
+	{pkgs: "app/demo", why: "the demo uses the product as everyone does",
+		only: []string{"app/demo", "core/api", "platform/ipc/..."}, extern: []string{"fyne.io/"}},
 }
 
 // exempt are the places where rules meet on purpose.

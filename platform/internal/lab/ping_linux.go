@@ -145,6 +145,13 @@ func (p *Pinger) First(limit time.Duration) (time.Time, error) {
 	}
 }
 
+// Close ends the pings at once.
+func (p *Pinger) Close() {
+	close(p.stop)
+	<-p.stopped
+	p.conn.Close()
+}
+
 // Stop ends the pings, waits up to two seconds for answers under way, and sums up.
 func (p *Pinger) Stop() Pings {
 	close(p.stop)
