@@ -165,3 +165,7 @@ func KeepsGuard(state host.Files) bool {
 	w, err := loadWishes(state)
 	return err != nil || w.strict()
 }
+
+// ForgetWishes makes the next service start with nothing connected and nothing
+// assigned.
+func ForgetWishes(state host.Files) error { return state.Remove(wishesFile) }

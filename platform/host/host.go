@@ -10,6 +10,7 @@ import (
 
 	"sallyport/core/host"
 	"sallyport/platform/dns"
+	"sallyport/platform/firewall"
 	"sallyport/platform/netmon"
 	"sallyport/platform/paths"
 	"sallyport/platform/route"
@@ -37,6 +38,8 @@ func New(o Options) (*host.System, error) {
 		OpenUDP: openUDP,
 		Router:  route.New(o.StateDir),
 		DNS:     dns.New(o.StateDir),
+
+		Firewall: firewall.New(firewall.Config{Mark: route.Mark}),
 	}
 	for _, folder := range []struct {
 		path    string
@@ -47,13 +50,16 @@ func New(o Options) (*host.System, error) {
 		{filepath.Join(o.ConfigDir, "certs"), false, &s.Certs},
 		{filepath.Join(o.ConfigDir, "secrets"), true, &s.Secrets},
 		{filepath.Join(o.ConfigDir, "policies"), false, &s.Policies},
-		{filepath.Join(o.StateDir, "memory"), true, &s.State},
 	} {
 		f, err := secret.Open(folder.path, folder.private)
 		if err != nil {
 			return nil, err
 		}
 		*folder.files = f
+	}
+	var err error
+	if s.State, err = State(o.StateDir); err != nil {
+		return nil, err
 	}
 	m, err := netmon.New(netmon.Config{Mark: route.Mark, Table: route.Table})
 	if err != nil {
@@ -101,13 +107,25 @@ func openUDP(v6 bool, port uint16) (host.UDPConn, error) {
 
 // Cleanup restores name servers and routes as they were before a service with
 // this state folder that died. It does nothing where nothing is left. The
-// caller holds the folder (RunLocked).
+// firewall stays: what it forbids must not leave while nobody is there to
+// protect it (see OpenFirewall). The caller holds the folder (RunLocked).
 func Cleanup(stateDir string) error {
 	stateDir = Options{StateDir: stateDir}.withDefaults().StateDir
 	if err := openState(stateDir); err != nil {
 		return err
 	}
 	return errors.Join(dns.New(stateDir).Cleanup(), route.New(stateDir).Cleanup())
+}
+
+// State opens what the service remembers across restarts.
+func State(stateDir string) (host.Files, error) {
+	stateDir = Options{StateDir: stateDir}.withDefaults().StateDir
+	return secret.Open(filepath.Join(stateDir, "memory"), true)
+}
+
+// OpenFirewall removes the firewall that an earlier service left.
+func OpenFirewall() error {
+	return firewall.New(firewall.Config{Mark: route.Mark}).Cleanup()
 }
 
 // RunLocked runs f while no other process can hold the same state folder. The

@@ -111,12 +111,16 @@ func runCommand() *cobra.Command {
 
 func cleanupCommand() *cobra.Command {
 	var stateDir string
+	var open bool
 	c := &cobra.Command{
 		Use:   "cleanup",
 		Short: "Undo what a service that was killed left behind: links, routes, rules, DNS",
-		Args:  noArgs,
-		RunE: func(*cobra.Command, []string) error {
-			err := host.RunLocked(stateDir, func() error { return host.Cleanup(stateDir) })
+		Long: "Undo what a service that was killed left behind: links, routes, rules and DNS.\n" +
+			"The firewall stays while traffic must remain protected (a connection that requires security, an assigned policy);\n" +
+			"--open removes it too, and forgets what was connected and assigned.",
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			err := host.RunLocked(stateDir, func() error { return cleanup(stateDir, open, cmd.OutOrStdout()) })
 			if err != nil {
 				return explain.Explain(err, explain.Context{})
 			}
@@ -124,7 +128,27 @@ func cleanupCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&stateDir, "state-dir", paths.StateDir(), "folder of the journals")
+	c.Flags().BoolVar(&open, "open", false, "remove the firewall too: traffic may leave unprotected")
 	return c
+}
+
+func cleanup(stateDir string, open bool, out io.Writer) error {
+	if err := host.Cleanup(stateDir); err != nil {
+		return err
+	}
+	state, err := host.State(stateDir)
+	if err != nil {
+		return err
+	}
+	if open {
+		if err := engine.ForgetWishes(state); err != nil {
+			return err
+		}
+	} else if engine.KeepsGuard(state) {
+		fmt.Fprintln(out, "The firewall stays: what must be protected does not leave while the service is down. \"sallyportd cleanup --open\" removes it.")
+		return nil
+	}
+	return host.OpenFirewall()
 }
 
 // serve runs the service until ctx ends. It first undoes what a service that
