@@ -71,7 +71,14 @@ func command() *cobra.Command {
 	for _, verb := range service.Verbs() {
 		root.AddCommand(&cobra.Command{
 			Use: verb, Short: verb + " the system service", Args: noArgs,
-			RunE: func(*cobra.Command, []string) error { return service.Control(verb) },
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				if err := service.Control(verb); err != nil || verb != "uninstall" {
+					return err
+				}
+				// Whoever uninstalls wants the machine as it was.
+				dir := paths.StateDir()
+				return host.RunLocked(dir, func() error { return cleanup(dir, true, cmd.OutOrStdout()) })
+			},
 		})
 	}
 	return root
