@@ -45,7 +45,7 @@ func (d *decoder) table(v reflect.Value, n *node, path string) {
 			} else {
 				hint = "; known here: " + strings.Join(slices.DeleteFunc(names, func(n string) bool { return n == "" }), ", ")
 			}
-			d.Add(member.line, join(path, plain(key)), "unknown field%s", hint)
+			d.Add(member.line, join(path, Plain(key)), "unknown field%s", hint)
 			continue
 		}
 		d.value(v.Field(i), member, join(path, key), d.docs.of(v.Type(), key).maxItems())
@@ -176,8 +176,8 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
-// plain returns a key as a message may show it.
-func plain(key string) string {
+// Plain returns a key as a message may show it.
+func Plain(key string) string {
 	if key != "" && strings.Trim(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == "" && len(key) <= 60 {
 		return key
 	}

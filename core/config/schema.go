@@ -19,9 +19,12 @@ type FieldDoc struct {
 	MaxItems int // of a list; 0: 64
 }
 
+// MaxItems bounds a list that says nothing else.
+const MaxItems = 64
+
 func (d FieldDoc) maxItems() int {
 	if d.MaxItems == 0 {
-		return 64
+		return MaxItems
 	}
 	return d.MaxItems
 }

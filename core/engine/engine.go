@@ -135,6 +135,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		}
 		e.publish()
 		if done == nil && e.atRest() {
+			e.openFirewall()
 			return nil
 		}
 		timer.Reset(e.untilNextTimeout())

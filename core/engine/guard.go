@@ -263,6 +263,17 @@ func (e *Engine) enforce() error {
 	return nil
 }
 
+// openFirewall removes the firewall when the service ends, unless traffic must
+// stay protected while it is down.
+func (e *Engine) openFirewall() {
+	if e.guard.intent.IsZero() || e.guard.wishes.strict() {
+		return
+	}
+	if err := e.setFirewall(host.FirewallIntent{}); err != nil {
+		e.logf(api.LogError, "policy", "", "the firewall could not be removed: %v", err)
+	}
+}
+
 func (e *Engine) setFirewall(want host.FirewallIntent) error {
 	if e.opt.Host.Firewall == nil {
 		if want.IsZero() {

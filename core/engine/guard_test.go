@@ -125,6 +125,24 @@ func TestRequireOutlivesTheService(t *testing.T) {
 	})
 }
 
+// Where clear text is allowed in the end, a service that stops leaves the
+// machine as it was before.
+func TestRequestEndsWithTheService(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, strings.Replace(requireProfile, "require", "request", 1), gatewayProfile)
+		if err := connect(t, w.client, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		if a := action(w.cm, "10.10.0.10"); a != host.FirewallTunnelOnly {
+			t.Fatalf("connected, and the firewall says %v", a)
+		}
+		w.stop()
+		if i := w.cm.Intent(); !i.IsZero() {
+			t.Errorf("the service stopped, and the firewall still holds %+v", i)
+		}
+	})
+}
+
 // Without a firewall nothing is connected that must be protected.
 func TestRequireNeedsAFirewall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

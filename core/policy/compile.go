@@ -31,14 +31,18 @@ func Compile(p *Policy, env Env) (*Compiled, error) {
 
 // compile compiles a policy whose fields have been checked.
 func compile(p *Policy, env Env) (*Compiled, Findings) {
-	b := compiler{policy: p, env: env, Compiled: &Compiled{Policy: p.Name, Response: -1, discovery: p.Exemptions.LANDiscovery, pins: p.PinnedPeers()}}
+	b := compiler{policy: p, env: env, Compiled: &Compiled{Policy: p.Name, Response: -1, pins: p.PinnedPeers()}}
+	for _, i := range env.Interfaces {
+		for _, p := range i.Prefixes {
+			b.locals = append(b.locals, netip.PrefixFrom(p.Addr().WithZone("").Unmap(), p.Bits()))
+		}
+	}
 	for i := range p.Rules {
 		if p.Rules[i].Enabled {
 			b.rule(i)
 		}
 	}
 	b.response()
-	b.exemptLAN()
 	b.fragments()
 	if len(b.findings) == 0 && len(b.entries) > maxEntries {
 		b.bad("rules", "the filters stand for %d entries on this machine (limit %d)", len(b.entries), maxEntries)
@@ -47,6 +51,7 @@ func compile(p *Policy, env Env) (*Compiled, Findings) {
 		return nil, b.findings
 	}
 	b.sort()
+	b.exemptLAN()
 	b.finish()
 	return b.Compiled, nil
 }
@@ -288,9 +293,13 @@ var discovery = []string{
 	"ff02::fb[udp/5353]", "ff02::1:3[udp/5355]", "ff02::c[udp/1900]",
 }
 
-// exemptLAN adds entries that let the local network pass where a rule that
-// reaches beyond private addresses would decide. Name servers are no part of
-// the exemption: there the rule still decides.
+// dnsPorts are those of DNS, and of DNS over TLS and over QUIC (RFC 7858, RFC
+// 9250).
+var dnsPorts = []uint16{53, 853}
+
+// exemptLAN lets the local network pass just before each entry that would
+// secure it, unless that entry names private addresses and is thereby meant
+// for them. Name servers are no part of the exemption.
 func (b *compiler) exemptLAN() {
 	if !b.policy.Exemptions.LAN {
 		return
@@ -309,59 +318,94 @@ func (b *compiler) exemptLAN() {
 		}
 		return a.Bits() - b.Bits()
 	})
-	rules := slices.Clone(b.entries)
+	var exempt ts.List
 	for _, p := range b.lan {
-		for i := range rules {
-			b.keepDNS(&rules[i], p)
+		exempt = append(exempt, ts.FromPrefix(p))
+	}
+	if b.discovery = b.policy.Exemptions.LANDiscovery && len(b.lan) > 0; b.discovery {
+		exempt = append(exempt, discovered()...)
+	}
+	rules := b.entries
+	b.entries = nil
+	for i := range rules {
+		if e := &rules[i]; e.Action == Negotiate && !host.NamesPrivate(e.Remote[0]) {
+			for _, s := range exempt {
+				b.exempt(e, s)
+			}
 		}
-		b.exempt(ts.FromPrefix(p))
+		b.entries = append(b.entries, rules[i])
 	}
-	if !b.policy.Exemptions.LANDiscovery || len(b.lan) == 0 {
-		return
-	}
-	for _, text := range discovery {
+}
+
+// discovered returns where a local network is asked for names and services:
+// multicast DNS (RFC 6762), LLMNR (RFC 4795) and SSDP.
+func discovered() ts.List {
+	var out ts.List
+	for _, text := range []string{
+		"224.0.0.251[udp/5353]", "224.0.0.252[udp/5355]", "239.255.255.250[udp/1900]",
+		"ff02::fb[udp/5353]", "ff02::1:3[udp/5355]", "ff02::c[udp/1900]",
+	} {
 		s, err := ts.Parse(text)
 		if err != nil {
 			panic(err) // the table is above
 		}
-		b.exempt(s)
+		out = append(out, s)
 	}
+	return out
 }
 
-// exempt lets packets to and from a remote selector pass.
-func (b *compiler) exempt(remote ts.Selector) {
-	local := ts.Any()[1]
-	if remote.Is4() {
-		local = ts.Any()[0]
-	}
-	local.Protocol = remote.Protocol
-	b.add(Entry{RuleIndex: -1, Kind: FromLAN, Action: Permit, Local: ts.List{local}, Remote: ts.List{remote}, LocalMe: true})
-}
-
-// dnsPorts are those of DNS, and of DNS over TLS and over QUIC (RFC 7858, RFC
-// 9250).
-var dnsPorts = []uint16{53, 853}
-
-func (b *compiler) keepDNS(e *sortable, lan netip.Prefix) {
-	if e.rank.class != classOther || e.Action == Permit {
+// exempt adds the entry that takes s out of e, after those for name servers
+// there, which remain e's.
+func (b *compiler) exempt(e *sortable, s ts.Selector) {
+	part, ok := cut(e.Entry, s)
+	if !ok {
 		return
 	}
-	for _, protocol := range []uint8{6, 17} {
-		for _, port := range dnsPorts {
-			s := ts.FromPrefix(lan)
-			s.Protocol, s.FromPort, s.ToPort = protocol, port, port
-			remote, ok := e.Remote[0].Intersect(s)
-			if !ok {
-				continue
+	if s.Protocol == 0 {
+		for _, dns := range nameServers(s) {
+			if d, ok := cut(e.Entry, dns); ok {
+				d.Kind = FromLANDNS
+				b.add(d)
 			}
-			c := e.Entry
-			c.Kind = FromLANDNS
-			local := e.Local[0]
-			local.Protocol = protocol
-			c.Local, c.Remote = ts.List{local}, ts.List{remote}
-			b.add(c)
 		}
 	}
+	part.Rule, part.RuleIndex, part.List, part.Filter = "", -1, "", 0
+	part.Kind, part.Action, part.Direction = FromLAN, Permit, e.Direction
+	part.Endpoint, part.Connection, part.Gateway, part.Negotiation = EndpointNone, "", netip.Addr{}, nil
+	b.add(part)
+}
+
+// nameServers returns the selectors of DNS in s, with the fragments that could
+// hide some.
+func nameServers(s ts.Selector) ts.List {
+	var out ts.List
+	for _, s.Protocol = range []uint8{6, 17} {
+		for _, port := range dnsPorts {
+			s.FromPort, s.ToPort = port, port
+			out = append(out, s)
+		}
+		s.FromPort, s.ToPort = 65535, 0
+		out = append(out, s)
+	}
+	return out
+}
+
+// cut returns the part of e with remote ends in s.
+func cut(e Entry, s ts.Selector) (Entry, bool) {
+	remote, ok := e.Remote[0].Intersect(s)
+	if !ok {
+		return e, false
+	}
+	local := e.Local[0]
+	local.Protocol = remote.Protocol
+	if remote.FromPort > remote.ToPort && !local.AnyPort() {
+		// Packets show both ports or neither.
+		if local.FromPort <= local.ToPort {
+			return e, false
+		}
+	}
+	e.Local, e.Remote = ts.List{local}, ts.List{remote}
+	return e, true
 }
 
 // fragments adds, for each entry that looks at ports and does not permit, one

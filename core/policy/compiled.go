@@ -23,7 +23,8 @@ type Compiled struct {
 	boxes     []box // of Entries
 	lan       []netip.Prefix
 	pins      ts.List
-	out       *matcher // for packets that leave
-	in        *matcher // for packets that arrive
+	locals    []netip.Prefix // addresses of this machine
+	out       *matcher       // for packets that leave
+	in        *matcher       // for packets that arrive
 	discovery bool
 }

@@ -44,17 +44,20 @@ func fromProfile(p *profile.Connection) (Connection, error) {
 
 func fromChild(p *profile.Connection, ch *profile.Child) (Child, error) {
 	out := Child{Name: ch.Name}
-	// Left out, the own side of an initiator and the other side of a responder
-	// are dynamic; the other two are everything.
-	out.LocalDynamic = len(ch.LocalTS) == 0 && !p.IsResponder()
-	out.RemoteDynamic = len(ch.RemoteTS) == 0 && p.IsResponder()
 	for _, side := range []struct {
-		texts   []string
-		list    *ts.List
-		dynamic *bool
-	}{{ch.LocalTS, &out.Local, &out.LocalDynamic}, {ch.RemoteTS, &out.Remote, &out.RemoteDynamic}} {
-		if len(side.texts) == 0 && !*side.dynamic {
+		texts         []string
+		list, dynamic *ts.List
+		everything    bool // when nothing is said; else the end's own address
+	}{
+		{ch.LocalTS, &out.Local, &out.LocalDynamic, p.IsResponder()},
+		{ch.RemoteTS, &out.Remote, &out.RemoteDynamic, !p.IsResponder()},
+	} {
+		switch {
+		case len(side.texts) > 0:
+		case side.everything:
 			*side.list = ts.Any()
+		default:
+			*side.dynamic = ts.List{{ToPort: 65535}}
 		}
 		for _, text := range side.texts {
 			s, dynamic, err := profile.ParseSelector(text)
@@ -62,7 +65,7 @@ func fromChild(p *profile.Connection, ch *profile.Child) (Child, error) {
 			case err != nil:
 				return out, err
 			case dynamic:
-				*side.dynamic = true
+				*side.dynamic = append(*side.dynamic, s)
 			default:
 				*side.list = append(*side.list, s)
 			}
@@ -103,28 +106,28 @@ func forConnection(c Connection, profile api.Profile) (*Policy, error) {
 // filters returns the filters of a child.
 func (c *Connection) filters(ch *Child) ([]Filter, error) {
 	var locals, remotes []side
-	if ch.LocalDynamic {
-		locals = append(locals, side{word: WordMe, sel: ts.Selector{ToPort: 65535}})
+	for _, s := range ch.LocalDynamic {
+		locals = append(locals, side{WordMe, s})
 	}
 	for _, s := range ch.Local {
 		// Our side of a tunnel is this machine, and the networks behind it only
 		// where we are the gateway of them.
 		word := ""
-		if s.AnyPort() && s.Protocol == 0 && whole(s) {
+		if whole(s) {
 			word = WordMe
 		}
 		locals = append(locals, side{word, s})
 	}
-	if ch.RemoteDynamic {
-		if c.Responder {
-			for _, s := range c.Pools {
-				remotes = append(remotes, side{"", s})
-			}
+	for _, s := range ch.RemoteDynamic {
+		if !c.Responder {
+			remotes = append(remotes, side{WordGateway, s})
+			continue
 		}
 		// A peer of a responder without pools keeps its own address, which is
 		// not known before it comes: no traffic of ours is matched.
-		if !c.Responder {
-			remotes = append(remotes, side{word: WordGateway, sel: ts.Selector{ToPort: 65535}})
+		for _, pool := range c.Pools {
+			pool.Protocol, pool.FromPort, pool.ToPort = s.Protocol, s.FromPort, s.ToPort
+			remotes = append(remotes, side{"", pool})
 		}
 	}
 	for _, s := range ch.Remote {

@@ -49,9 +49,11 @@ type Connection struct {
 
 // A Child is the traffic of one Child SA.
 type Child struct {
-	Name                        string
-	Local, Remote               ts.List
-	LocalDynamic, RemoteDynamic bool
+	Name          string
+	Local, Remote ts.List
+	// LocalDynamic are selectors of our own address, RemoteDynamic of the
+	// peer's, with protocol and ports and without From and To.
+	LocalDynamic, RemoteDynamic ts.List
 }
 
 // FromProfile returns what policies need of a stored connection. Its Endpoints

@@ -144,12 +144,12 @@ func (c *Compiled) Firewall(s FirewallState) host.FirewallIntent {
 		DNSInside: s.DNSInside,
 		Exempt: host.FirewallExempt{
 			IKE: slices.Clone(s.IKE), Lookup: s.Lookup, DHCP: true, NDP: true,
-			LAN: slices.Clone(c.lan), LANDiscovery: c.discovery && len(c.lan) > 0,
+			LAN: slices.Clone(c.lan), LANDiscovery: c.discovery,
 		},
 	}
 	for _, l := range c.Lines(s.Clear) {
-		if l.Entry.Kind == FromLAN {
-			continue // an exemption
+		if l.Entry.Kind == FromLAN || l.Entry.Kind == FromLANDNS {
+			continue // the intent has the exemption as such, and knows of DNS
 		}
 		r := host.FirewallRule{Local: l.Local, Remote: l.Remote}
 		switch l.Action {
@@ -189,6 +189,8 @@ func (c *Compiled) routes(clear Clear) (routes, shared []netip.Prefix) {
 	return toTunnel.Prefixes(), both.Prefixes()
 }
 
+var multicast4 = ts.FromPrefix(netip.PrefixFrom(netip.AddrFrom4([4]byte{224}), 4))
+
 // sweep goes through the remote addresses of a family from boundary to
 // boundary, with the lines that concern them.
 func sweep(lines []Line, v6 bool) (negotiated, shared ts.List) {
@@ -206,8 +208,16 @@ func sweep(lines []Line, v6 bool) (negotiated, shared ts.List) {
 		if l.Remote.Is4() == v6 || l.Entry.Direction == In || l.Entry.Kind == FromLANDNS {
 			continue
 		}
-		bounds = append(bounds, boundary{ippkt.AddrFrom(l.Remote.From), i, true})
-		if to := ippkt.AddrFrom(l.Remote.To); !l.Remote.To.Next().IsValid() {
+		// Packets of one link are sent to an interface, not by routes.
+		if l.Entry.Kind == FromLAN && v6 && (l.Remote.From.IsLinkLocalUnicast() || l.Remote.From.IsMulticast()) {
+			continue
+		}
+		remote := l.Remote
+		if l.Entry.Kind == FromLAN && remote.From.IsMulticast() {
+			remote = multicast4 // in one piece, rather than in two dozens around a few groups
+		}
+		bounds = append(bounds, boundary{ippkt.AddrFrom(remote.From), i, true})
+		if to := ippkt.AddrFrom(remote.To); !remote.To.Next().IsValid() {
 			last = to
 		} else {
 			bounds = append(bounds, boundary{successor(to), i, false})
@@ -238,7 +248,7 @@ func sweep(lines []Line, v6 bool) (negotiated, shared ts.List) {
 			case Permit:
 				clear = true
 			}
-			if lines[i].whole() {
+			if lines[i].Entry.Kind == FromLAN || lines[i].whole() {
 				rest = false
 				break
 			}

@@ -4,57 +4,40 @@ import (
 	"cmp"
 	"encoding/binary"
 
-	"sallyport/core/host"
 	"sallyport/core/ts"
 )
 
 // The order of decision. The most specific filter comes first, as in Windows.
 // Of two entries the one with the first difference below goes first:
 //
-//  1. remote addresses all private or link-local before others (so that the
-//     exemption of the local network has a place: between the two);
-//  2. fewer remote addresses;
-//  3. fewer local addresses ("me" counts as every address);
-//  4. one protocol before any;
-//  5. fewer remote ports;
-//  6. fewer local ports;
-//  7. the stricter action: block, negotiate, negotiate with fallback, permit;
-//  8. the order of the policy.
+//  1. fewer remote addresses;
+//  2. fewer local addresses ("me" counts as every address);
+//  3. one protocol before any;
+//  4. fewer remote ports;
+//  5. fewer local ports;
+//  6. the stricter action: block, negotiate, negotiate with fallback, permit;
+//  7. the order of the policy.
 //
 // An entry that matches a subset of what another matches is therefore always
-// before it.
+// before it. The exemption of the local network goes just before each entry
+// that it exempts from.
 
 // rank is the place of an entry in that order, but for the last two steps.
 type rank struct {
-	class                   uint8
 	remote, local           [2]uint64 // how many addresses, less one
 	anyProtocol             bool
 	remotePorts, localPorts uint32
 }
 
-const (
-	classPrivate uint8 = 0
-	classLAN     uint8 = 1
-	classOther   uint8 = 2
-)
-
 func rankOf(e *Entry) rank {
 	l, r := e.Local[0], e.Remote[0]
-	k := rank{
-		class:       classOther,
+	return rank{
 		remote:      span(r),
 		local:       span(l),
 		anyProtocol: r.Protocol == 0,
 		remotePorts: portCount(r),
 		localPorts:  portCount(l),
 	}
-	switch {
-	case e.Kind == FromLAN || e.Kind == FromLANDNS:
-		k.class = classLAN
-	case host.NamesPrivate(r):
-		k.class = classPrivate
-	}
-	return k
 }
 
 // span returns the number of addresses of s, less one.
@@ -80,7 +63,6 @@ func portCount(s ts.Selector) uint32 {
 
 func (a rank) compare(b rank) int {
 	return cmp.Or(
-		cmp.Compare(a.class, b.class),
 		cmp.Compare(a.remote[0], b.remote[0]), cmp.Compare(a.remote[1], b.remote[1]),
 		cmp.Compare(a.local[0], b.local[0]), cmp.Compare(a.local[1], b.local[1]),
 		compareBool(a.anyProtocol, b.anyProtocol),

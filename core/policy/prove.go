@@ -108,28 +108,23 @@ func (c *Compiled) leaks(yield func(*LeakError) bool) error {
 
 // mayLeak reports whether e needs an excuse to win over required.
 func mayLeak(e, required *Entry, eb, rb *box) bool {
-	return e.Kind == FromLAN || !rb.covers(eb)
+	return e.Kind == FromLAN && required.Action == Negotiate || !rb.covers(eb)
 }
 
 // excused returns the parts of region where the exemption of the local network
 // is no excuse.
 func excused(e, required *Entry, region box) []box {
-	if e.Kind != FromLAN || host.NamesPrivate(required.Remote[0]) {
+	if e.Kind != FromLAN || required.Action == Block || host.NamesPrivate(required.Remote[0]) {
 		return []box{region}
 	}
-	if e.Remote[0].Protocol != 0 {
+	if e.Remote[0].Protocol == 17 && e.Remote[0].From.IsMulticast() {
 		return nil // discovery
 	}
 	var out []box
-	for _, protocol := range []uint64{6, 17} {
-		for _, port := range dnsPorts {
-			dns := region
-			var okProtocol, okPort bool
-			dns.d[dimProtocol], okProtocol = region.d[dimProtocol].meet(number(protocol, protocol))
-			dns.d[dimRemotePort], okPort = region.d[dimRemotePort].meet(number(uint64(port), uint64(port)))
-			if okProtocol && okPort {
-				out = append(out, dns)
-			}
+	for _, s := range nameServers(e.Remote[0]) {
+		dns := boxOf(e.Local[0], s)
+		if r, ok := dns.meet(&region); ok {
+			out = append(out, r)
 		}
 	}
 	return out
@@ -174,9 +169,7 @@ func (c *Compiled) ProveFirewall(intent *host.FirewallIntent) error {
 		return fmt.Errorf("firewall intent: %w", err)
 	}
 	w := wall{Compiled: c}
-	if err := w.load(intent); err != nil {
-		return err
-	}
+	w.load(intent)
 	return w.prove()
 }
 
@@ -193,41 +186,48 @@ type wallLine struct {
 	lan   bool
 }
 
-// load puts the exemption of the local network between the rules that name
-// private addresses and the others, where it applies.
-func (w *wall) load(intent *host.FirewallIntent) error {
-	add := func(l wallLine, local, remote ts.Selector) {
-		w.lines, w.boxes = append(w.lines, l), append(w.boxes, boxOf(local, remote))
+func (w *wall) add(l wallLine, local, remote ts.Selector) {
+	w.lines, w.boxes = append(w.lines, l), append(w.boxes, boxOf(local, remote))
+}
+
+// load puts the exemption of the local network before each rule that it
+// exempts from, and before the default.
+func (w *wall) load(intent *host.FirewallIntent) {
+	var exempt ts.List
+	for _, p := range intent.Exempt.LAN {
+		exempt = append(exempt, ts.FromPrefix(p))
 	}
-	exempt := false
-	all := ts.Any()
-	lan := func() {
-		exempt = true
-		for _, p := range intent.Exempt.LAN {
-			local := all[1]
-			if p.Addr().Is4() {
-				local = all[0]
-			}
-			add(wallLine{-1, true, true}, local, ts.FromPrefix(p))
-		}
+	if intent.Exempt.LANDiscovery {
+		exempt = append(exempt, discovered()...)
 	}
 	for i, r := range intent.Rules {
-		private := host.NamesPrivate(r.Remote)
-		if !private && !exempt {
-			lan()
+		if r.Action == host.FirewallTunnelOnly && !host.NamesPrivate(r.Remote) {
+			w.exempt(exempt, r.Local, r.Remote)
 		}
-		if private && exempt && len(intent.Exempt.LAN) > 0 {
-			return fmt.Errorf("firewall rule %d names private addresses after one that does not", i)
+		w.add(wallLine{i, r.Action == host.FirewallClear, false}, r.Local, r.Remote)
+	}
+	for _, s := range ts.Any() {
+		w.exempt(exempt, s, s)
+		w.add(wallLine{-1, intent.Default == host.FirewallClear || intent.IsZero(), false}, s, s)
+	}
+}
+
+func (w *wall) exempt(l ts.List, local, remote ts.Selector) {
+	e := Entry{Local: ts.List{local}, Remote: ts.List{remote}}
+	for _, s := range l {
+		part, ok := cut(e, s)
+		if !ok {
+			continue
 		}
-		add(wallLine{i, r.Action == host.FirewallClear, false}, r.Local, r.Remote)
+		if s.Protocol == 0 {
+			for _, dns := range nameServers(s) {
+				if d, ok := cut(e, dns); ok {
+					w.add(wallLine{-1, false, false}, d.Local[0], d.Remote[0])
+				}
+			}
+		}
+		w.add(wallLine{-1, true, true}, part.Local[0], part.Remote[0])
 	}
-	if !exempt {
-		lan()
-	}
-	for _, s := range all {
-		add(wallLine{-1, intent.Default == host.FirewallClear || intent.IsZero(), false}, s, s)
-	}
-	return nil
 }
 
 func (w *wall) prove() error {
@@ -248,7 +248,7 @@ func (w *wall) prove() error {
 		a.steps += len(over)
 		for _, j := range over {
 			l := &w.lines[j]
-			if !l.clear || l.lan && required.Kind != FromLANDNS && !host.NamesPrivate(required.Remote[0]) && w.exempts(&w.boxes[j]) {
+			if !l.clear || l.lan && required.Action == Negotiate && required.Kind != FromLANDNS && !host.NamesPrivate(required.Remote[0]) && w.exempts(&w.boxes[j]) {
 				continue
 			}
 			region, ok := w.boxes[j].meet(&w.Compiled.boxes[k])
@@ -279,6 +279,19 @@ func (w *wall) exempts(b *box) bool {
 	for _, p := range w.lan {
 		s := ts.FromPrefix(p)
 		if lan := boxOf(s, s); lan.v6 == b.v6 && lan.d[dimRemote].covers(b.d[dimRemote]) {
+			return true
+		}
+	}
+	if !w.discovery {
+		return false
+	}
+	for _, s := range discovered() {
+		local := s
+		local.From, local.To, local.FromPort, local.ToPort = ts.Any()[0].From, ts.Any()[0].To, 0, 65535
+		if !s.Is4() {
+			local.From, local.To = ts.Any()[1].From, ts.Any()[1].To
+		}
+		if box := boxOf(local, s); box.covers(b) {
 			return true
 		}
 	}

@@ -2,8 +2,6 @@
 // reader and writer, and the importers of foreign formats.
 package profile
 
-import "time"
-
 // A Connection is one stored profile, as its file NAME.toml says it. Values
 // are checked by Validate; zero values mean the documented default.
 type Connection struct {
@@ -88,6 +86,3 @@ type DNS struct {
 	Servers []string `toml:"servers,omitempty"` // instead of the gateway's
 	Only    []string `toml:"only,omitempty"`    // ask them only for these domains
 }
-
-// A Duration is written as Go's time.Duration is: "90s", "4h".
-type Duration struct{ time.Duration }

@@ -1,188 +1,52 @@
 package profile
 
-import (
-	"fmt"
-	"reflect"
-	"strings"
+import "sallyport/core/config"
 
-	"github.com/pelletier/go-toml/v2/unstable"
-)
+// An Error is one fault of a file that a user wrote. It never quotes a secret.
+type Error = config.Error
+
+// A Duration is written as Go's time.Duration is: "90s", "4h".
+type Duration = config.Duration
+
+// AllErrors returns every *Error in the tree of err, in order.
+func AllErrors(err error) []*Error { return config.AllErrors(err) }
 
 // Parse reads one profile file. The file's name serves the messages only. The
 // error joins every fault found, each an *Error (see AllErrors).
 func Parse(file string, data []byte) (*Connection, error) {
-	return parse(file, data, stored)
+	c, _, err := parse(file, data, stored)
+	return c, err
 }
 
-func parse(file string, data []byte, m mode) (*Connection, error) {
-	root, err := parseTree(file, data)
+// maxProfile bounds the size of a profile file.
+const maxProfile = 256 << 10
+
+func parse(file string, data []byte, m mode) (*Connection, *config.Tree, error) {
+	tree, err := config.Parse(file, data, maxProfile)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	d := decoder{faults: faults{file: file}}
 	c := new(Connection)
-	d.table(reflect.ValueOf(c).Elem(), root, "")
-	if len(d.list) == 0 {
-		for _, f := range validate(c, m) {
-			f.File, f.Line = file, root.lineOf(f.Field)
-			d.list = append(d.list, f)
-		}
+	if err := tree.Decode(c, docs); err != nil {
+		return nil, nil, err
 	}
-	if err := d.err(); err != nil {
-		return nil, err
+	found := config.Faults{List: validate(c, m)}
+	for _, f := range found.List {
+		f.File, f.Line = file, tree.Line(f.Field)
 	}
-	return c, nil
+	if err := found.Err(); err != nil {
+		return nil, nil, err
+	}
+	return c, tree, nil
 }
 
-// maxItems bounds each list of a profile.
-const maxItems = 64
-
-// A decoder fills a Connection from a tree and collects what does not fit.
-type decoder struct{ faults }
-
-// table fills the struct v.
-func (d *decoder) table(v reflect.Value, n *node, path string) {
-	if n.kind != unstable.InlineTable {
-		d.add(n.line, path, "is %s, but a table is wanted, as \"[%s]\"", n.describe(), path)
-		return
-	}
-	names := fieldNames(v.Type())
-	for _, key := range n.keys {
-		member := n.table[key]
-		i := indexOf(names, key)
-		if i < 0 {
-			hint := ""
-			if near := nearest(key, names); near != "" {
-				hint = fmt.Sprintf("; did you mean %q?", near)
-			} else {
-				hint = "; known here: " + strings.Join(names, ", ")
-			}
-			d.add(member.line, join(path, plain(key)), "unknown field%s", hint)
-			continue
-		}
-		d.value(v.Field(i), member, join(path, key))
-	}
+// Marshal writes c as the file that Parse reads, with a comment on each part.
+func Marshal(c *Connection) []byte {
+	return config.Marshal("A Sallyport connection. Secrets are elsewhere: this file only names them.", c, docs)
 }
 
-// value fills one field.
-func (d *decoder) value(v reflect.Value, n *node, path string) {
-	if dur, ok := v.Addr().Interface().(*Duration); ok {
-		if n.kind != unstable.String {
-			d.add(n.line, path, "is %s, but a duration in quotes is wanted, as \"90s\" or \"4h\"", n.describe())
-		} else if err := dur.UnmarshalText([]byte(n.text)); err != nil {
-			d.add(n.line, path, "%v", err)
-		}
-		return
-	}
-	want := func(k unstable.Kind, what string) bool {
-		if n.kind != k {
-			d.add(n.line, path, "is %s, but %s is wanted", n.describe(), what)
-		}
-		return n.kind == k
-	}
-	switch v.Kind() {
-	case reflect.String:
-		if want(unstable.String, "a string in quotes") {
-			v.SetString(n.text)
-		}
-	case reflect.Bool:
-		if want(unstable.Bool, "true or false") {
-			v.SetBool(n.text == "true")
-		}
-	case reflect.Int, reflect.Uint64:
-		if !want(unstable.Integer, "a whole number") {
-			return
-		}
-		i, err := n.integer()
-		switch {
-		case err != nil || i < 0:
-			d.add(n.line, path, "%s is not a number from 0 up that fits", shown(n.text))
-		case v.Kind() == reflect.Uint64:
-			v.SetUint(uint64(i))
-		default:
-			v.SetInt(i)
-		}
-	case reflect.Struct:
-		d.table(v, n, path)
-	case reflect.Slice:
-		d.sequence(v, n, path)
-	}
-}
-
-// sequence fills a list of strings or of tables.
-func (d *decoder) sequence(v reflect.Value, n *node, path string) {
-	if n.kind != unstable.Array {
-		what := "a list is wanted, as [\"one\", \"two\"]"
-		if v.Type().Elem().Kind() == reflect.Struct {
-			what = fmt.Sprintf("a list of tables is wanted, each begun by \"[[%s]]\"", path)
-		}
-		d.add(n.line, path, "is %s, but %s", n.describe(), what)
-		return
-	}
-	if len(n.items) > maxItems {
-		d.add(n.line, path, "%d entries are too many (limit %d)", len(n.items), maxItems)
-		return
-	}
-	if len(n.items) == 0 {
-		return
-	}
-	v.Set(reflect.MakeSlice(v.Type(), len(n.items), len(n.items)))
-	for i, item := range n.items {
-		d.value(v.Index(i), item, fmt.Sprintf("%s[%d]", path, i))
-	}
-}
-
-// lineOf returns the line of the field at path, or of the nearest thing around
-// it that the document has.
-func (n *node) lineOf(path string) int {
-	line := n.line
-	for _, part := range strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' || r == ']' }) {
-		var next *node
-		if n.kind == unstable.Array {
-			var i int
-			if _, err := fmt.Sscanf(part, "%d", &i); err == nil && i < len(n.items) {
-				next = n.items[i]
-			}
-		} else if n.table != nil {
-			next = n.table[part]
-		}
-		if next == nil {
-			return line
-		}
-		n, line = next, next.line
-	}
-	return line
-}
-
-// fieldNames returns the TOML names of a struct's fields, by index.
-func fieldNames(t reflect.Type) []string {
-	names := make([]string, t.NumField())
-	for i := range names {
-		names[i], _, _ = strings.Cut(t.Field(i).Tag.Get("toml"), ",")
-	}
-	return names
-}
-
-func indexOf(names []string, key string) int {
-	for i, n := range names {
-		if n == key && n != "" {
-			return i
-		}
-	}
-	return -1
-}
-
-func join(path, key string) string {
-	if path == "" {
-		return key
-	}
-	return path + "." + key
-}
+// shown cuts a value of the file for a message.
+func shown(s string) string { return config.Shown(s) }
 
 // plain returns a key as a message may show it.
-func plain(key string) string {
-	if key != "" && strings.Trim(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == "" && len(key) <= 60 {
-		return key
-	}
-	return shown(key)
-}
+func plain(key string) string { return config.Plain(key) }

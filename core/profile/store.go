@@ -67,16 +67,12 @@ func (s *Store) Load(name string) (*Connection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read connection %s: %w", name, err)
 	}
-	c, err := Parse(name+extension, data)
+	c, tree, err := parse(name+extension, data, stored)
 	if err != nil {
 		return nil, err
 	}
 	if c.Name != name {
-		root, err := parseTree(name+extension, data)
-		if err != nil {
-			return nil, err
-		}
-		return nil, &Error{File: name + extension, Line: root.lineOf("name"), Field: "name", Msg: fmt.Sprintf("is %s, but the file is called %s", shown(c.Name), name+extension)}
+		return nil, &Error{File: name + extension, Line: tree.Line("name"), Field: "name", Msg: fmt.Sprintf("is %s, but the file is called %s", shown(c.Name), name+extension)}
 	}
 	return c, nil
 }

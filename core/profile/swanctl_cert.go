@@ -7,6 +7,7 @@ import (
 	"path"
 	"strings"
 
+	"sallyport/core/config"
 	"sallyport/core/ike/auth"
 	"sallyport/core/pki"
 	"sallyport/core/profile/settings"
@@ -139,8 +140,8 @@ func (v *view) authorities() {
 		}
 	}
 	switch {
-	case len(p.Remote.CAs) > maxItems:
-		v.refuse(v.sec.Pos, v.path, "%d authorities are too many (limit %d); name those of this connection in cacerts", len(p.Remote.CAs), maxItems)
+	case len(p.Remote.CAs) > config.MaxItems:
+		v.refuse(v.sec.Pos, v.path, "%d authorities are too many (limit %d); name those of this connection in cacerts", len(p.Remote.CAs), config.MaxItems)
 	case len(p.Remote.CAs) == 0:
 		v.refuse(v.sec.Pos, v.path, "there is no authority to check the peer's certificate with: put its certificate into the folder x509ca beside %s", v.im.name)
 	}

@@ -238,10 +238,10 @@ func (v *view) duration(key string, most time.Duration) (Duration, bool) {
 		return Duration{}, false
 	}
 	if n > uint64(most/unit) {
-		v.note(pos, v.field(key), "is cut to %s", Duration{most})
-		return Duration{most}, true
+		v.note(pos, v.field(key), "is cut to %s", Duration{Duration: most})
+		return Duration{Duration: most}, true
 	}
-	return Duration{time.Duration(n) * unit}, true
+	return Duration{Duration: time.Duration(n) * unit}, true
 }
 
 // poolKeys are the attributes of a pool that are not handed out.

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 
+	"sallyport/core/config"
 	"sallyport/core/pki"
 )
 
@@ -12,22 +13,18 @@ import (
 // names of certificates, keys and secrets are files beside the profile, and a
 // pre-shared key may come with the request instead.
 func importTOML(s *source, res *Result) error {
-	c, err := parse(s.name, s.req.Files[0].Data, imported)
+	c, tree, err := parse(s.name, s.req.Files[0].Data, imported)
 	if err != nil {
 		return err
 	}
-	root, err := parseTree(s.name, s.req.Files[0].Data)
-	if err != nil {
-		return err
-	}
-	im := tomlImport{source: s, root: root, faults: faults{file: s.name}}
+	im := tomlImport{source: s, tree: tree, Faults: config.Faults{File: s.name}}
 	b := Bundle{Connection: *c, Certs: map[string][]byte{}, Secrets: map[string][]byte{}}
 	if s.req.Name != "" {
 		b.Connection.Name = s.req.Name
 	}
 	im.local(&b, &c.Local)
 	im.remote(&b, &c.Remote, c.Local.Method)
-	if err := im.err(); err != nil || len(s.missing) > 0 {
+	if err := im.Err(); err != nil || len(s.missing) > 0 {
 		return err
 	}
 	if err := b.finish(); err != nil {
@@ -39,18 +36,18 @@ func importTOML(s *source, res *Result) error {
 
 type tomlImport struct {
 	*source
-	faults
-	root *node
+	config.Faults
+	tree *config.Tree
 }
 
 // needsPassword says that the request must bring a secret.
 func (im *tomlImport) needsPassword(field, format string, args ...any) {
 	im.bad(field, format, args...)
-	im.list[len(im.list)-1].NeedsPassword = true
+	im.List[len(im.List)-1].NeedsPassword = true
 }
 
 func (im *tomlImport) bad(field, format string, args ...any) {
-	im.add(im.root.lineOf(field), field, format, args...)
+	im.Add(im.tree.Line(field), field, format, args...)
 }
 
 // file returns the content of the file that a field names.

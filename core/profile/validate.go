@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"sallyport/core/api"
+	"sallyport/core/config"
 	"sallyport/core/ike/auth"
 	"sallyport/core/pool"
 	"sallyport/core/transform"
@@ -52,23 +53,23 @@ func (c *Connection) PolicyProfile() api.Profile {
 
 // Validate reports every fault of c, joined, each an *Error.
 func (c *Connection) Validate() error {
-	f := faults{list: validate(c, stored)}
-	return f.err()
+	f := config.Faults{List: validate(c, stored)}
+	return f.Err()
 }
 
 func validate(c *Connection, m mode) []*Error {
 	v := validator{mode: m}
 	v.connection(c)
-	return v.list
+	return v.List
 }
 
 // A validator collects faults by field.
 type validator struct {
-	faults
+	config.Faults
 	mode mode
 }
 
-func (v *validator) bad(field, format string, args ...any) { v.add(0, field, format, args...) }
+func (v *validator) bad(field, format string, args ...any) { v.Add(0, field, format, args...) }
 
 func (v *validator) connection(c *Connection) {
 	switch {
@@ -277,7 +278,7 @@ func (v *validator) proposals(field string, p transform.Protocol, list []string)
 			v.bad(at(field, i), "%v", bare(err))
 		}
 	}
-	if len(v.list) == 0 && len(list) > 0 {
+	if len(v.List) == 0 && len(list) > 0 {
 		if _, err := transform.ParseProposals(p, list); err != nil {
 			v.bad(field, "%v", bare(err))
 		}
@@ -286,7 +287,7 @@ func (v *validator) proposals(field string, p transform.Protocol, list []string)
 
 func (v *validator) duration(field string, d Duration, least, most time.Duration) {
 	if d.Duration != 0 && (d.Duration < least || d.Duration > most) {
-		v.bad(field, "%s is out of range (%s to %s)", d, Duration{least}, Duration{most})
+		v.bad(field, "%s is out of range (%s to %s)", d, Duration{Duration: least}, Duration{Duration: most})
 	}
 }
 
@@ -297,7 +298,7 @@ func (v *validator) lifetime(field string, rekey Duration, byDefault time.Durati
 		r = byDefault
 	}
 	if life.Duration != 0 && life.Duration <= r {
-		v.bad(field+".life_time", "%s ends before the rekeying after %s", life, Duration{r})
+		v.bad(field+".life_time", "%s ends before the rekeying after %s", life, Duration{Duration: r})
 	}
 }
 
@@ -332,7 +333,7 @@ func (v *validator) oneOf(field, value string, allowed ...string) {
 		return
 	}
 	hint := ""
-	if near := nearest(value, allowed); near != "" {
+	if near := config.Nearest(value, allowed); near != "" {
 		hint = fmt.Sprintf("; did you mean %q?", near)
 	}
 	v.bad(field, "%s is not one of %s%s", shown(value), strings.Join(names, ", "), hint)

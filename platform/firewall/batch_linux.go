@@ -153,29 +153,28 @@ func (b *batch) vmap(load []expr.Any, key nftables.SetDatatype, elements []nftab
 // perMessage bounds the elements of a message, whose attributes hold 64 KiB.
 const perMessage = 400
 
-// Chains that end the way of a packet.
-const (
-	verdictClear = "clear"
-	verdictDrop  = "drop"
-	verdictOut   = "tunnel_only_out"
-	verdictIn    = "tunnel_only_in"
-)
-
 // counters are stateful objects: they go on counting when rules are replaced.
-var counters = [...]string{"cleared", "dropped", "tunneled"}
+var counters = [...]string{"out_cleared", "out_dropped", "out_tunneled", "in_cleared", "in_dropped", "in_tunneled"}
 
+// addVerdicts adds the chains that end the way of a packet.
 func (b *batch) addVerdicts() {
-	b.add(verdictClear)
-	b.rule(count("cleared"), accept)
-	b.add(verdictDrop)
-	b.rule(count("dropped"), drop)
-	b.add(verdictOut)
-	b.rule(outBy(b.intent.Device), count("tunneled"), accept)
-	b.rule(count("dropped"), drop)
-	b.add(verdictIn)
-	b.rule(inBy(b.intent.Device), count("tunneled"), accept)
-	b.rule(count("dropped"), drop)
+	for _, d := range directions {
+		tunnel := outBy(b.intent.Device)
+		if d == inbound {
+			tunnel = inBy(b.intent.Device)
+		}
+		b.add(d.verdict(host.FirewallClear))
+		b.rule(count(d.String()+"_cleared"), accept)
+		b.add(d.verdict(host.FirewallDrop))
+		b.rule(count(d.String()+"_dropped"), drop)
+		b.add(d.verdict(host.FirewallTunnelOnly))
+		b.rule(tunnel, count(d.String()+"_tunneled"), accept)
+		b.rule(count(d.String()+"_dropped"), drop)
+	}
 }
+
+// dropped leads to the end of what may not pass.
+func dropped(d direction) []expr.Any { return goTo(d.verdict(host.FirewallDrop)) }
 
 // addEarly keeps others on the link from finding and using the inner addresses
 // (CVE-2019-14899).
@@ -185,7 +184,7 @@ func (b *batch) addEarly() {
 	b.rule(inBy(b.intent.Device), accept)
 	for _, a := range b.intent.Inner {
 		a = a.Unmap()
-		b.rule(family(a.Is6()), daddr(a), goTo(verdictDrop))
+		b.rule(family(a.Is6()), daddr(a), dropped(inbound))
 	}
 	b.rule(accept)
 }
@@ -223,7 +222,7 @@ func (b *batch) addOutput() {
 		b.addNDP()
 	}
 	if b.intent.DNSInside {
-		b.addDNS(outBy(b.intent.Device), destinationPort)
+		b.addDNS(outbound, not(outBy(b.intent.Device)), destinationPort)
 	}
 	b.byFamily(outbound)
 }
@@ -239,8 +238,8 @@ func (b *batch) addInput() {
 	x := &b.intent.Exempt
 	b.at(hookInput)
 	b.rule(inByLoopback, accept)
-	b.rule(family(false), protocol(icmp), icmpType(icmpRedirect), goTo(verdictDrop))
-	b.rule(family(true), protocol(icmpv6), icmpType(icmpv6Redirect), goTo(verdictDrop))
+	b.rule(family(false), protocol(icmp), icmpType(icmpRedirect), dropped(inbound))
+	b.rule(family(true), protocol(icmpv6), icmpType(icmpv6Redirect), dropped(inbound))
 	for _, port := range x.IKE {
 		b.rule(protocol(udp), destinationPort(port), accept)
 		b.addErrors(port)
@@ -258,7 +257,7 @@ func (b *batch) addInput() {
 		b.addNDP()
 	}
 	if b.intent.DNSInside {
-		b.addDNS(inBy(b.intent.Device), sourcePort)
+		b.addDNS(inbound, not(inBy(b.intent.Device)), sourcePort)
 	}
 	b.byFamily(inbound)
 }
@@ -293,8 +292,8 @@ func (b *batch) addForward() {
 		b.rule(inBy(b.intent.Device), accept)
 		b.rule(outBy(b.intent.Device), accept)
 		if b.intent.DNSInside && h.d == outbound {
-			b.addDNS(nil, destinationPort)
-			b.addDNS(nil, sourcePort)
+			b.addDNS(outbound, nil, destinationPort)
+			b.addDNS(outbound, nil, sourcePort)
 		}
 		b.byFamily(h.d)
 	}
@@ -308,15 +307,11 @@ func (b *batch) addNDP() {
 	}
 }
 
-// addDNS drops DNS, except through the tunnel device.
-func (b *batch) addDNS(tunnel []expr.Any, port func(uint16) []expr.Any) {
-	for _, p := range []uint8{udp, tcp} {
-		for _, n := range []uint16{53, 853} {
-			if tunnel == nil {
-				b.rule(protocol(p), port(n), goTo(verdictDrop))
-				continue
-			}
-			b.rule(protocol(p), port(n), not(tunnel), goTo(verdictDrop))
+// addDNS drops DNS, where it goes.
+func (b *batch) addDNS(d direction, where []expr.Any, port func(uint16) []expr.Any) {
+	for _, p := range [...]uint8{udp, tcp} {
+		for _, n := range [...]uint16{53, 853} {
+			b.rule(protocol(p), port(n), where, dropped(d))
 		}
 	}
 }
@@ -326,7 +321,7 @@ func (b *batch) byFamily(d direction) {
 	for _, v6 := range []bool{false, true} {
 		b.rule(family(v6), goTo(d.entry(v6)))
 	}
-	b.rule(goTo(verdictDrop))
+	b.rule(dropped(d)) // not reached: there are two families
 }
 
 // addDirection adds the chains that judge by the intent's rules.

@@ -20,29 +20,31 @@ const (
 
 var directions = [...]direction{outbound, inbound}
 
+// String names the direction as the chains do.
+func (d direction) String() string {
+	if d == inbound {
+		return "in"
+	}
+	return "out"
+}
+
 // entry names the chain with which the rules begin.
 func (d direction) entry(v6 bool) string {
-	name := "out"
-	if d == inbound {
-		name = "in"
-	}
 	if v6 {
-		return name + "6"
+		return d.String() + "6"
 	}
-	return name + "4"
+	return d.String() + "4"
 }
 
 // verdict names the chain that performs an action.
 func (d direction) verdict(a host.FirewallAction) string {
-	switch {
-	case a == host.FirewallClear:
-		return verdictClear
-	case a == host.FirewallTunnelOnly && d == outbound:
-		return verdictOut
-	case a == host.FirewallTunnelOnly:
-		return verdictIn
+	switch a {
+	case host.FirewallClear:
+		return d.String() + "_clear"
+	case host.FirewallTunnelOnly:
+		return d.String() + "_tunnel_only"
 	}
-	return verdictDrop
+	return d.String() + "_drop"
 }
 
 // A diagram writes decision diagrams as chains: one for each node, with a map
@@ -55,7 +57,8 @@ type diagram struct {
 	stop   string // chain for decide.Stop
 	unseen string // chain for packets without visible ports; empty: none of them is special
 
-	nodes map[*decide.Node]string
+	nodes  map[*decide.Node]string
+	chains int
 }
 
 func (g *diagram) add(targets []decide.Target) {
@@ -66,19 +69,30 @@ func (g *diagram) add(targets []decide.Target) {
 		if v.Kind == expr.VerdictReturn {
 			continue // no rule of this part matches anything
 		}
-		if t.Node != nil {
+		if t.Node != nil || t.List != nil {
 			v.Kind = expr.VerdictJump // and come back when no rule matches
 		}
 		entries = append(entries, v)
 	}
-	g.batch.add(g.name)
-	if g.unseen != "" {
+	if g.unseen == "" {
+		g.batch.add(g.name)
+	} else {
+		seen := g.name + "_seen"
+		g.batch.add(seen) // filled below
+		g.batch.add(g.name)
 		g.rule(fragment(g.v6), goTo(g.unseen))
+		for _, p := range decide.PortProtocols() {
+			g.rule(protocol(p), loadTransport(0, 4), goTo(seen)) // unless the header is cut short
+			g.rule(protocol(p), goTo(g.unseen))
+		}
+		g.rule(loadProtocol, goTo(seen))
+		g.rule(dropped(g.dir)) // not even a protocol can be seen
+		g.at(seen)
 	}
 	for _, v := range entries {
 		g.rule([]expr.Any{v})
 	}
-	g.rule(goTo(verdictDrop)) // not reached: the last rule is for every packet
+	g.rule(dropped(g.dir)) // not reached: the last rule is for every packet
 }
 
 // target returns what leads to t, after adding the chains that it needs.
@@ -86,6 +100,8 @@ func (g *diagram) target(t decide.Target) *expr.Verdict {
 	switch {
 	case t.Node != nil:
 		return &expr.Verdict{Kind: expr.VerdictGoto, Chain: g.node(t.Node)}
+	case t.List != nil:
+		return &expr.Verdict{Kind: expr.VerdictGoto, Chain: g.list(t.List)}
 	case t.Action == decide.Stop:
 		return &expr.Verdict{Kind: expr.VerdictGoto, Chain: g.stop}
 	case t.Action != 0:
@@ -95,13 +111,13 @@ func (g *diagram) target(t decide.Target) *expr.Verdict {
 }
 
 // node adds the chain of a node. A map holds every value, so that a packet that
-// finds none ran into the replacement of the rules, or into a header that
-// cannot be read.
+// finds none ran into the replacement of the rules: the elements of the old map
+// end a moment before the rules that look them up.
 func (g *diagram) node(n *decide.Node) string {
 	if name, ok := g.nodes[n]; ok {
 		return name
 	}
-	name := g.name + "_" + strconv.Itoa(len(g.nodes))
+	name := g.newName()
 	g.nodes[n] = name
 	load, key := g.load(n.Field)
 	elements := make([]nftables.SetElement, len(n.Arcs))
@@ -110,10 +126,35 @@ func (g *diagram) node(n *decide.Node) string {
 	}
 	g.batch.add(name)
 	g.vmap(load, key, elements)
-	if n.Field > decide.Protocol && g.unseen != "" {
-		g.rule(goTo(g.unseen))
-	} else {
-		g.rule(goTo(verdictDrop))
+	g.rule(dropped(g.dir))
+	return name
+}
+
+func (g *diagram) newName() string {
+	g.chains++
+	return g.name + "_" + strconv.Itoa(g.chains)
+}
+
+// list adds the chain of a list. At its end a packet goes back to where the
+// diagram began.
+func (g *diagram) list(l *decide.List) string {
+	name := g.newName()
+	g.batch.add(name)
+	for i := range l.Rules {
+		r := &l.Rules[i]
+		var match []expr.Any
+		for _, f := range [...]decide.Field{decide.Remote, decide.Local, decide.Protocol, decide.RemotePort, decide.LocalPort} {
+			if r.Any(f, g.v6) {
+				continue
+			}
+			show := f
+			if f == decide.RemotePort {
+				show = r.Ports
+			}
+			load, key := g.load(show)
+			match = join(match, load, between(r.From[f].Bytes(int(key.Bytes)), r.To[f].Bytes(int(key.Bytes))))
+		}
+		g.rule(match, []expr.Any{g.target(decide.Target{Action: r.Action})})
 	}
 	return name
 }
@@ -129,7 +170,7 @@ func (g *diagram) load(f decide.Field) ([]expr.Any, nftables.SetDatatype) {
 		}
 		return loadAddress(g.v6, atSource), key
 	case decide.Protocol:
-		return []expr.Any{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1}}, nftables.TypeInetProto
+		return loadProtocol, nftables.TypeInetProto
 	case decide.TypeCode:
 		return loadTransport(0, 2), nftables.TypeInetService
 	case decide.MobilityType:

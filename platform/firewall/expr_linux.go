@@ -1,6 +1,7 @@
 package firewall
 
 import (
+	"bytes"
 	"net/netip"
 
 	"github.com/google/nftables/binaryutil"
@@ -27,6 +28,7 @@ const loopbackIndex = 1
 var (
 	accept        = []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}}
 	drop          = []expr.Any{&expr.Verdict{Kind: expr.VerdictDrop}}
+	loadProtocol  = []expr.Any{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1}}
 	inByLoopback  = is(&expr.Meta{Key: expr.MetaKeyIIF, Register: 1}, binaryutil.NativeEndian.PutUint32(loopbackIndex))
 	outByLoopback = is(&expr.Meta{Key: expr.MetaKeyOIF, Register: 1}, binaryutil.NativeEndian.PutUint32(loopbackIndex))
 )
@@ -49,6 +51,14 @@ func not(match []expr.Any) []expr.Any {
 	cmp := *match[1].(*expr.Cmp)
 	cmp.Op = expr.CmpOpNeq
 	return []expr.Any{match[0], &cmp}
+}
+
+// between compares register 1 with an interval.
+func between(from, to []byte) []expr.Any {
+	if bytes.Equal(from, to) {
+		return []expr.Any{&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: from}}
+	}
+	return []expr.Any{&expr.Range{Op: expr.CmpOpEq, Register: 1, FromData: from, ToData: to}}
 }
 
 func goTo(chain string) []expr.Any {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -55,8 +56,15 @@ func (f *Firewall) Set(i host.FirewallIntent) error {
 	if err := f.setLocked(&i); err != nil {
 		return fmt.Errorf("set firewall: %w", explain(err))
 	}
-	f.last, f.set = i, true
+	f.last, f.set = clone(i), true
 	return nil
+}
+
+// clone returns a copy that the caller of Set cannot change.
+func clone(i host.FirewallIntent) host.FirewallIntent {
+	i.Inner, i.Rules = slices.Clone(i.Inner), slices.Clone(i.Rules)
+	i.Exempt.IKE, i.Exempt.LAN = slices.Clone(i.Exempt.IKE), slices.Clone(i.Exempt.LAN)
+	return i
 }
 
 // Cleanup implements host.Firewall. It removes our table and nothing else.

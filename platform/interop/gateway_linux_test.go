@@ -72,20 +72,6 @@ connections {
       }
     }
   }
-  rekey : conn-defaults, psk-auth {
-    rekey_time = 11s
-    over_time = 8s
-    local {
-      id = rekey.vpn.test
-    }
-    children {
-      net {
-        rekey_time = 5s
-        life_time = 12s
-        rand_time = 1s
-      }
-    }
-  }
   rsa : conn-defaults {
     local {
       auth = pubkey

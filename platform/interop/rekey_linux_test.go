@@ -12,53 +12,50 @@ import (
 // rekeySeconds is how long a transfer runs while both ends rekey.
 const rekeySeconds = 60
 
-// TestRekeyWithGateway lets both ends rekey both SAs every few seconds, by
-// their own clocks and by command, under a running transfer: nothing may be
-// lost, and nothing stand still for a second.
-func TestRekeyWithGateway(t *testing.T) {
-	t.Parallel()
-	l := lab.New(t)
-	gw := newGateway(t, l, newPKI(t))
-	dir := l.SwanDir("rekey", pskConf("198.51.100.1", "rekey.vpn.test", "rekey_time = 14s\n    over_time = 9s\n    rand_time = 0s",
-		split+"\n        rekey_time = 4s\n        life_time = 12s\n        rand_time = 0s\n        esp_proposals = aes256gcm16-ecp384, aes256gcm16"))
-	s := l.Client.Service("rekey")
-	before := l.Client.Snapshot()
-	s.Must("import", dir+"/swanctl.conf")
-	wire := l.Client.Capture("eth0")
-	s.Must("connect", "office", "--wait", "20s")
+// Our side rekeys by its clock: a Child SA after 4 s, an IKE SA after 6 s.
+// strongSwan rekeys by command (see administer), in between.
+const (
+	rekeyOurChild = "rekey_time = 4s\n        life_time = 30s\n        rand_time = 0s"
+	rekeyOurIKE   = "rekey_time = 6s\n    over_time = 30s\n    rand_time = 0s"
+)
 
-	mark := gw.Mark()
+// administer lets strongSwan rekey the Child SA every 6 s and the IKE SA every
+// 10 s, until the function it returns is called.
+func administer(t *testing.T, swan *lab.StrongSwan, ike string) func() {
 	stop := make(chan struct{})
-	var background sync.WaitGroup
-	background.Go(func() { // the gateway's administrator
-		tick := time.NewTicker(3500 * time.Millisecond)
-		defer tick.Stop()
-		for i := 0; ; i++ {
-			select {
-			case <-stop:
-				return
-			case <-tick.C:
-			}
-			what := []string{"--rekey", "--child", "net", "--timeout", "3"}
-			if i%2 == 1 {
-				what = []string{"--rekey", "--ike", "rekey", "--timeout", "3"}
-			}
-			if out, err := gw.Ctl(5*time.Second, what...); err != nil {
+	var running sync.WaitGroup
+	for every, what := range map[time.Duration][]string{6 * time.Second: {"--child", "net"}, 10 * time.Second: {"--ike", ike}} {
+		running.Go(func() {
+			tick := time.NewTicker(every)
+			defer tick.Stop()
+			for {
+				select {
+				case <-stop:
+					return
+				case <-tick.C:
+				}
 				// It fails when the SA has just been replaced.
-				t.Logf("swanctl %v: %v\n%s", what, err, out)
+				if out, err := swan.Ctl(5*time.Second, append([]string{"--rekey"}, what...)...); err != nil {
+					t.Logf("swanctl --rekey %v: %v\n%s", what, err, out)
+				}
 			}
-		}
-	})
-	underTraffic(t, l)
-	close(stop)
-	background.Wait()
+		})
+	}
+	return func() {
+		close(stop)
+		running.Wait()
+	}
+}
 
-	log := gw.Since(mark)
+// mustHaveRekeyed reads in strongSwan's log that each end has rekeyed each SA
+// several times.
+func mustHaveRekeyed(t *testing.T, log string) {
+	t.Helper()
 	for what, want := range map[string]string{
-		"Child SAs rekeyed by the gateway": `generating CREATE_CHILD_SA request \d+ \[ N\(REKEY_SA\)`,
-		"Child SAs rekeyed by us":          `parsed CREATE_CHILD_SA request \d+ \[ N\(REKEY_SA\)`,
-		"IKE SAs rekeyed by the gateway":   `generating CREATE_CHILD_SA request \d+ \[ SA No KE \]`,
-		"IKE SAs rekeyed by us":            `parsed CREATE_CHILD_SA request \d+ \[ SA No KE \]`,
+		"Child SAs rekeyed by strongSwan": `generating CREATE_CHILD_SA request \d+ \[ N\(REKEY_SA\)`,
+		"Child SAs rekeyed by us":         `parsed CREATE_CHILD_SA request \d+ \[ N\(REKEY_SA\)`,
+		"IKE SAs rekeyed by strongSwan":   `generating CREATE_CHILD_SA request \d+ \[ SA No KE \]`,
+		"IKE SAs rekeyed by us":           `parsed CREATE_CHILD_SA request \d+ \[ SA No KE \]`,
 	} {
 		n := len(regexp.MustCompile(want).FindAllString(log, -1))
 		t.Logf("%s: %d", what, n)
@@ -66,11 +63,32 @@ func TestRekeyWithGateway(t *testing.T) {
 			t.Errorf("%s: only %d", what, n)
 		}
 	}
+}
+
+// TestRekeyWithGateway lets both ends rekey both SAs every few seconds under a
+// running transfer: nothing may be lost, and nothing stand still for a second.
+func TestRekeyWithGateway(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	gw := newGateway(t, l, newPKI(t))
+	dir := l.SwanDir("rekey", pskConf("198.51.100.1", "psk.vpn.test", rekeyOurIKE,
+		split+"\n        esp_proposals = aes256gcm16-ecp384, aes256gcm16\n        "+rekeyOurChild))
+	s := l.Client.Service("rekey")
+	before := l.Client.Snapshot()
+	s.Must("import", dir+"/swanctl.conf")
+	wire := l.Client.Capture("eth0")
+	s.Must("connect", "office", "--wait", "20s")
+
+	mark := gw.Mark()
+	stop := administer(t, gw, "psk")
+	underTraffic(t, l)
+	stop()
+	mustHaveRekeyed(t, gw.Since(mark))
 	t.Logf("wire: %v", wire.MustBeProtected(50_000))
 	d := s.Dynamic()
 	t.Logf("drops: %v", d.Drops)
-	if len(d.IKESAs) > 0 && d.IKESAs[0].Rekeys == 0 {
-		t.Errorf("the IKE SA says that it was never rekeyed: %+v", d.IKESAs[0])
+	if len(d.IKESAs) != 1 || d.IKESAs[0].Rekeys < 6 {
+		t.Errorf("the IKE SA does not say how often it was rekeyed: %+v", d.IKESAs)
 	}
 	s.Must("disconnect", "office")
 	l.Client.MustBeAsBefore(before)
@@ -94,5 +112,38 @@ func underTraffic(t *testing.T, l *lab.Lab) {
 		if p.Lost > 0 || p.Duplicate > 0 || p.Refused > 0 {
 			t.Errorf("ping: %v", p)
 		}
+	}
+}
+
+// TestRekeyUnderLoad rekeys while downloads fill the tunnel: every byte
+// arrives, and none is waited for longer than a second.
+func TestRekeyUnderLoad(t *testing.T) {
+	for _, gateway := range []string{"strongswan", "sallyport"} {
+		t.Run(gateway, func(t *testing.T) {
+			l := lab.New(t)
+			if gateway == "strongswan" {
+				newGateway(t, l, newPKI(t))
+			} else {
+				newResponder(t, l, newPKI(t), "", "")
+			}
+			dir := l.SwanDir("client", pskConf("198.51.100.1", "psk.vpn.test", "rekey_time = 3s\n    over_time = 30s",
+				split+"\n        rekey_time = 2s\n        life_time = 30s"))
+			s := l.Client.Service("load")
+			s.Must("import", dir+"/swanctl.conf")
+			s.Must("connect", "office", "--wait", "20s")
+			for end := time.Now().Add(12 * time.Second); time.Now().Before(end); {
+				tr, err := l.Client.Download(lab.InsideV4, 100*megabytes, time.Minute)
+				if err != nil {
+					t.Fatalf("download: %v", err)
+				}
+				t.Logf("download: %v", tr)
+				if tr.Stall > time.Second {
+					t.Errorf("the download stood still for %v", tr.Stall)
+				}
+			}
+			if d := s.Dynamic(); len(d.IKESAs) != 1 || d.IKESAs[0].Rekeys < 3 {
+				t.Errorf("the IKE SA was hardly rekeyed: %+v", d.IKESAs)
+			}
+		})
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -243,13 +242,4 @@ func (s *Seen) ike(b []byte) {
 // isIKE checks version and length of an IKEv2 header.
 func isIKE(b []byte) bool {
 	return len(b) >= 28 && b[17]>>4 == 2 && int(binary.BigEndian.Uint32(b[24:])) == len(b)
-}
-
-// Clear lists what was seen in the clear.
-func (s Seen) Clear() string {
-	var out []string
-	for what := range s.Other {
-		out = append(out, what)
-	}
-	return strings.Join(out, ", ")
 }

@@ -64,6 +64,14 @@ func New(t testing.TB) *Lab {
 	l.NAT.Script("add table ip nat\nadd chain ip nat post { type nat hook postrouting priority 100; }\n"+
 		"add rule ip nat post oifname eth0 masquerade\n", "nft", "-f", "-")
 	l.serve()
+	for _, d := range []struct {
+		h   *Host
+		dev string
+	}{{l.Wan, "br0"}, {l.Gateway, "eth0"}, {l.Gateway, "eth1"}, {l.Inside, "eth0"}, {l.NAT, "eth0"}} {
+		if err := d.h.settle(d.dev); err != nil {
+			t.Fatal(err)
+		}
+	}
 	l.Path(Direct)
 	return l
 }

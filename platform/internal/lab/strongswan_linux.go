@@ -151,17 +151,6 @@ func (s *StrongSwan) Since(mark int) string {
 	return log[min(mark, len(log)):]
 }
 
-// Reload makes the instance use another swanctl.conf.
-func (s *StrongSwan) Reload(conf string) {
-	s.host.lab.t.Helper()
-	if err := os.WriteFile(filepath.Join(s.Dir, "swanctl.conf"), []byte(conf), 0o600); err != nil {
-		s.host.lab.t.Fatal(err)
-	}
-	if out, err := s.Ctl(20*time.Second, "--load-all", "--noprompt"); err != nil {
-		s.host.lab.t.Fatalf("swanctl --load-all: %v\n%s", err, out)
-	}
-}
-
 // Stop ends the instance.
 func (s *StrongSwan) Stop() { s.proc.Stop() }
 

@@ -3,9 +3,11 @@
 // after the other, each time in a map of disjoint intervals, so that the cost
 // does not grow with the number of rules.
 //
-// Equal parts of a diagram are shared. A list whose diagram would be too large
-// is cut in two, which are asked one after the other; a list of one rule always
-// fits. So the order of decision is kept exactly, whatever the rules.
+// Equal parts of a diagram are shared. Where the diagram would still have too
+// many nodes, the remote address leads to a short list of rules to be tried one
+// after the other. Where that is too large too, the rules are cut in two parts,
+// which are asked in their order. So the order of decision is kept exactly,
+// whatever the rules.
 package decide
 
 import (
@@ -48,6 +50,10 @@ const (
 
 var portProtocols = [...]uint8{protoICMP, protoTCP, protoUDP, protoDCCP, protoICMPv6, protoSCTP, protoMobility, protoUDPLite}
 
+// PortProtocols returns the IP protocols whose packets begin with ports, or
+// with what is in their place.
+func PortProtocols() []uint8 { return portProtocols[:] }
+
 // A Value is one of a field: an address or a number.
 type Value struct{ Hi, Lo uint64 }
 
@@ -89,12 +95,30 @@ func (v Value) next() Value {
 	return v
 }
 
-// A Target is where an arc leads: a node, or an action. With neither, no rule
-// of the list matches.
+// A Target is where an arc leads: a node, a list, or an action. With none, no
+// rule matches.
 type Target struct {
 	Node   *Node
+	List   *List
 	Action host.FirewallAction
 }
+
+// A List is rules to be tried in their order.
+type List struct {
+	Rules []Interval
+}
+
+// An Interval matches packets by the fields Remote to LocalPort, each of which
+// lies between two values. Ports says what is in place of RemotePort: that,
+// TypeCode or MobilityType; the field is any value for other protocols.
+type Interval struct {
+	From, To [fields]Value
+	Ports    Field
+	Action   host.FirewallAction
+}
+
+// Any reports whether the interval holds every value of a field.
+func (i *Interval) Any(f Field, v6 bool) bool { return i.From[f] == Value{} && i.To[f] == top(v6)[f] }
 
 // A Node looks at one field. Its arcs ascend, and together hold every value of
 // the field: each goes up to the next one's From.
@@ -133,13 +157,111 @@ func compile(boxes []box, top [fields]Value) []Target {
 	if len(boxes) == 0 {
 		return nil
 	}
-	b := builder{top: top, known: map[string]Target{}, work: 48*len(boxes) + 4096, paths: 12*len(boxes) + 1024}
-	t, err := b.build(Remote, Remote, boxes)
-	if err == nil {
+	n := len(boxes)
+	b := builder{top: top, work: 48*n + 4096, paths: 24*n + 1024, nodes: n/32 + 64, known: map[string]Target{}}
+	if t, err := b.build(Remote, Remote, boxes); err == nil {
 		return []Target{t}
 	}
-	half := len(boxes) / 2
-	return append(compile(boxes[:half], top), compile(boxes[half:], top)...)
+	if n <= listLen {
+		return []Target{{List: newList(boxes)}}
+	}
+	b.work = 8*n + 4096
+	if t, err := b.buckets(boxes); err == nil {
+		return []Target{t}
+	}
+	return append(compile(boxes[:n/2], top), compile(boxes[n/2:], top)...)
+}
+
+// listLen is how many rules a packet may have to try one after the other.
+const listLen = 16
+
+// buckets makes a diagram of one node, whose arcs lead to short lists.
+func (b *builder) buckets(boxes []box) (Target, error) {
+	n := &Node{Field: Remote}
+	var from Value
+	var bucket []int // boxes that hold any of the addresses since from
+	flush := func() {
+		var t Target
+		if len(bucket) > 0 {
+			in := make([]box, len(bucket))
+			for k, i := range bucket {
+				in[k] = boxes[i]
+			}
+			t.List = newList(in)
+		}
+		n.Arcs = append(n.Arcs, Arc{from, t})
+	}
+	err := b.intervals(Remote, boxes, func(v Value, active []int) error {
+		if b.work -= len(active); b.work < 0 || len(active) > listLen {
+			return errTooLarge
+		}
+		union := slices.Clone(bucket)
+		for _, i := range active {
+			if at, ok := slices.BinarySearch(union, i); !ok {
+				union = slices.Insert(union, at, i)
+			}
+		}
+		if len(union) > listLen {
+			flush()
+			from, union = v, slices.Clone(active)
+		}
+		bucket = union
+		return nil
+	})
+	if err != nil {
+		return Target{}, err
+	}
+	flush()
+	return Target{Node: n}, nil
+}
+
+// newList turns boxes into intervals, one for each protocol where ports depend
+// on it.
+func newList(boxes []box) *List {
+	l := &List{}
+	for i := range boxes {
+		x := boxes[i]
+		if !x.ports && !x.opaque {
+			l.Rules = append(l.Rules, Interval{x.from, x.to, RemotePort, x.action})
+			continue
+		}
+		for _, v := range protocolBounds() {
+			y := x
+			_, show := afterProtocol(v)
+			last := lastOfClass(v)
+			if !y.settle(show) || last.less(y.from[Protocol]) || y.to[Protocol].less(v) {
+				continue
+			}
+			if y.from[Protocol].less(v) {
+				y.from[Protocol] = v
+			}
+			if last.less(y.to[Protocol]) {
+				y.to[Protocol] = last
+			}
+			l.Rules = append(l.Rules, Interval{y.from, y.to, show, y.action})
+		}
+	}
+	return l
+}
+
+// protocolBounds returns where protocols with ports and without begin.
+func protocolBounds() []Value {
+	bounds := []Value{{}}
+	for _, p := range portProtocols {
+		bounds = append(bounds, Value{Lo: uint64(p)}, Value{Lo: uint64(p) + 1})
+	}
+	slices.SortFunc(bounds, Value.compare)
+	return slices.Compact(bounds)
+}
+
+// lastOfClass returns the last protocol of those that begin at a bound.
+func lastOfClass(v Value) Value {
+	for _, b := range protocolBounds() {
+		if v.less(b) {
+			return Value{Lo: b.Lo - 1}
+		}
+	}
+	return Value{Lo: 255}
 }
 
 func newBox(r *host.FirewallRule) box {
@@ -195,6 +317,7 @@ type builder struct {
 	known map[string]Target // by the boxes that are left, and the fields to look at
 	work  int               // boxes that may still be looked at
 	paths int               // that the diagram may have
+	nodes int               // that may still be made
 	key   []byte
 }
 
@@ -215,6 +338,9 @@ func (b *builder) build(f, show Field, boxes []box) (Target, error) {
 		return t, nil
 	}
 	key := string(b.key)
+	if b.nodes--; b.nodes < 0 {
+		return Target{}, errTooLarge
+	}
 	n := &Node{Field: show}
 	if err := b.sweep(n, f, boxes); err != nil {
 		return Target{}, err
@@ -265,42 +391,10 @@ func flag(b bool) byte {
 	return 0
 }
 
-// sweep goes through the values of f upwards. Between two bounds of boxes the
-// same ones apply.
+// sweep adds the arcs of a node.
 func (b *builder) sweep(n *Node, f Field, boxes []box) error {
-	starts, ends := make([]int, len(boxes)), make([]int, len(boxes))
-	bounds := make([]Value, 1, 2*len(boxes)+1)
-	byPorts := false
-	for i := range boxes {
-		starts[i], ends[i] = i, i
-		bounds = append(bounds, boxes[i].from[f])
-		if boxes[i].to[f] != b.top[f] {
-			bounds = append(bounds, boxes[i].to[f].next())
-		}
-		byPorts = byPorts || boxes[i].ports || boxes[i].opaque
-	}
-	if f == Protocol && byPorts {
-		for _, p := range portProtocols {
-			bounds = append(bounds, Value{Lo: uint64(p)}, Value{Lo: uint64(p) + 1})
-		}
-	}
-	slices.SortFunc(bounds, Value.compare)
-	bounds = slices.Compact(bounds)
-	slices.SortFunc(starts, func(i, j int) int { return boxes[i].from[f].compare(boxes[j].from[f]) })
-	slices.SortFunc(ends, func(i, j int) int { return boxes[i].to[f].compare(boxes[j].to[f]) })
-
-	var active []int // in order of decision
 	var left []box
-	for _, v := range bounds {
-		for ; len(ends) > 0 && boxes[ends[0]].to[f].less(v); ends = ends[1:] {
-			if at, ok := slices.BinarySearch(active, ends[0]); ok {
-				active = slices.Delete(active, at, at+1)
-			}
-		}
-		for ; len(starts) > 0 && !v.less(boxes[starts[0]].from[f]); starts = starts[1:] {
-			at, _ := slices.BinarySearch(active, starts[0])
-			active = slices.Insert(active, at, starts[0])
-		}
+	return b.intervals(f, boxes, func(v Value, active []int) error {
 		next, show := f+1, f+1
 		if f == Protocol {
 			next, show = afterProtocol(v)
@@ -327,7 +421,7 @@ func (b *builder) sweep(n *Node, f Field, boxes []box) error {
 			return err
 		}
 		if last := len(n.Arcs) - 1; last >= 0 && n.Arcs[last].Target == t {
-			continue
+			return nil
 		}
 		n.Arcs = append(n.Arcs, Arc{v, t})
 		n.paths++
@@ -336,6 +430,45 @@ func (b *builder) sweep(n *Node, f Field, boxes []box) error {
 		}
 		if n.paths > b.paths {
 			return errTooLarge
+		}
+		return nil
+	})
+}
+
+// intervals goes through the values of f upwards, and calls do at the first
+// value of each interval in which the same boxes apply, in order of decision.
+func (b *builder) intervals(f Field, boxes []box, do func(v Value, active []int) error) error {
+	starts, ends := make([]int, len(boxes)), make([]int, len(boxes))
+	bounds := make([]Value, 1, 2*len(boxes)+1)
+	byPorts := false
+	for i := range boxes {
+		starts[i], ends[i] = i, i
+		bounds = append(bounds, boxes[i].from[f])
+		if boxes[i].to[f] != b.top[f] {
+			bounds = append(bounds, boxes[i].to[f].next())
+		}
+		byPorts = byPorts || boxes[i].ports || boxes[i].opaque
+	}
+	if f == Protocol && byPorts {
+		bounds = append(bounds, protocolBounds()...)
+	}
+	slices.SortFunc(bounds, Value.compare)
+	bounds = slices.Compact(bounds)
+	slices.SortFunc(starts, func(i, j int) int { return boxes[i].from[f].compare(boxes[j].from[f]) })
+	slices.SortFunc(ends, func(i, j int) int { return boxes[i].to[f].compare(boxes[j].to[f]) })
+	var active []int
+	for _, v := range bounds {
+		for ; len(ends) > 0 && boxes[ends[0]].to[f].less(v); ends = ends[1:] {
+			if at, ok := slices.BinarySearch(active, ends[0]); ok {
+				active = slices.Delete(active, at, at+1)
+			}
+		}
+		for ; len(starts) > 0 && !v.less(boxes[starts[0]].from[f]); starts = starts[1:] {
+			at, _ := slices.BinarySearch(active, starts[0])
+			active = slices.Insert(active, at, starts[0])
+		}
+		if err := do(v, active); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -1,7 +1,6 @@
 package decide
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
@@ -9,53 +8,17 @@ import (
 
 	"sallyport/core/host"
 	"sallyport/core/ts"
+	"sallyport/platform/firewall/internal/decidetest"
 )
 
-// A packet as rules see it.
-type packet struct {
-	local, remote         netip.Addr
-	protocol              uint8
-	localPort, remotePort uint16
-	unseen                bool
-}
-
-func (p packet) String() string {
-	return fmt.Sprintf("local %v:%d remote %v:%d protocol %d unseen %v", p.local, p.localPort, p.remote, p.remotePort, p.protocol, p.unseen)
-}
-
-// judge is the model: what the documentation of host.FirewallIntent says, rule
-// after rule.
-func judge(rules []host.FirewallRule, p packet) host.FirewallAction {
-	if !p.unseen || !ts.HasPorts(p.protocol) {
-		for _, r := range rules {
-			if r.Local.Contains(p.local, p.protocol, p.localPort) && r.Remote.Contains(p.remote, p.protocol, p.remotePort) {
-				return r.Action
-			}
-		}
-		return 0
-	}
-	strictness := map[host.FirewallAction]int{host.FirewallClear: 1, host.FirewallTunnelOnly: 2, host.FirewallDrop: 3}
-	var worst host.FirewallAction
-	for _, r := range rules {
-		anyPort := func(s ts.Selector) ts.Selector { s.FromPort, s.ToPort = 0, 65535; return s }
-		if !anyPort(r.Local).ContainsOpaque(p.local, p.protocol) || !anyPort(r.Remote).ContainsOpaque(p.remote, p.protocol) {
-			continue
-		}
-		if strictness[r.Action] > strictness[worst] {
-			worst = r.Action
-		}
-		if r.Local.ContainsOpaque(p.local, p.protocol) && r.Remote.ContainsOpaque(p.remote, p.protocol) {
-			return worst
-		}
-	}
-	return worst
-}
-
 // walk asks compiled diagrams.
-func walk(targets []Target, p packet) host.FirewallAction {
+func walk(targets []Target, p decidetest.Packet) host.FirewallAction {
 	for _, t := range targets {
 		for t.Node != nil {
 			t = step(t.Node, p)
+		}
+		if t.List != nil {
+			t.Action = try(t.List, p)
 		}
 		if t.Action != 0 {
 			return t.Action
@@ -64,19 +27,33 @@ func walk(targets []Target, p packet) host.FirewallAction {
 	return 0
 }
 
-func step(n *Node, p packet) Target {
+func try(l *List, p decidetest.Packet) host.FirewallAction {
+	values := [fields]Value{ValueOf(p.Remote), ValueOf(p.Local), {Lo: uint64(p.Protocol)}, {Lo: uint64(p.RemotePort)}, {Lo: uint64(p.LocalPort)}}
+	for _, r := range l.Rules {
+		match := true
+		for f := range fields {
+			match = match && !values[f].less(r.From[f]) && !r.To[f].less(values[f])
+		}
+		if match {
+			return r.Action
+		}
+	}
+	return 0
+}
+
+func step(n *Node, p decidetest.Packet) Target {
 	var v Value
 	switch n.Field {
 	case Remote:
-		v = ValueOf(p.remote)
+		v = ValueOf(p.Remote)
 	case Local:
-		v = ValueOf(p.local)
+		v = ValueOf(p.Local)
 	case Protocol:
-		v = Value{Lo: uint64(p.protocol)}
+		v = Value{Lo: uint64(p.Protocol)}
 	case RemotePort, TypeCode, MobilityType:
-		v = Value{Lo: uint64(p.remotePort)}
+		v = Value{Lo: uint64(p.RemotePort)}
 	case LocalPort:
-		v = Value{Lo: uint64(p.localPort)}
+		v = Value{Lo: uint64(p.LocalPort)}
 	}
 	t := n.Arcs[0].Target
 	for _, a := range n.Arcs {
@@ -88,13 +65,13 @@ func step(n *Node, p packet) Target {
 	return t
 }
 
-// decide asks as the packet filter does.
-func decision(rules []host.FirewallRule, v6 bool) func(packet) host.FirewallAction {
+// decision asks as the packet filter does.
+func decision(rules []host.FirewallRule, v6 bool) func(decidetest.Packet) host.FirewallAction {
 	whole := Compile(rules, v6)
 	first, second := Opaque(rules)
 	one, two := Compile(first, v6), Compile(second, v6)
-	return func(p packet) host.FirewallAction {
-		if !p.unseen {
+	return func(p decidetest.Packet) host.FirewallAction {
+		if !p.Unseen {
 			return walk(whole, p)
 		}
 		if a := walk(one, p); a != Stop && a != 0 {
@@ -104,100 +81,24 @@ func decision(rules []host.FirewallRule, v6 bool) func(packet) host.FirewallActi
 	}
 }
 
-// A world holds few values, so that random rules and packets meet.
-type world struct {
-	rand *rand.Rand
-	v6   bool
-}
-
-func (w world) addr() netip.Addr {
-	n := byte(w.rand.IntN(8))
-	if w.v6 {
-		return netip.AddrFrom16([16]byte{0xfd, 15: n})
-	}
-	return netip.AddrFrom4([4]byte{10, 0, 0, n})
-}
-
-func (w world) port() uint16 {
-	return [...]uint16{0, 1, 22, 53, 443, 0x0800, 65534, 65535}[w.rand.IntN(8)]
-}
-
-func (w world) protocol() uint8 {
-	return [...]uint8{protoICMP, protoTCP, protoUDP, protoICMPv6, protoMobility, 50, 0, 255}[w.rand.IntN(8)]
-}
-
-func (w world) selector() ts.Selector {
-	s := ts.FromPrefix(everything(w.v6))
-	if w.rand.IntN(4) > 0 {
-		s.From, s.To = w.addr(), w.addr()
-		if s.To.Less(s.From) {
-			s.From, s.To = s.To, s.From
-		}
-	}
-	if w.rand.IntN(2) == 0 {
-		s.Protocol = w.protocol()
-	}
-	switch w.rand.IntN(6) {
-	case 0, 1:
-		s.FromPort, s.ToPort = w.port(), w.port()
-		if s.ToPort < s.FromPort {
-			s.FromPort, s.ToPort = s.ToPort, s.FromPort
-		}
-	case 2:
-		s.FromPort, s.ToPort = 65535, 0
-	}
-	return s
-}
-
-func (w world) rules(n int) []host.FirewallRule {
-	var rules []host.FirewallRule
-	for len(rules) < n {
-		r := host.FirewallRule{Local: w.selector(), Remote: w.selector(), Action: host.FirewallAction(1 + w.rand.IntN(3))}
-		if r.Local.Protocol != 0 && r.Remote.Protocol != 0 {
-			r.Local.Protocol = r.Remote.Protocol
-		}
-		rules = append(rules, r)
-	}
-	every := ts.FromPrefix(everything(w.v6))
-	return append(rules, host.FirewallRule{Local: every, Remote: every, Action: host.FirewallAction(1 + w.rand.IntN(3))})
-}
-
-func (w world) packet() packet {
-	p := packet{local: w.addr(), remote: w.addr(), protocol: w.protocol()}
-	switch {
-	case !ts.HasPorts(p.protocol):
-		p.unseen = w.rand.IntN(2) == 0
-		return p
-	case w.rand.IntN(3) == 0:
-		p.unseen = true
-		return p
-	}
-	p.localPort, p.remotePort = w.port(), w.port()
-	switch p.protocol {
-	case protoICMP, protoICMPv6:
-		p.localPort = p.remotePort
-	case protoMobility:
-		p.remotePort &= 0xff00
-		p.localPort = p.remotePort
-	}
-	return p
-}
-
 func TestDiagramsDecideAsTheRulesDo(t *testing.T) {
 	split := 0
 	for seed := range uint64(400) {
-		w := world{rand.New(rand.NewPCG(seed, 1)), seed%2 == 1}
-		rules := w.rules(int(seed % 40))
-		if seed%50 == 49 {
-			rules = w.rules(600) // too many combinations for one diagram
+		w := decidetest.World{Rand: rand.New(rand.NewPCG(seed, 1)), V6: seed%2 == 1}
+		rules := w.Rules(int(seed % 40))
+		if seed%5 == 0 {
+			rules = w.Rules(17 + int(seed%80)) // some fit no diagram
 		}
-		if len(Compile(rules, w.v6)) > 1 {
+		if seed%50 == 49 {
+			rules = w.Rules(600) // too many combinations for one diagram
+		}
+		if len(Compile(rules, w.V6)) > 1 {
 			split++
 		}
-		decide := decision(rules, w.v6)
+		decide := decision(rules, w.V6)
 		for range 400 {
-			p := w.packet()
-			if got, want := decide(p), judge(rules, p); got != want {
+			p := w.Packet()
+			if got, want := decide(p), decidetest.Judge(rules, p); got != want {
 				t.Fatalf("seed %d: %v: %v, want %v, by\n%v", seed, p, got, want, rules)
 			}
 		}
@@ -251,9 +152,12 @@ func TestSize(t *testing.T) {
 			targets := Compile(rules, false)
 			took := time.Since(start)
 			nodes := map[*Node]bool{}
-			arcs := 0
+			arcs, lists := 0, 0
 			var visit func(Target)
 			visit = func(t Target) {
+				if t.List != nil {
+					lists += len(t.List.Rules)
+				}
 				if t.Node == nil || nodes[t.Node] {
 					return
 				}
@@ -266,8 +170,8 @@ func TestSize(t *testing.T) {
 			for _, target := range targets {
 				visit(target)
 			}
-			t.Logf("%d diagrams, %d nodes, %d arcs, %v", len(targets), len(nodes), arcs, took)
-			if len(targets) > 4 || arcs > 16*n {
+			t.Logf("%d diagrams, %d nodes, %d arcs, %d rules in lists, %v", len(targets), len(nodes), arcs, lists, took)
+			if len(targets) > 4 || arcs > 3*n || lists > 2*n || len(nodes) > n/8 {
 				t.Errorf("%d diagrams with %d arcs for %d rules", len(targets), arcs, n)
 			}
 		})
