@@ -129,7 +129,7 @@ func TestRequireOutlivesTheService(t *testing.T) {
 // machine as it was before.
 func TestRequestEndsWithTheService(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, strings.Replace(requireProfile, "require", "request", 1), gatewayProfile)
+		w := newWorld(t, requestProfile, gatewayProfile)
 		if err := connect(t, w.client, time.Minute); err != nil {
 			t.Fatal(err)
 		}
