@@ -413,7 +413,7 @@ func (b *leakBench) filtered() int {
 		switch {
 		case len(f) >= 2 && f[0] == "counter":
 			name = f[1]
-		case len(f) >= 2 && f[0] == "packets" && (name == "dropped" || name == "tunneled"):
+		case len(f) >= 2 && f[0] == "packets" && (strings.HasSuffix(name, "dropped") || strings.HasSuffix(name, "tunneled")):
 			var n int
 			fmt.Sscan(f[1], &n)
 			sum += n

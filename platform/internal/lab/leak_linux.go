@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -392,3 +394,14 @@ var (
 	RouterV4 = netip.MustParseAddr("198.51.100.254")
 	RouterV6 = netip.MustParseAddr("2001:db8:1::fe")
 )
+
+// Reload makes the instance use another swanctl.conf.
+func (s *StrongSwan) Reload(conf string) {
+	s.host.lab.t.Helper()
+	if err := os.WriteFile(filepath.Join(s.Dir, "swanctl.conf"), []byte(conf), 0o600); err != nil {
+		s.host.lab.t.Fatal(err)
+	}
+	if out, err := s.Ctl(20*time.Second, "--load-all", "--noprompt"); err != nil {
+		s.host.lab.t.Fatalf("swanctl --load-all: %v\n%s", err, out)
+	}
+}
