@@ -10,6 +10,7 @@ import (
 
 	"sallyport/core/host"
 	"sallyport/platform/dns"
+	"sallyport/platform/firewall"
 	"sallyport/platform/netmon"
 	"sallyport/platform/paths"
 	"sallyport/platform/route"
@@ -33,10 +34,11 @@ func New(o Options) (*host.System, error) {
 		return nil, err
 	}
 	s := &host.System{
-		OpenTUN: openTUN,
-		OpenUDP: openUDP,
-		Router:  route.New(o.StateDir),
-		DNS:     dns.New(o.StateDir),
+		OpenTUN:  openTUN,
+		OpenUDP:  openUDP,
+		Router:   route.New(o.StateDir),
+		DNS:      dns.New(o.StateDir),
+		Firewall: firewall.New(firewall.Config{Mark: route.Mark}),
 	}
 	for _, folder := range []struct {
 		name    string
@@ -100,12 +102,20 @@ func openUDP(v6 bool, port uint16) (host.UDPConn, error) {
 // Cleanup restores name servers and routes as they were before a service with
 // this state folder that died. It does nothing where nothing is left. The
 // caller holds the folder (RunLocked).
+//
+// The firewall stays: what requires protection must not pass between the death
+// of a service and the moment when the next one has set the firewall again.
 func Cleanup(stateDir string) error {
 	stateDir = Options{StateDir: stateDir}.withDefaults().StateDir
 	if err := openState(stateDir); err != nil {
 		return err
 	}
 	return errors.Join(dns.New(stateDir).Cleanup(), route.New(stateDir).Cleanup())
+}
+
+// CleanupFirewall removes the packet filter of a service that died, for good.
+func CleanupFirewall() error {
+	return firewall.New(firewall.Config{Mark: route.Mark}).Cleanup()
 }
 
 // RunLocked runs f while no other process can hold the same state folder. The

@@ -27,12 +27,16 @@ type Machine struct {
 	tun     *TUN
 	calls   []string
 	changes chan struct{}
+
+	intent       host.FirewallIntent
+	tampered     bool
+	rulesChanged chan struct{}
 }
 
 // NewMachine returns a machine whose sockets and source addresses come from
 // the given functions.
 func NewMachine(openUDP func(bool, uint16) (host.UDPConn, error), source func(netip.Addr) (netip.Addr, error)) *Machine {
-	return &Machine{OpenUDP: openUDP, Source: source, Profiles: NewFiles(), Certs: NewFiles(), Secrets: NewFiles(), changes: make(chan struct{}, 1)}
+	return &Machine{OpenUDP: openUDP, Source: source, Profiles: NewFiles(), Certs: NewFiles(), Secrets: NewFiles(), changes: make(chan struct{}, 1), rulesChanged: make(chan struct{}, 1)}
 }
 
 // System assembles what the engine takes.
@@ -51,6 +55,7 @@ func (m *Machine) System() *host.System {
 		OpenUDP:    m.OpenUDP,
 		Router:     router{m},
 		DNS:        dns{m},
+		Firewall:   firewall{m},
 		NetMonitor: monitor{m},
 		Profiles:   m.Profiles, Certs: m.Certs, Secrets: m.Secrets,
 	}

@@ -113,10 +113,12 @@ func cleanupCommand() *cobra.Command {
 	var stateDir string
 	c := &cobra.Command{
 		Use:   "cleanup",
-		Short: "Undo what a service that was killed left behind: links, routes, rules, DNS",
+		Short: "Undo what a service that was killed left behind: links, routes, rules, DNS, firewall",
 		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			err := host.RunLocked(stateDir, func() error { return host.Cleanup(stateDir) })
+			err := host.RunLocked(stateDir, func() error {
+				return errors.Join(host.Cleanup(stateDir), host.CleanupFirewall())
+			})
 			if err != nil {
 				return explain.Explain(err, explain.Context{})
 			}
