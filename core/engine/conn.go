@@ -549,8 +549,29 @@ func (e *Engine) wishHost() uint64 {
 	return e.wish
 }
 
+// An afterWish runs when the host has followed a wish.
+type afterWish struct {
+	wish uint64
+	f    func()
+}
+
+// afterHost runs f once the host has followed what it was asked for so far.
+func (e *Engine) afterHost(f func()) {
+	if e.granted >= e.wish {
+		f()
+		return
+	}
+	e.ready = append(e.ready, afterWish{e.wish, f})
+}
+
 // handleHostResult tells the machines that waited for the host.
 func (e *Engine) handleHostResult(r hostResult) {
+	e.granted = max(e.granted, r.wish)
+	for len(e.ready) > 0 && e.ready[0].wish <= e.granted {
+		f := e.ready[0].f
+		e.ready = e.ready[1:]
+		f()
+	}
 	if r.err != nil {
 		e.logf(api.LogError, "net", "", "setting addresses, routes or DNS failed: %v", r.err)
 	}

@@ -59,6 +59,8 @@ type Engine struct {
 	graces   []grace
 	group    uint32         // the last group given to a child
 	wish     uint64         // number of the newest wish of the host
+	granted  uint64         // number of the newest one that the host has followed
+	ready    []afterWish    // what waits for the host
 	dirty    map[*conn]bool // connections to publish
 	guard    guard
 	stopping bool

@@ -197,7 +197,7 @@ func TestConnectCarryDisconnect(t *testing.T) {
 open tun sallyport0
 routes fake0 addresses [10.20.0.1/32 fd00:20::1/128] 10.10.0.0/16 src 10.20.0.1 fd00:10::/64 src fd00:20::1
 dns [10.10.0.10] search [] only []
-firewall tunnel only 10.10.0.0/16; tunnel only fd00:10::/64;`
+firewall fake0 inner [10.20.0.1 fd00:20::1] {0.0.0.0/0 > 10.10.0.0/16 tunnel only} {::/0 > fd00:10::/64 tunnel only} default clear IKE [500 4500] lookup DHCP NDP DNS inside`
 		if got := w.cm.Calls(); got != want {
 			t.Errorf("the client's host:\n%s\nwant\n%s", got, want)
 		}

@@ -252,7 +252,11 @@ func (e *Engine) enforce() error {
 	if reflect.DeepEqual(want, e.guard.intent) && e.guard.err == nil {
 		return nil
 	}
-	if err := e.setFirewall(want); err != nil {
+	err := e.prove(&want)
+	if err == nil {
+		err = e.setFirewall(want)
+	}
+	if err != nil {
 		if e.guard.err == nil {
 			e.logf(api.LogError, "policy", "", "the firewall could not be set: %v", err)
 		}
@@ -261,6 +265,15 @@ func (e *Engine) enforce() error {
 	}
 	e.guard.intent, e.guard.err = want, nil
 	return nil
+}
+
+// prove checks that an intent opens nothing that the rules want protected,
+// whatever led to it.
+func (e *Engine) prove(want *host.FirewallIntent) error {
+	if want.IsZero() || e.guard.compiled == nil || slices.Equal(want.Rules, e.guard.intent.Rules) {
+		return nil
+	}
+	return e.guard.compiled.ProveFirewall(want)
 }
 
 // openFirewall removes the firewall when the service ends, unless traffic must

@@ -106,7 +106,7 @@ func TestRequireOutlivesTheService(t *testing.T) {
 		end := make(chan error, 1)
 		go func() { end <- again.Run(ctx) }()
 		synctest.Wait()
-		if first, _, _ := strings.Cut(w.cm.Calls(), "\n"); !strings.HasPrefix(first, "firewall tunnel only") {
+		if first, _, _ := strings.Cut(w.cm.Calls(), "\n"); !strings.HasPrefix(first, "firewall sallyport0") || !strings.Contains(first, "tunnel only") {
 			t.Errorf("the first thing a new service does is %q", first)
 		}
 		if c := connection(t, again); c.State == api.Disconnected {
@@ -149,7 +149,7 @@ func TestRequireNeedsAFirewall(t *testing.T) {
 		w := newWorld(t, requireProfile, gatewayProfile)
 		defer w.stop()
 		w.cm.Fail = func(call string) error {
-			if strings.HasPrefix(call, "firewall tunnel") {
+			if strings.Contains(call, "tunnel only") {
 				return errors.New("no nftables")
 			}
 			return nil

@@ -279,7 +279,27 @@ func (e *Engine) Assign(ctx context.Context, name string, dryRun bool) (api.Assi
 		}
 		return e.assign(p, text, &api.Assignment{Policy: name, By: cmp.Or(api.Caller(ctx), "the service"), Since: time.Now()})
 	})
+	if err == nil && !dryRun {
+		err = e.hostReady(ctx)
+	}
 	return out, err
+}
+
+// hostReady waits until the host has followed what it was asked for, so that
+// the next packet finds it so.
+func (e *Engine) hostReady(ctx context.Context) error {
+	done := make(chan struct{})
+	if err := e.call(ctx, func() { e.afterHost(func() { close(done) }) }); err != nil {
+		return err
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return contextError(ctx)
+	case <-e.stopped:
+		return errStopping
+	}
 }
 
 // orderOf writes down the filters as they decide.
@@ -324,12 +344,16 @@ func (e *Engine) assign(p *policy.Policy, text []byte, a *api.Assignment) error 
 
 // Unassign implements api.Backend.
 func (e *Engine) Unassign(ctx context.Context) error {
-	return e.onLoop(ctx, func() error {
+	err := e.onLoop(ctx, func() error {
 		if e.guard.wishes.Assignment == nil {
 			return &api.Error{Code: api.CodeNotFound, What: "No policy is assigned."}
 		}
 		return e.assign(nil, nil, nil)
 	})
+	if err != nil {
+		return err
+	}
+	return e.hostReady(ctx)
 }
 
 // DiffPolicies implements api.Backend.

@@ -104,16 +104,25 @@ func (e *Engine) handleIKE(d datapath.Datagram) {
 
 // perform carries out what the IKE engine wants, in its order.
 func (e *Engine) perform(effects []ike.Effect) {
+	answering := false
 	for _, x := range effects {
 		switch x := x.(type) {
 		case ike.Send:
-			if err := e.net.send(x); err != nil {
-				e.logf(api.LogDebug, "ike", e.nameOf(x.SA), "%v", err)
+			if answering {
+				e.afterHost(func() { e.sendIKE(x) })
+			} else {
+				e.sendIKE(x)
 			}
 		case ike.Established:
 			e.established(x)
 		case ike.InstallChild:
 			e.installChild(x)
+			// The peer hears that the SA is up when our answers to what it
+			// sends through it have a way back that is not the clear one.
+			if s := e.sas[x.SA]; s != nil && s.conn.responder() && x.Replaces == 0 {
+				answering = true
+				e.enforce()
+			}
 		case ike.ActivateChild:
 			e.activateChild(x.InSPI)
 		case ike.RemoveChild:
@@ -137,6 +146,15 @@ func (e *Engine) perform(effects []ike.Effect) {
 		case ike.Log:
 			e.logf(logLevel(x.Level), "ike", e.nameOf(x.SA), "%s", x.Text)
 		}
+	}
+}
+
+func (e *Engine) sendIKE(x ike.Send) {
+	if e.net == nil {
+		return // closed since
+	}
+	if err := e.net.send(x); err != nil {
+		e.logf(api.LogDebug, "ike", e.nameOf(x.SA), "%v", err)
 	}
 }
 
@@ -517,6 +535,9 @@ func (e *Engine) pollTraffic() {
 // Such a tunnel is negotiated anew from the new one.
 func (e *Engine) handleNetworkChange() {
 	now := time.Now()
+	if e.guard.assigned != nil {
+		e.guard.stale = true // what is local, and which connection types there are, may differ
+	}
 	for _, c := range e.sortedConns() {
 		if c.machine == nil {
 			continue

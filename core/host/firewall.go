@@ -114,7 +114,8 @@ type FirewallRule struct {
 type FirewallExempt struct {
 	// IKE are the local UDP ports of the service, normally 500 and 4500. From
 	// them, or to port 500 or 4500 of a peer, the service's own sockets send,
-	// which are known by their mark and user; to them, anybody may.
+	// which are known by their mark and user; to them, anybody may. ICMP errors
+	// that quote a packet from these ports arrive too: path MTU discovery.
 	IKE []uint16
 	// Lookup lets the service's own sockets, known likewise, ask name servers
 	// (UDP and TCP to port 53), and be answered.
@@ -125,9 +126,10 @@ type FirewallExempt struct {
 	// with hop limit 255).
 	NDP bool
 	// LAN are the networks of the physical interfaces that stay reachable. Only
-	// prefixes that LANPrefix accepts are. They pass where a rule that reaches
-	// beyond private addresses, or Default, would have decided; a rule that
-	// names private addresses is meant for those, and wins.
+	// prefixes that LANPrefix accepts are. They pass where a FirewallTunnelOnly
+	// rule that reaches beyond private addresses, or Default, would have
+	// decided. A rule that names private addresses is meant for those, and wins
+	// (NamesPrivate); so does FirewallDrop. DNS (ports 53 and 853) is not exempt.
 	LAN []netip.Prefix
 	// LANDiscovery adds multicast DNS, LLMNR and SSDP, on the link.
 	LANDiscovery bool
@@ -220,13 +222,14 @@ func LANPrefix(p netip.Prefix) bool {
 	return false
 }
 
-// NamesPrivate reports whether all addresses of s lie in a private or
-// link-local range, so that a rule for it is stronger than Exempt.LAN.
+// NamesPrivate reports whether all addresses of s lie in one private,
+// link-local or multicast range, so that a rule for it is stronger than
+// Exempt.LAN and LANDiscovery.
 func NamesPrivate(s ts.Selector) bool {
 	for _, net := range private {
 		if net.Contains(s.From) && net.Contains(s.To) {
 			return true
 		}
 	}
-	return false
+	return s.From.IsMulticast() && s.To.IsMulticast()
 }

@@ -14,10 +14,11 @@ type overlapIndex struct {
 	order []int        // indexes of boxes, by the first remote address
 	last  []ippkt.Addr // of the tree: the last remote address below each node
 	size  int          // leaves of the tree, a power of two
+	work  *algebra     // counts
 }
 
-func newOverlapIndex(boxes []box, v6 bool) *overlapIndex {
-	x := &overlapIndex{boxes: boxes}
+func newOverlapIndex(work *algebra, boxes []box, v6 bool) *overlapIndex {
+	x := &overlapIndex{boxes: boxes, work: work}
 	for i := range boxes {
 		if boxes[i].v6 == v6 {
 			x.order = append(x.order, i)
@@ -65,6 +66,7 @@ func (x *overlapIndex) walk(node, lo, hi, end int, b *box, limit int, out []int)
 	if lo >= end || x.last[node].Compare(b.d[dimRemote].from) < 0 {
 		return out
 	}
+	x.work.steps++
 	if hi-lo == 1 {
 		if k := x.order[lo]; k < limit {
 			if _, ok := x.boxes[k].meet(b); ok {
@@ -84,8 +86,8 @@ type algebra struct {
 }
 
 // maxSteps bounds the work of one proof; a policy that needs more counts as
-// not proved. It takes some seconds.
-const maxSteps = 100_000_000
+// not proved. That takes two or three seconds.
+const maxSteps = 50_000_000
 
 func (a *algebra) exhausted() bool { return a.steps > maxSteps }
 

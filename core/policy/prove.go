@@ -64,7 +64,7 @@ func Prove(c *Compiled) error { return c.Prove() }
 // leaks.
 func (c *Compiled) leaks(yield func(*LeakError) bool) error {
 	var a algebra
-	index := [2]*overlapIndex{newOverlapIndex(c.boxes, false), newOverlapIndex(c.boxes, true)}
+	index := [2]*overlapIndex{newOverlapIndex(&a, c.boxes, false), newOverlapIndex(&a, c.boxes, true)}
 	var over, earlier []int
 	for k := range c.Entries {
 		required := &c.Entries[k]
@@ -76,7 +76,6 @@ func (c *Compiled) leaks(yield func(*LeakError) bool) error {
 			x = index[1]
 		}
 		over = x.meeting(&c.boxes[k], k, over[:0])
-		a.steps += len(over)
 		for _, i := range over {
 			e := &c.Entries[i]
 			if e.MustProtect() || !mayLeak(e, required, &c.boxes[i], &c.boxes[k]) {
@@ -232,8 +231,8 @@ func (w *wall) exempt(l ts.List, local, remote ts.Selector) {
 
 func (w *wall) prove() error {
 	var a algebra
-	index := [2]*overlapIndex{newOverlapIndex(w.boxes, false), newOverlapIndex(w.boxes, true)}
-	entries := [2]*overlapIndex{newOverlapIndex(w.Compiled.boxes, false), newOverlapIndex(w.Compiled.boxes, true)}
+	index := [2]*overlapIndex{newOverlapIndex(&a, w.boxes, false), newOverlapIndex(&a, w.boxes, true)}
+	entries := [2]*overlapIndex{newOverlapIndex(&a, w.Compiled.boxes, false), newOverlapIndex(&a, w.Compiled.boxes, true)}
 	var over, earlier, before []int
 	for k := range w.Entries {
 		required := &w.Entries[k]
@@ -245,7 +244,6 @@ func (w *wall) prove() error {
 			family = 1
 		}
 		over = index[family].meeting(&w.Compiled.boxes[k], len(w.boxes), over[:0])
-		a.steps += len(over)
 		for _, j := range over {
 			l := &w.lines[j]
 			if !l.clear || l.lan && required.Action == Negotiate && required.Kind != FromLANDNS && !host.NamesPrivate(required.Remote[0]) && w.exempts(&w.boxes[j]) {

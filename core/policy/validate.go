@@ -275,7 +275,7 @@ func (c *checker) unresolved(x *Compiled, conn *Connection, resolvers []netip.Ad
 // all that they match.
 func (c *checker) unreachable(x *Compiled) {
 	var a algebra
-	index := [2]*overlapIndex{newOverlapIndex(x.boxes, false), newOverlapIndex(x.boxes, true)}
+	index := [2]*overlapIndex{newOverlapIndex(&a, x.boxes, false), newOverlapIndex(&a, x.boxes, true)}
 	type filter struct {
 		rule, filter int
 	}
@@ -288,9 +288,6 @@ func (c *checker) unreachable(x *Compiled) {
 		if e.Kind != FromRule || alive[key] {
 			continue
 		}
-		if _, ok := by[key]; !ok {
-			order = append(order, key)
-		}
 		family := 0
 		if x.boxes[k].v6 {
 			family = 1
@@ -301,17 +298,19 @@ func (c *checker) unreachable(x *Compiled) {
 			d = Out
 		}
 		cover := x.cover(over, d)
-		if _, ok := a.witness(x.boxes[k], cover); ok || a.exhausted() {
+		_, ok := a.witness(x.boxes[k], cover)
+		switch {
+		case a.exhausted():
+			return // a warning is not worth more time
+		case ok || len(over) == 0:
 			alive[key] = true
-			continue
-		}
-		if by[key] = e; len(over) > 0 {
-			by[key] = &x.Entries[over[0]]
+		case by[key] == nil:
+			order, by[key] = append(order, key), &x.Entries[over[0]]
 		}
 	}
 	for _, key := range order {
 		if alive[key] {
-			continue
+			continue // by another entry of the same filter
 		}
 		e := &Entry{Rule: c.Rules[key.rule].Name, RuleIndex: key.rule, List: c.Rules[key.rule].FilterList, Filter: key.filter}
 		field, winner := c.filterOf(e), by[key]

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"sync"
 	"testing"
 	"time"
@@ -397,4 +398,16 @@ func counter(t testing.TB, name string) uint64 {
 		t.Fatal(err)
 	}
 	return o.(*nftables.CounterObj).Packets
+}
+
+// die runs the test again in a process that sets rules and kills itself.
+func die(t *testing.T) string {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), "Q_SET_AND_DIE=1")
+	out, err := cmd.CombinedOutput()
+	if err == nil || cmd.ProcessState.Exited() {
+		t.Fatalf("the process was not killed: %v\n%s", err, out)
+	}
+	return string(out)
 }

@@ -108,7 +108,7 @@ func openUDP(v6 bool, port uint16) (host.UDPConn, error) {
 // Cleanup restores name servers and routes as they were before a service with
 // this state folder that died. It does nothing where nothing is left. The
 // firewall stays: what it forbids must not leave while nobody is there to
-// protect it (see OpenFirewall). The caller holds the folder (RunLocked).
+// protect it (see CleanupFirewall). The caller holds the folder (RunLocked).
 func Cleanup(stateDir string) error {
 	stateDir = Options{StateDir: stateDir}.withDefaults().StateDir
 	if err := openState(stateDir); err != nil {
@@ -123,8 +123,8 @@ func State(stateDir string) (host.Files, error) {
 	return secret.Open(filepath.Join(stateDir, "memory"), true)
 }
 
-// OpenFirewall removes the firewall that an earlier service left.
-func OpenFirewall() error {
+// CleanupFirewall removes the packet filter of a service that died, for good.
+func CleanupFirewall() error {
 	return firewall.New(firewall.Config{Mark: route.Mark}).Cleanup()
 }
 

@@ -28,15 +28,18 @@ type Machine struct {
 
 	mu      sync.Mutex // guards what follows
 	tun     *TUN
-	intent  host.FirewallIntent
 	calls   []string
 	changes chan struct{}
+
+	intent       host.FirewallIntent
+	tampered     bool
+	rulesChanged chan struct{}
 }
 
 // NewMachine returns a machine whose sockets and source addresses come from
 // the given functions.
 func NewMachine(openUDP func(bool, uint16) (host.UDPConn, error), source func(netip.Addr) (netip.Addr, error)) *Machine {
-	return &Machine{OpenUDP: openUDP, Source: source, Profiles: NewFiles(), Certs: NewFiles(), Secrets: NewFiles(), Policies: NewFiles(), State: NewFiles(), changes: make(chan struct{}, 1)}
+	return &Machine{OpenUDP: openUDP, Source: source, Profiles: NewFiles(), Certs: NewFiles(), Secrets: NewFiles(), Policies: NewFiles(), State: NewFiles(), changes: make(chan struct{}, 1), rulesChanged: make(chan struct{}, 1)}
 }
 
 // System assembles what the engine takes.
@@ -63,38 +66,6 @@ func (m *Machine) System() *host.System {
 	}
 	return s
 }
-
-// Intent returns what the firewall was set to last.
-func (m *Machine) Intent() host.FirewallIntent {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.intent
-}
-
-type firewall struct{ m *Machine }
-
-// Set records the rules in short; Intent has them whole.
-func (f firewall) Set(i host.FirewallIntent) error {
-	if err := i.Check(); err != nil {
-		return err
-	}
-	line := "firewall none"
-	if !i.IsZero() {
-		line = "firewall"
-		for _, r := range i.Rules {
-			line += fmt.Sprintf(" %v %v;", r.Action, r.Remote)
-		}
-	}
-	if err := f.m.record("%s", line); err != nil {
-		return err
-	}
-	f.m.mu.Lock()
-	f.m.intent = i
-	f.m.mu.Unlock()
-	return nil
-}
-
-func (f firewall) Cleanup() error { return f.m.record("firewall clean-up") }
 
 // TUN returns the device that was opened last.
 func (m *Machine) TUN() *TUN {

@@ -155,7 +155,7 @@ func cleanup(stateDir string, open bool, out io.Writer) error {
 		fmt.Fprintln(out, "The firewall stays: what must be protected does not leave while the service is down. \"sallyportd cleanup --open\" removes it.")
 		return nil
 	}
-	return host.OpenFirewall()
+	return host.CleanupFirewall()
 }
 
 // serve runs the service until ctx ends. It first undoes what a service that

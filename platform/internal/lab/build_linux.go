@@ -5,13 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
-)
-
-var (
-	buildMu  sync.Mutex // guards buildDir and what is in it
-	buildDir string
-	built    = map[string]bool{}
 )
 
 var packages = map[string]string{
@@ -19,29 +14,55 @@ var packages = map[string]string{
 	"sallyport":  "sallyport/app/cmd/sallyport",
 }
 
-// build builds a binary once for this process.
+var (
+	buildMu sync.Mutex // guards built and the folder of builds
+	built   = map[string]string{}
+)
+
+// build builds a binary once for this process, and returns its path.
 func build(name string) (string, error) {
 	buildMu.Lock()
 	defer buildMu.Unlock()
-	if buildDir == "" {
-		cache, err := os.UserCacheDir()
-		if err != nil {
-			return "", err
-		}
-		buildDir = filepath.Join(cache, "sallyport-lab")
-		if err := os.MkdirAll(buildDir, 0o755); err != nil {
-			return "", err
-		}
-	}
-	path := filepath.Join(buildDir, name)
-	if built[name] {
+	if path, ok := built[name]; ok {
 		return path, nil
 	}
+	dir, err := buildDir()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, name)
 	cmd := exec.Command("go", "build", "-o", path, packages[name])
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w\n%s", err, out)
 	}
-	built[name] = true
+	built[name] = path
 	return path, nil
+}
+
+// buildDir returns a folder for this process's builds. A process that is
+// killed cannot remove its own, so those of processes that are gone go now.
+func buildDir() (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	all := filepath.Join(cache, "sallyport-lab")
+	mine := filepath.Join(all, strconv.Itoa(os.Getpid()))
+	if err := os.MkdirAll(mine, 0o755); err != nil {
+		return "", err
+	}
+	old, err := os.ReadDir(all)
+	if err != nil {
+		return "", err
+	}
+	for _, d := range old {
+		if _, err := strconv.Atoi(d.Name()); err != nil {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join("/proc", d.Name())); os.IsNotExist(err) {
+			_ = os.RemoveAll(filepath.Join(all, d.Name()))
+		}
+	}
+	return mine, nil
 }

@@ -145,6 +145,21 @@ func (p *Pinger) First(limit time.Duration) (time.Time, error) {
 	}
 }
 
+// Pings sends n echo requests, 5 ms apart or slower, and waits for the answers.
+func (h *Host) Pings(dst netip.Addr, n int) Pings {
+	h.lab.t.Helper()
+	p := h.Ping(dst, 5*time.Millisecond, 56)
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		p.mu.Lock()
+		sent := len(p.sent)
+		p.mu.Unlock()
+		if sent >= n {
+			break
+		}
+	}
+	return p.Stop()
+}
+
 // Close ends the pings at once.
 func (p *Pinger) Close() {
 	close(p.stop)
