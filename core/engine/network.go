@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"sallyport/core/datapath"
 	"sallyport/core/host"
@@ -163,7 +164,9 @@ func (n *network) local(source netip.Addr, natt bool) (netip.AddrPort, error) {
 func (n *network) addresses() []string {
 	var out []string
 	for _, s := range n.sockets {
-		out = append(out, fmt.Sprintf("udp/%d", s.Conn.LocalPort()))
+		if text := fmt.Sprintf("udp/%d", s.Conn.LocalPort()); !slices.Contains(out, text) {
+			out = append(out, text) // both families have it
+		}
 	}
 	return out
 }
