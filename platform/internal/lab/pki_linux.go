@@ -42,6 +42,7 @@ type Leaf struct {
 	SANs   []string
 	CA     bool
 	Client bool // fit for clients, not servers
+	Peer   bool // fit for both
 	// NotBefore and NotAfter default to yesterday and next year.
 	NotBefore, NotAfter time.Time
 }
@@ -94,6 +95,8 @@ func (p *PKI) Issue(t testing.TB, l Leaf) {
 	case l.CA:
 		tmpl.IsCA, tmpl.BasicConstraintsValid = true, true
 		tmpl.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
+	case l.Peer:
+		tmpl.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}
 	case l.Client:
 		tmpl.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	default:
