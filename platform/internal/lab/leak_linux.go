@@ -405,3 +405,10 @@ func (s *StrongSwan) Reload(conf string) {
 		s.host.lab.t.Fatalf("swanctl --load-all: %v\n%s", err, out)
 	}
 }
+
+// Launch starts the service again without waiting until it answers.
+func (s *Service) Launch() {
+	s.host.lab.t.Helper()
+	s.Proc = s.host.Start("sallyportd-"+s.name, Command(s.host.lab.Bin("sallyportd"), "run", "--socket", s.Socket,
+		"--state-dir", s.StateDir(), "--config-dir", filepath.Join(s.Dir, "config")))
+}
