@@ -9,14 +9,15 @@ import (
 
 // shop has a field of each kind.
 type shop struct {
-	Name   string   `toml:"name"`
-	Open   bool     `toml:"open"` // default true
-	Count  int      `toml:"count,omitempty"`
-	Size   uint64   `toml:"size,omitempty"`
-	Wait   Duration `toml:"wait,omitempty"`
-	Tags   []string `toml:"tags,omitempty"`
-	Owner  person   `toml:"owner,omitempty"`
-	Staff  []person `toml:"staff,omitempty"`
+	Name  string   `toml:"name"`
+	Open  bool     `toml:"open"` // default true
+	Count int      `toml:"count,omitempty"`
+	Size  uint64   `toml:"size,omitempty"`
+	Wait  Duration `toml:"wait,omitempty"`
+	Tags  []string `toml:"tags,omitempty"`
+	Owner person   `toml:"owner,omitempty"`
+	Staff []person `toml:"staff,omitempty"`
+	//lint:ignore U1000 fields without export are none of the reader's business
 	hidden int
 }
 

@@ -159,7 +159,7 @@ func (d *Datapath) startLocked(t *device) {
 	t.started = true
 	d.wg.Go(func() {
 		defer close(t.done)
-		if err := d.out.run(t); err != nil && !t.closing.Load() {
+		if err := d.out.run(t); !t.closing.Load() {
 			d.fail(ctx, fmt.Errorf("read %s: %w", t.Name(), err))
 		}
 	})

@@ -144,6 +144,12 @@ func (e *FirewallExempt) isZero() bool {
 	return len(e.IKE) == 0 && !e.Lookup && !e.DHCP && !e.NDP && len(e.LAN) == 0 && !e.LANDiscovery
 }
 
+// Limits of an intent.
+const (
+	MaxFirewallRules = 100_000
+	maxFirewallList  = 256 // each of the other lists
+)
+
 // Check reports what is wrong with an intent, which every Firewall refuses
 // then. Rules are named by their index.
 func (i *FirewallIntent) Check() error {
@@ -152,6 +158,12 @@ func (i *FirewallIntent) Check() error {
 	}
 	if i.Device == "" || len(i.Device) > 15 {
 		return fmt.Errorf("device name %q is not one of 1 to 15 bytes", i.Device)
+	}
+	if len(i.Rules) > MaxFirewallRules {
+		return fmt.Errorf("%d rules, more than %d", len(i.Rules), MaxFirewallRules)
+	}
+	if max(len(i.Inner), len(i.Exempt.IKE), len(i.Exempt.LAN)) > maxFirewallList {
+		return fmt.Errorf("more than %d inner addresses, ports or local networks", maxFirewallList)
 	}
 	for _, a := range i.Inner {
 		if !a.IsValid() || a.Zone() != "" || a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() {

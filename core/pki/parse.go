@@ -156,7 +156,8 @@ func openLegacy(block *pem.Block, passphrase []byte) (crypto.Signer, error) {
 	if len(passphrase) == 0 {
 		return nil, ErrPassphraseNeeded
 	}
-	der, err := x509.DecryptPEMBlock(block, passphrase) //nolint:staticcheck // files in this form are in use
+	//lint:ignore SA1019 files in this form are in use
+	der, err := x509.DecryptPEMBlock(block, passphrase)
 	if errors.Is(err, x509.IncorrectPasswordError) {
 		return nil, ErrPassphraseWrong
 	}

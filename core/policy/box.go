@@ -1,8 +1,6 @@
 package policy
 
 import (
-	"net/netip"
-
 	"sallyport/core/ippkt"
 	"sallyport/core/ts"
 )
@@ -193,6 +191,3 @@ func predecessor(a ippkt.Addr) ippkt.Addr {
 	a.Lo--
 	return a
 }
-
-// addr returns an interval's bound as an address.
-func (b *box) addr(a ippkt.Addr) netip.Addr { return a.IP(b.v6) }

@@ -286,13 +286,6 @@ func (b *compiler) response() {
 	b.Peers = append(b.Peers, p)
 }
 
-// The names that a local network may be asked for when discovery is exempt:
-// multicast DNS (RFC 6762), LLMNR (RFC 4795) and SSDP.
-var discovery = []string{
-	"224.0.0.251[udp/5353]", "224.0.0.252[udp/5355]", "239.255.255.250[udp/1900]",
-	"ff02::fb[udp/5353]", "ff02::1:3[udp/5355]", "ff02::c[udp/1900]",
-}
-
 // dnsPorts are those of DNS, and of DNS over TLS and over QUIC (RFC 7858, RFC
 // 9250).
 var dnsPorts = []uint16{53, 853}

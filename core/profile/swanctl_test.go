@@ -455,7 +455,7 @@ func FuzzImportSwanctl(f *testing.F) {
 func TestSwanctlEncryptedKey(t *testing.T) {
 	files := maps.Clone(pkiFixture())
 	block, _ := pem.Decode(files["private/alice-ecdsa.key"])
-	//nolint:staticcheck // files in this form are in use
+	//lint:ignore SA1019 files in this form are in use
 	locked, err := x509.EncryptPEMBlock(rand.Reader, "EC PRIVATE KEY", block.Bytes, []byte("open sesame"), x509.PEMCipherAES256)
 	if err != nil {
 		t.Fatal(err)

@@ -32,8 +32,8 @@ type Firewall struct {
 
 	mu     sync.Mutex // guards what follows, and holds one Set, Cleanup or Verify at a time
 	last   host.FirewallIntent
-	set    bool  // last is in force, as far as we know
-	state  state // of the machine after last was set
+	set    bool // last is in force, as far as we know
+	base   *baseline
 	watch  *watcher
 	closed bool
 }
@@ -112,6 +112,10 @@ func (f *Firewall) setLocked(i *host.FirewallIntent) error {
 }
 
 func (f *Firewall) replaceLocked(i *host.FirewallIntent) error {
+	generation, err := currentGeneration()
+	if err != nil {
+		return err
+	}
 	c, err := f.dialLocked()
 	if err != nil {
 		return err
@@ -128,9 +132,10 @@ func (f *Firewall) replaceLocked(i *host.FirewallIntent) error {
 			if err := c.Flush(); err != nil {
 				return err
 			}
+			generation++
 		}
-		f.state, err = look()
-		return err
+		f.baseLocked(generation)
+		return nil
 	}
 
 	var old []*nftables.Chain
@@ -146,6 +151,7 @@ func (f *Firewall) replaceLocked(i *host.FirewallIntent) error {
 	if err := c.Flush(); err != nil {
 		return err
 	}
+	generation++
 	if !exists {
 		// New chains drop nothing until the transaction that makes them takes
 		// effect. From now on they drop everything if they lose their rules.
@@ -153,9 +159,10 @@ func (f *Firewall) replaceLocked(i *host.FirewallIntent) error {
 		if err := c.Flush(); err != nil {
 			return err
 		}
+		generation++
 	}
-	f.state, err = look()
-	return err
+	f.baseLocked(generation)
+	return nil
 }
 
 // dialLocked opens a connection for one transaction, with room for it.

@@ -32,6 +32,31 @@ type state struct {
 	digest     [sha256.Size]byte
 }
 
+// A baseline is the state that our last transaction has left, read while the
+// caller of Set goes on.
+type baseline struct {
+	generation uint32 // that the transaction began
+	done       chan struct{}
+	state      state // after done
+	err        error // after done
+}
+
+func (f *Firewall) baseLocked(generation uint32) {
+	b := &baseline{generation: generation, done: make(chan struct{})}
+	go func() {
+		defer close(b.done)
+		b.state, b.err = look()
+	}()
+	f.waitLocked() // one at a time
+	f.base = b
+}
+
+func (f *Firewall) waitLocked() {
+	if f.base != nil {
+		<-f.base.done
+	}
+}
+
 // Verify implements host.FirewallWatcher.
 func (f *Firewall) Verify() error {
 	f.mu.Lock()
@@ -43,23 +68,27 @@ func (f *Firewall) verifyLocked() error {
 	if !f.set {
 		return nil
 	}
-	c, err := dial()
+	generation, err := currentGeneration()
 	if err != nil {
 		return fmt.Errorf("verify firewall: %w", err)
 	}
-	generation, err := readGeneration(c)
-	c.Close()
-	if err == nil && generation == f.state.generation {
+	b := f.base
+	if generation == b.generation {
 		return nil // nobody has touched any table
+	}
+	<-b.done
+	if b.err != nil || b.state.generation != b.generation {
+		// Somebody was faster than our look: nobody knows what is ours.
+		return fmt.Errorf("verify firewall: %w", host.ErrRulesChanged)
 	}
 	now, err := look()
 	if err != nil {
 		return fmt.Errorf("verify firewall: %w", err)
 	}
-	if now.digest != f.state.digest {
+	if now.digest != b.state.digest {
 		return fmt.Errorf("verify firewall: %w", host.ErrRulesChanged)
 	}
-	f.state = now // the others' changes did not concern us
+	b.state, b.generation = now, now.generation // the others' changes did not concern us
 	return nil
 }
 
@@ -74,6 +103,7 @@ func (f *Firewall) Close() error {
 		return nil
 	}
 	f.closed = true
+	f.waitLocked()
 	var err error
 	if f.watch != nil {
 		err = f.watch.close()
@@ -110,6 +140,15 @@ func readGeneration(c *netlink.Conn) (uint32, error) {
 		}
 	}
 	return 0, errors.New("read generation of the rules: no answer")
+}
+
+func currentGeneration() (uint32, error) {
+	c, err := dial()
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	return readGeneration(c)
 }
 
 // look reads our table back. What it reads belongs to one generation.
@@ -236,6 +275,12 @@ func newWatcher(changes chan<- struct{}) (*watcher, error) {
 	c, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{Groups: 1 << (groupNFTables - 1)})
 	if err != nil {
 		return nil, fmt.Errorf("watch rules: %w", err)
+	}
+	// Our own transactions are heard too, and have many messages.
+	if raw, err := c.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) {
+			_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 64<<20)
+		})
 	}
 	w := &watcher{conn: c, done: make(chan struct{})}
 	go w.run(changes)

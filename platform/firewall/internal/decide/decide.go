@@ -225,10 +225,13 @@ func newList(boxes []box) *List {
 			l.Rules = append(l.Rules, Interval{x.from, x.to, RemotePort, x.action})
 			continue
 		}
-		for _, v := range protocolBounds() {
+		for k, v := range protocolBounds {
 			y := x
 			_, show := afterProtocol(v)
-			last := lastOfClass(v)
+			last := Value{Lo: 255}
+			if k+1 < len(protocolBounds) {
+				last.Lo = protocolBounds[k+1].Lo - 1
+			}
 			if !y.settle(show) || last.less(y.from[Protocol]) || y.to[Protocol].less(v) {
 				continue
 			}
@@ -244,25 +247,15 @@ func newList(boxes []box) *List {
 	return l
 }
 
-// protocolBounds returns where protocols with ports and without begin.
-func protocolBounds() []Value {
+// protocolBounds is where protocols with ports and without begin.
+var protocolBounds = func() []Value {
 	bounds := []Value{{}}
 	for _, p := range portProtocols {
 		bounds = append(bounds, Value{Lo: uint64(p)}, Value{Lo: uint64(p) + 1})
 	}
 	slices.SortFunc(bounds, Value.compare)
 	return slices.Compact(bounds)
-}
-
-// lastOfClass returns the last protocol of those that begin at a bound.
-func lastOfClass(v Value) Value {
-	for _, b := range protocolBounds() {
-		if v.less(b) {
-			return Value{Lo: b.Lo - 1}
-		}
-	}
-	return Value{Lo: 255}
-}
+}()
 
 func newBox(r *host.FirewallRule) box {
 	b := box{
@@ -450,7 +443,7 @@ func (b *builder) intervals(f Field, boxes []box, do func(v Value, active []int)
 		byPorts = byPorts || boxes[i].ports || boxes[i].opaque
 	}
 	if f == Protocol && byPorts {
-		bounds = append(bounds, protocolBounds()...)
+		bounds = append(bounds, protocolBounds...)
 	}
 	slices.SortFunc(bounds, Value.compare)
 	bounds = slices.Compact(bounds)
