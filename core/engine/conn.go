@@ -249,7 +249,8 @@ func (e *Engine) startAttempt(c *conn, reauth bool) {
 	e.logf(api.LogInfo, "ike", c.name, "connecting to %s", c.profile.Gateways)
 	gateways := slices.Clone(c.profile.Gateways)
 	if addrs, ok := literal(gateways); ok {
-		e.resolved(c, a, addrs, nil)
+		a.addrs = addrs
+		e.tryNext(c, nil)
 		return
 	}
 	go func() {
@@ -310,8 +311,13 @@ func (e *Engine) resolved(c *conn, a *attempt, addrs []netip.AddrPort, err error
 		return // given up meanwhile
 	}
 	if err != nil {
-		e.attemptFailed(c, err)
-		return
+		if addrs = e.lastAddresses(c.profile.Gateways); len(addrs) == 0 {
+			e.attemptFailed(c, err)
+			return
+		}
+		e.logf(api.LogWarn, "net", c.name, "%v; trying the addresses that the name had last: %v", err, addrs)
+	} else {
+		e.rememberAddresses(c.profile.Gateways, addrs)
 	}
 	a.addrs = addrs
 	e.tryNext(c, nil)

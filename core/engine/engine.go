@@ -77,6 +77,9 @@ func New(opt Options) *Engine {
 		opt.TUNName = "sallyport0"
 	}
 	if opt.Resolve == nil {
+		opt.Resolve = opt.Host.Resolve
+	}
+	if opt.Resolve == nil {
 		opt.Resolve = func(ctx context.Context, name string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", name)
 		}

@@ -397,3 +397,36 @@ func TestHostToHostFallsBack(t *testing.T) {
 		}
 	})
 }
+
+// Where the firewall or a bad network keeps the name servers away, the
+// addresses that the gateway had last still lead there.
+func TestNamesAreRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		named := strings.Replace(requireProfile, `"198.51.100.1"`, `"vpn.example"`, 1)
+		w := newWorld(t, named, gatewayProfile)
+		defer w.stop()
+		fail := errors.New("no name server")
+		answers := []error{nil, fail, fail, fail, fail, fail, fail, fail, fail, fail}
+		w.client.opt.Resolve = func(_ context.Context, name string) ([]netip.Addr, error) {
+			err := answers[0]
+			answers = answers[1:]
+			if err != nil {
+				return nil, err
+			}
+			return []netip.Addr{gatewayAddr}, nil
+		}
+		for range 2 {
+			if err := connect(t, w.client, time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.client.Disconnect(t.Context(), "office"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.cm.State.Remove(namesFile)
+		err := connect(t, w.client, time.Minute)
+		if ae := api.AsError(err); ae == nil || ae.Code != api.CodeResolve {
+			t.Errorf("without a name server or a memory: %v", err)
+		}
+	})
+}

@@ -4,6 +4,7 @@
 package host
 
 import (
+	"context"
 	"net/netip"
 )
 
@@ -14,6 +15,10 @@ type System struct {
 	// (v6: IPv6 only). Port 0 picks one. The socket carries the mark that keeps
 	// its packets out of the tunnel (see Router).
 	OpenUDP func(v6 bool, port uint16) (UDPConn, error)
+
+	// Resolve looks up a name outside of every tunnel of ours, through sockets
+	// that carry the mark of OpenUDP's. nil: the machine's resolver.
+	Resolve func(ctx context.Context, name string) ([]netip.Addr, error)
 
 	Router     Router
 	DNS        DNS

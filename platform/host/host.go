@@ -36,6 +36,7 @@ func New(o Options) (*host.System, error) {
 	s := &host.System{
 		OpenTUN: openTUN,
 		OpenUDP: openUDP,
+		Resolve: resolve,
 		Router:  route.New(o.StateDir),
 		DNS:     dns.New(o.StateDir),
 
