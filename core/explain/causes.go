@@ -52,6 +52,9 @@ func byProfile(err error, e *api.Error) bool {
 		e.What = fmt.Sprintf("%s cannot be used.", first.File)
 	}
 	e.Why = strings.Join(lines, "\n")
+	if !strings.HasSuffix(e.Why, ".") {
+		e.Why += "." // another sentence may follow
+	}
 	if needsPassword {
 		e.Code, e.Params[ParamNeeds] = api.CodeLocalCredential, "password"
 		e.Next = "Give the pre-shared key or passphrase with the import: sallyport import FILE --password-stdin."
