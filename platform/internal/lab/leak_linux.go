@@ -306,7 +306,7 @@ func (p Probe) sendFragments(dst netip.Addr, device string) error {
 }
 
 func (p Probe) fragment(src, dst netip.Addr, offset int, more bool, body []byte) []byte {
-	id := uint32(p.Round)<<8 | uint32(p.port())&0xff
+	id := uint32(p.Round)<<8 | uint32(p.port())&0xff | 0x8000 // never 0, for which the kernel puts another in each fragment
 	var b []byte
 	if p.V6 {
 		field := uint16(offset) | uint16(bit(more))
