@@ -3,6 +3,7 @@ package interop_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -241,16 +242,7 @@ func (b *leakBench) once(state string, want fate) leakRow {
 	b.rounds++
 	counted, esp := b.filtered(), b.wire.ESP()
 	sent := b.l.Client.Fire(round, b.scope.targets())
-	var fates map[lab.Probe]fate
-	begun := time.Now()
-	for {
-		time.Sleep(20 * time.Millisecond)
-		fates = b.fates(sent)
-		waited := time.Since(begun)
-		if missing := b.missing(fates, want); len(missing) == 0 && waited > 60*time.Millisecond || waited > 2*time.Second {
-			break
-		}
-	}
+	fates := b.settled(sent, func(fates map[lab.Probe]fate) bool { return len(b.missing(fates, want)) == 0 })
 	if missing := b.missing(fates, want); len(missing) > 0 {
 		var out strings.Builder
 		for _, p := range missing {
@@ -287,13 +279,10 @@ func (b *leakBench) lost(state string) leakRow {
 	esp := b.wire.ESP()
 	sent := b.l.Client.Fire(round, b.scope.targets())
 	want := 2 * len(protectedKinds)
-	for begun := time.Now(); b.wire.ESP()-esp < want && time.Since(begun) < time.Second; {
-		time.Sleep(20 * time.Millisecond)
-	}
+	fates := b.settled(sent, func(map[lab.Probe]fate) bool { return b.wire.ESP()-esp >= want })
 	if n := b.wire.ESP() - esp; n < want {
 		b.t.Errorf("%s, %s: only %d ESP packets on the wire, want %d or more", b.name(), state, n, want)
 	}
-	fates := b.fates(sent)
 	for p, f := range fates {
 		if f == fateClear && b.protects(p) {
 			b.t.Errorf("%s, %s: %v in clear text", b.name(), state, p)
@@ -361,6 +350,24 @@ func (b *leakBench) name() string { return fmt.Sprintf("%s, %s", b.profile, b.sc
 // protects reports whether the rules of the connection are about a probe.
 func (b *leakBench) protects(p lab.Probe) bool {
 	return b.scope.full() || slices.Contains(protectedKinds, p.Kind)
+}
+
+// settled waits until the captures have shown what done wants to see, two
+// seconds at most, and nothing more for a while.
+func (b *leakBench) settled(sent lab.Sent, done func(map[lab.Probe]fate) bool) map[lab.Probe]fate {
+	const quiet, limit = 100 * time.Millisecond, 2 * time.Second
+	begun := time.Now()
+	last, changed := b.fates(sent), begun
+	for time.Since(begun) < limit {
+		time.Sleep(10 * time.Millisecond)
+		if now := b.fates(sent); !maps.Equal(now, last) {
+			last, changed = now, time.Now()
+		}
+		if time.Since(changed) >= quiet && done(last) {
+			break
+		}
+	}
+	return last
 }
 
 func (b *leakBench) fates(sent lab.Sent) map[lab.Probe]fate {
