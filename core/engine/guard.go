@@ -328,24 +328,34 @@ func (e *Engine) firewallIntent(now time.Time) host.FirewallIntent {
 		return host.FirewallIntent{}
 	}
 	s := policy.FirewallState{Device: e.deviceName(), IKE: []uint16{portIKE, portNATT}, Lookup: true, Clear: e.clearNow(now)}
-	// What an SA of a rule protects now must not travel otherwise.
-	var secured []host.FirewallRule
+	// What an SA protects now must not travel otherwise: that of a rule unless
+	// a more specific rule decides, that of a peer of a stored connection in any
+	// case, for its address lies behind the tunnel.
+	secured, peers := map[string][]host.FirewallRule{}, []host.FirewallRule(nil)
 	for _, c := range e.sortedConns() {
 		s.Inner = append(s.Inner, c.addrs...)
 		s.DNSInside = s.DNSInside || c.holds && len(c.dns) > 0 && c.rule == "" && !c.responder()
-		if c.rule == "" {
+		if c.rule == "" && !c.responder() {
 			continue
 		}
-		for _, p := range c.policies {
+		for _, g := range slices.Sorted(maps.Keys(c.policies)) {
+			p := c.policies[g]
 			for _, l := range p.local {
 				for _, r := range p.remote {
-					if l.Is4() == r.Is4() {
-						secured = append(secured, host.FirewallRule{Local: l, Remote: r, Action: host.FirewallTunnelOnly})
+					if l.Is4() != r.Is4() {
+						continue
+					}
+					rule := host.FirewallRule{Local: l, Remote: r, Action: host.FirewallTunnelOnly}
+					if c.rule == "" {
+						peers = append(peers, rule)
+					} else {
+						secured[c.rule] = append(secured[c.rule], rule)
 					}
 				}
 			}
 		}
 	}
+	s.Secured = func(rule string) []host.FirewallRule { return secured[rule] }
 	slices.SortFunc(s.Inner, netip.Addr.Compare)
 	s.Inner = slices.Compact(s.Inner)
 	if e.net != nil {
@@ -356,7 +366,8 @@ func (e *Engine) firewallIntent(now time.Time) host.FirewallIntent {
 		}
 	}
 	intent := e.guard.compiled.Firewall(s)
-	intent.Rules = decisive(append(secured, intent.Rules...))
+	intent.Rules = append(peers, intent.Rules...)
+	intent.Rules = decisive(append(intent.Rules, secured[defaultResponse]...)) // last: what no rule decides
 	if !slices.ContainsFunc(intent.Rules, func(r host.FirewallRule) bool { return r.Action != host.FirewallClear }) {
 		return host.FirewallIntent{}
 	}

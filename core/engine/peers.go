@@ -23,6 +23,9 @@ import (
 // listening ones for the peers that a rule lets in. They live as long as the
 // rule is in force, or the peer is spoken to.
 
+// defaultResponse stands for the rule of peers that no rule lets in.
+const defaultResponse = "default response"
+
 // maxPeers bounds the host-to-host connections that traffic starts. The one
 // that was used longest ago makes way.
 const maxPeers = 256
@@ -243,7 +246,7 @@ func (e *Engine) gatewayConn(x *policy.Entry) *conn {
 // listenerConn returns the connection that lets the peers of a rule in, with
 // one of its authentication methods.
 func (e *Engine) listenerConn(i int, p *policy.Peer, a *policy.AuthMethod) *conn {
-	rule := cmp.Or(p.Rule, "default response")
+	rule := cmp.Or(p.Rule, defaultResponse)
 	name := fmt.Sprintf("%s (%s %d)", rule, a.Method, i)
 	if c := e.conns[name]; c != nil {
 		return c
@@ -310,7 +313,7 @@ func (e *Engine) allowed(c *conn, claim ike.Claim) bool {
 		return true
 	}
 	for _, p := range e.guard.compiled.Peers {
-		if cmp.Or(p.Rule, "default response") != c.rule || p.Connection != "" {
+		if cmp.Or(p.Rule, defaultResponse) != c.rule || p.Connection != "" {
 			continue
 		}
 		if len(p.Addresses) == 0 {

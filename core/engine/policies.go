@@ -217,6 +217,12 @@ func (e *Engine) StorePolicy(ctx context.Context, f api.PolicyFile) (api.Policy,
 	if f.Name != "" {
 		p = p.Duplicate(f.Name)
 	}
+	// The text stays as it was written, with its comments and the lines that
+	// messages name, unless the name in it is another.
+	text := f.Text
+	if named, err := policy.Parse(p.Name+profileSuffix, text); err != nil || named.Name != p.Name {
+		text = policy.Marshal(p)
+	}
 	if predefined(p.Name) != nil {
 		return api.Policy{}, &api.Error{Code: api.CodeExists, What: fmt.Sprintf("%q is a predefined policy.", p.Name), Next: "Store yours under another name (--name)."}
 	}
@@ -229,7 +235,7 @@ func (e *Engine) StorePolicy(ctx context.Context, f api.PolicyFile) (api.Policy,
 		if slices.Contains(names, policyFile(p.Name)) && !f.Replace {
 			return &api.Error{Code: api.CodeExists, What: fmt.Sprintf("There is a policy called %q already.", p.Name), Next: "Use another name (--name), or replace it (--replace)."}
 		}
-		if err := e.opt.Host.Policies.Write(policyFile(p.Name), policy.Marshal(p)); err != nil {
+		if err := e.opt.Host.Policies.Write(policyFile(p.Name), text); err != nil {
 			return err
 		}
 		view = e.policyView(p, false)

@@ -96,6 +96,11 @@ type FirewallIntent struct {
 
 	Exempt FirewallExempt
 
+	// Beside are networks that routes lead into Device although some traffic to
+	// them is clear. What Rules and Default let pass in clear to them leaves by
+	// the other interfaces, where the service's own sockets would go.
+	Beside []netip.Prefix
+
 	// DNSInside says that the tunnel carries DNS: ports 53 and 853 of TCP and
 	// UDP are reached through Device alone, whatever Rules and Exempt.LAN say.
 	DNSInside bool
@@ -137,7 +142,7 @@ type FirewallExempt struct {
 
 // IsZero reports whether i asks for nothing, so that Set removes everything.
 func (i *FirewallIntent) IsZero() bool {
-	return i.Device == "" && len(i.Inner) == 0 && len(i.Rules) == 0 && i.Default == 0 && i.Exempt.isZero() && !i.DNSInside
+	return i.Device == "" && len(i.Inner) == 0 && len(i.Rules) == 0 && i.Default == 0 && i.Exempt.isZero() && len(i.Beside) == 0 && !i.DNSInside
 }
 
 func (e *FirewallExempt) isZero() bool {
@@ -173,6 +178,11 @@ func (i *FirewallIntent) Check() error {
 	for n := range i.Rules {
 		if err := i.Rules[n].check(); err != nil {
 			return fmt.Errorf("rule %d: %w", n, err)
+		}
+	}
+	for _, p := range i.Beside {
+		if !p.IsValid() || p.Addr().Zone() != "" || p.Addr().Is4In6() || p.Masked() != p {
+			return fmt.Errorf("%v is no network", p)
 		}
 	}
 	if !i.Default.valid() {

@@ -132,6 +132,10 @@ type FirewallState struct {
 	Lookup    bool         // the service must ask name servers for its gateways
 	DNSInside bool         // the tunnel carries DNS
 	Clear     Clear
+	// Secured are what SAs of a rule protect at the moment: it must not travel
+	// otherwise, though the rule would let it. More specific rules still decide
+	// before.
+	Secured func(rule string) []host.FirewallRule
 }
 
 // Firewall returns the intent of the firewall in a state of the machine. What
@@ -147,10 +151,21 @@ func (c *Compiled) Firewall(s FirewallState) host.FirewallIntent {
 			LAN: slices.Clone(c.lan), LANDiscovery: c.discovery,
 		},
 	}
+	var last *Entry
 	for _, l := range c.Lines(s.Clear) {
 		if l.Entry.Kind == FromLAN || l.Entry.Kind == FromLANDNS {
 			continue // the intent has the exemption as such, and knows of DNS
 		}
+		if l.Entry != last && l.Entry.Action == Negotiate && s.Secured != nil {
+			for _, r := range s.Secured(l.Entry.Rule) {
+				local, ok1 := r.Local.Intersect(l.Entry.Local[0])
+				remote, ok2 := r.Remote.Intersect(l.Entry.Remote[0])
+				if ok1 && ok2 {
+					intent.Rules = append(intent.Rules, host.FirewallRule{Local: local, Remote: remote, Action: r.Action})
+				}
+			}
+		}
+		last = l.Entry
 		r := host.FirewallRule{Local: l.Local, Remote: l.Remote}
 		switch l.Action {
 		case Permit:
@@ -162,7 +177,24 @@ func (c *Compiled) Firewall(s FirewallState) host.FirewallIntent {
 		}
 		intent.Rules = append(intent.Rules, r)
 	}
+	intent.Beside = c.beside(s.Clear)
 	return intent
+}
+
+// beside returns the networks to whose addresses some traffic is negotiated and
+// some is not, and those that are permitted within what is negotiated.
+func (c *Compiled) beside(clear Clear) []netip.Prefix {
+	routes, out := c.routes(clear)
+	if len(routes) == 0 {
+		return nil
+	}
+	for i := range c.Entries {
+		if e := &c.Entries[i]; e.Action == Permit && e.Direction != In {
+			out = append(out, e.Remote.Prefixes()...)
+		}
+	}
+	slices.SortFunc(out, netip.Prefix.Compare)
+	return slices.Compact(out)
 }
 
 // RoutesFor returns the networks that lead into the tunnel device: to each of

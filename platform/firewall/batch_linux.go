@@ -1,13 +1,16 @@
 package firewall
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 
 	"sallyport/core/host"
+	"sallyport/core/ts"
 	"sallyport/platform/firewall/internal/decide"
 )
 
@@ -30,16 +33,19 @@ const (
 	hookForwardOut = "forward_out"
 )
 
+// The output hook is of type route: what leaves it with another mark is routed
+// again (see addBeside).
 var hooks = [...]struct {
 	name     string
+	kind     nftables.ChainType
 	hook     nftables.ChainHook
 	priority nftables.ChainPriority
 }{
-	{hookEarly, *nftables.ChainHookPrerouting, early},
-	{hookOutput, *nftables.ChainHookOutput, late},
-	{hookInput, *nftables.ChainHookInput, late},
-	{hookForwardIn, *nftables.ChainHookForward, late},
-	{hookForwardOut, *nftables.ChainHookForward, late + 1},
+	{hookEarly, nftables.ChainTypeFilter, *nftables.ChainHookPrerouting, early},
+	{hookOutput, nftables.ChainTypeRoute, *nftables.ChainHookOutput, late},
+	{hookInput, nftables.ChainTypeFilter, *nftables.ChainHookInput, late},
+	{hookForwardIn, nftables.ChainTypeFilter, *nftables.ChainHookForward, late},
+	{hookForwardOut, nftables.ChainTypeFilter, *nftables.ChainHookForward, late + 1},
 }
 
 // A batch collects one transaction.
@@ -86,7 +92,7 @@ func (b *batch) replace(old []*nftables.Chain) error {
 func isHook(c *nftables.Chain) bool {
 	for _, h := range hooks {
 		if h.name == c.Name {
-			return c.Hooknum != nil && *c.Hooknum == h.hook && c.Priority != nil && *c.Priority == h.priority
+			return c.Type == h.kind && c.Hooknum != nil && *c.Hooknum == h.hook && c.Priority != nil && *c.Priority == h.priority
 		}
 	}
 	return false
@@ -105,7 +111,7 @@ func (b *batch) addHooks() {
 func (b *batch) addHooksWith(policy *nftables.ChainPolicy) {
 	for _, h := range hooks {
 		b.conn.AddChain(&nftables.Chain{
-			Name: h.name, Table: b.table, Type: nftables.ChainTypeFilter,
+			Name: h.name, Table: b.table, Type: h.kind,
 			Hooknum: &h.hook, Priority: &h.priority, Policy: policy,
 		})
 	}
@@ -163,13 +169,77 @@ func (b *batch) addVerdicts() {
 		if d == inbound {
 			tunnel = inBy(b.intent.Device)
 		}
+		if d == outbound {
+			b.addBeside()
+		}
 		b.add(d.verdict(host.FirewallClear))
+		if d == outbound && len(b.intent.Beside) > 0 {
+			for _, v6 := range []bool{false, true} {
+				b.rule(tunnel, family(v6), goTo(besideChain(v6)))
+			}
+		}
 		b.rule(count(d.String()+"_cleared"), accept)
 		b.add(d.verdict(host.FirewallDrop))
 		b.rule(count(d.String()+"_dropped"), drop)
 		b.add(d.verdict(host.FirewallTunnelOnly))
 		b.rule(tunnel, count(d.String()+"_tunneled"), accept)
 		b.rule(count(d.String()+"_dropped"), drop)
+	}
+}
+
+// The chains of addBeside.
+const (
+	chainBeside  = "out_beside"
+	chainThrough = "out_through"
+)
+
+func besideChain(v6 bool) string { return chainBeside + outbound.entry(v6)[len("out"):] }
+
+// addBeside adds the way of what is clear although routes lead it into the
+// tunnel device: it gets the mark of the service's own sockets, and leaves the
+// hook to be routed as theirs are.
+func (b *batch) addBeside() {
+	if len(b.intent.Beside) == 0 {
+		return
+	}
+	b.add(chainThrough)
+	b.rule(count("out_cleared"), accept)
+	b.add(chainBeside)
+	b.rule(setMark(b.mark), count("out_cleared"), accept)
+	to := func(chain string) *expr.Verdict { return &expr.Verdict{Kind: expr.VerdictGoto, Chain: chain} }
+	for _, v6 := range []bool{false, true} {
+		any, key := ts.Any()[0], nftables.TypeIPAddr
+		if v6 {
+			any, key = ts.Any()[1], nftables.TypeIP6Addr
+		}
+		var networks ts.List
+		for _, p := range b.intent.Beside {
+			if p.Addr().Is6() == v6 {
+				networks = append(networks, ts.FromPrefix(p))
+			}
+		}
+		slices.SortFunc(networks, func(x, y ts.Selector) int { return x.From.Compare(y.From) })
+		// The map holds every value: each element lasts until the next.
+		elements := []nftables.SetElement{{Key: any.From.AsSlice(), VerdictData: to(chainThrough)}}
+		var end netip.Addr // of the network before, the last address
+		for _, n := range networks {
+			if end.IsValid() && n.From.Compare(end) <= 0 {
+				continue // prefixes nest or are apart
+			}
+			at := nftables.SetElement{Key: n.From.AsSlice(), VerdictData: to(chainBeside)}
+			if last := &elements[len(elements)-1]; bytes.Equal(last.Key, at.Key) {
+				*last = at
+			} else {
+				elements = append(elements, at)
+			}
+			end = n.To
+			if next := end.Next(); next.IsValid() {
+				elements = append(elements, nftables.SetElement{Key: next.AsSlice(), VerdictData: to(chainThrough)})
+			}
+		}
+		b.add(besideChain(v6))
+		b.vmap(loadAddress(v6, false), key, elements)
+		b.rule(count("out_dropped"), drop)
 	}
 }
 

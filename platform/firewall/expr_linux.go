@@ -108,6 +108,13 @@ func (b *batch) forOwnSocket() []expr.Any {
 	return is(&expr.Socket{Key: expr.SocketKeyMark, Register: 1}, binaryutil.NativeEndian.PutUint32(b.mark))
 }
 
+func setMark(mark uint32) []expr.Any {
+	return []expr.Any{
+		&expr.Immediate{Register: 1, Data: binaryutil.NativeEndian.PutUint32(mark)},
+		&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: 1},
+	}
+}
+
 func loadTransport(offset, size uint32) []expr.Any {
 	return []expr.Any{&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: offset, Len: size}}
 }

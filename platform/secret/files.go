@@ -18,11 +18,11 @@ import (
 	"sallyport/platform/internal/atomicfile"
 )
 
-// Limits of what a name and a file may be. A file of certificates holds a few
-// hundred at most.
+// Limits of what a name and a file may be. The largest file is the one with the
+// assigned policy's text, of up to 2 MiB, in base64.
 const (
 	maxName = 128
-	maxFile = 1 << 20
+	maxFile = 4 << 20
 )
 
 // Files is a flat folder of small files.
