@@ -420,7 +420,7 @@ func (b *leakBench) filtered() int {
 		switch {
 		case len(f) >= 2 && f[0] == "counter":
 			name = f[1]
-		case len(f) >= 2 && f[0] == "packets" && (strings.HasSuffix(name, "dropped") || strings.HasSuffix(name, "tunneled")):
+		case len(f) >= 2 && f[0] == "packets" && (name == "out_dropped" || name == "out_tunneled"):
 			var n int
 			fmt.Sscan(f[1], &n)
 			sum += n
