@@ -98,7 +98,7 @@ func (e *Engine) mayStore(bundles []profile.Bundle, replace bool) error {
 		if !replace {
 			return fmt.Errorf("%w: %s", profile.ErrExists, c.name)
 		}
-		if state, _ := c.state(); state != api.Disconnected && state != api.Listening {
+		if state, _ := c.state(); state != api.Disconnected && state != api.Listening || c.wanted && c.profile != nil {
 			return &api.Error{Code: api.CodeBusy, What: fmt.Sprintf("%q is in use.", c.name),
 				Next: fmt.Sprintf("Disconnect it first: sallyport disconnect %s", c.name)}
 		}

@@ -110,8 +110,10 @@ func (e *Engine) sortedConns() []*conn {
 // connect starts the tunnel of an initiator, or lets a responder listen.
 func (e *Engine) connect(c *conn, mode api.Profile) error {
 	switch {
+	case e.stopping:
+		return errStopping
 	case c.profile == nil:
-		return c.problem
+		return nilIfNone(c.problem)
 	case c.responder():
 		if !c.listening {
 			e.startListening(c)
@@ -120,19 +122,27 @@ func (e *Engine) connect(c *conn, mode api.Profile) error {
 			return c.problem
 		}
 		return nil
+	case c.byPolicy && mode != "" && mode != modeOf(c.negotiation):
+		return &api.Error{Code: api.CodeNotAllowed, What: fmt.Sprintf("%q connects as the assigned policy says.", c.name),
+			Why: fmt.Sprintf("The policy asks for the profile %q.", modeOf(c.negotiation)), Next: "Leave --profile out, or assign another policy."}
+	case c.byPolicy:
+		mode = modeOf(c.negotiation)
 	}
 	state, _ := c.machine.State()
 	switch state {
 	case api.Disconnecting:
 		return &api.Error{Code: api.CodeBusy, What: fmt.Sprintf("%q is being disconnected.", c.name), Next: "Try again in a moment."}
 	case api.Disconnected, api.Blocked:
+		mode = cmp.Or(mode, c.profile.PolicyProfile())
 	default:
-		return nil
+		return e.changeMode(c, cmp.Or(mode, c.mode))
 	}
 	now := time.Now()
-	if mode = cmp.Or(mode, c.profile.PolicyProfile()); state == api.Disconnected || mode != c.mode {
+	before := *c
+	if state == api.Disconnected {
 		c.machine = tunnel.New(mode, now)
 	}
+	c.machine.SetProfile(mode)
 	c.mode, c.wanted, c.problem, c.carried = mode, true, nil, api.Counters{}
 	c.policies = make(map[uint32]protects)
 	if c.groups == nil {
@@ -140,13 +150,14 @@ func (e *Engine) connect(c *conn, mode api.Profile) error {
 	}
 	c.addrs, c.dns, c.domains = nil, nil, nil
 	c.clear, c.failed, c.noted, c.holdUntil = false, false, false, now.Add(holdTime)
-	// The firewall comes before anything else.
-	e.guard.stale = true
-	if err := e.enforce(); err != nil && mode == api.Require {
-		c.wanted, e.guard.stale = false, true
-		c.problem = e.explain(c, e.guardError(err))
+	// The firewall comes before anything else. Who was protected before stays
+	// so, and tries again (startAttempt).
+	if err := e.enforceWish(c); err != nil && !before.wanted {
+		*c = before
+		e.guard.stale = true
+		c.problem = err
 		e.changed(c)
-		return c.problem
+		return err
 	}
 	e.remember(c)
 	actions, _ := c.machine.Connect(now)
@@ -154,10 +165,50 @@ func (e *Engine) connect(c *conn, mode api.Profile) error {
 	return nil
 }
 
+// changeMode gives a tunnel that is up, or on its way, another profile.
+func (e *Engine) changeMode(c *conn, mode api.Profile) error {
+	if mode == c.mode && c.wanted {
+		return nil
+	}
+	before := *c
+	c.mode, c.wanted = mode, true
+	c.machine.SetProfile(mode)
+	if err := e.enforceWish(c); err != nil {
+		*c = before
+		c.machine.SetProfile(c.mode)
+		e.guard.stale = true
+		e.changed(c)
+		return err
+	}
+	e.logf(api.LogInfo, "policy", c.name, "the profile is %s from now on", mode)
+	e.remember(c)
+	e.changed(c)
+	return nil
+}
+
+// enforceWish puts in force that c is wanted. It fails when its rules
+// contradict what is in force, or when the firewall that it requires cannot
+// be set.
+func (e *Engine) enforceWish(c *conn) *api.Error {
+	e.heard()
+	e.guard.stale = true
+	err := e.enforce()
+	switch {
+	case err == nil:
+	case e.guard.stale:
+		return &api.Error{Code: api.CodePolicyInvalid, What: fmt.Sprintf("%q cannot be connected beside what is in force.", c.name), Why: err.Error() + ".",
+			Next: "Disconnect the connection that it contradicts, or unassign the policy, and try again."}
+	case c.mode == api.Require:
+		return e.explain(c, e.guardError(err))
+	}
+	return nil
+}
+
 // disconnect ends the tunnel, or the listening and every peer's session.
 func (e *Engine) disconnect(c *conn) {
 	if !e.stopping {
 		c.wanted = false
+		e.heard()
 		e.guard.stale = true
 		e.remember(c)
 		e.changed(c)
@@ -168,6 +219,18 @@ func (e *Engine) disconnect(c *conn) {
 	}
 	if c.listening {
 		e.stopListening(c)
+	}
+}
+
+// heard ends that the wishes from before the start could not be read: what is
+// wanted now the user says.
+func (e *Engine) heard() {
+	if e.guard.unread == nil {
+		return
+	}
+	e.guard.unread = nil
+	if err := e.guard.wishes.save(e.opt.Host.State); err != nil {
+		e.logf(api.LogError, "service", "", "cannot write down what is connected: %v", err)
 	}
 }
 
@@ -237,6 +300,12 @@ func (e *Engine) startAttempt(c *conn, reauth bool) {
 	if err != nil {
 		e.attemptFailed(c, err)
 		return
+	}
+	if c.mode == api.Require {
+		if err := e.enforce(); err != nil {
+			e.attemptFailed(c, e.guardError(err))
+			return
+		}
 	}
 	if err := e.openNetwork(false); err != nil {
 		e.attemptFailed(c, err)
@@ -378,7 +447,7 @@ func (e *Engine) attemptFailed(c *conn, err error) {
 // user. Trying refused credentials again would lock accounts.
 func worthRetrying(code api.ErrorCode) bool {
 	switch code {
-	case api.CodeGatewaySilent, api.CodePeerDead, api.CodePeerClosed, api.CodeNoNetwork, api.CodeResolve, api.CodeNetworkSetup,
+	case api.CodeGatewaySilent, api.CodePeerDead, api.CodePeerClosed, api.CodeNoNetwork, api.CodeResolve, api.CodeNetworkSetup, api.CodeFirewall,
 		api.CodeNoProposal, api.CodeTSUnacceptable, api.CodeNoAddress, api.CodePeerRefused, api.CodeProtocol:
 		return true
 	}
@@ -430,7 +499,7 @@ func (e *Engine) reload() {
 func (e *Engine) reloadConn(name string) {
 	c := e.conns[name]
 	if c != nil {
-		if state, _ := c.state(); state != api.Disconnected || c.wanted {
+		if state, _ := c.state(); state != api.Disconnected || c.wanted && c.profile != nil {
 			return
 		}
 	}
@@ -451,8 +520,12 @@ func (e *Engine) reloadConn(name string) {
 		c.problem = e.explain(c, err)
 		e.logf(api.LogError, "config", name, "%s", c.problem.Error())
 	} else {
-		c.profile, c.mode = p, p.PolicyProfile()
-		c.warnings = profile.Warnings(p)
+		c.profile, c.warnings = p, profile.Warnings(p)
+		if c.wanted = c.wanted && !p.IsResponder(); c.wanted {
+			e.guard.stale = true // at last it is known what it protects
+		} else {
+			c.mode = p.PolicyProfile()
+		}
 		if !p.IsResponder() {
 			c.machine = tunnel.New(c.mode, time.Now())
 		}

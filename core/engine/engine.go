@@ -134,7 +134,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer poll.Stop()
 	done := ctx.Done()
 	for {
-		if e.guard.look || e.guard.stale {
+		if e.guard.look {
 			e.guard.look = false
 			e.followAll()
 		}
@@ -166,6 +166,9 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.watchFirewall()
 		case <-poll.C:
 			e.pollTraffic()
+			if e.guard.err != nil {
+				e.guard.look = true // try again
+			}
 		case <-timer.C:
 			e.handleTimeouts()
 		}

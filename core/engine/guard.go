@@ -22,13 +22,14 @@ import (
 type guard struct {
 	assigned *policy.Policy // nil: none
 	wishes   wishes
+	unread   error // why the wishes could not be read; what is in force stays
 	memory   *memory
 
 	compiled *policy.Compiled
 	traps    map[string]uint32 // group of each entry that negotiates host to host, by entry id
 
 	intent    host.FirewallIntent // in force
-	err       error               // why the last one could not be set
+	err       error               // why it is not what it should be; tried again
 	stale     bool                // compile again
 	look      bool                // a connection changed, or a time has come
 	fallbacks uint64
@@ -42,12 +43,25 @@ func (e *Engine) guardError(err error) error { return &explain.FirewallError{Err
 // recompile makes the rules that are in force of the assigned policy and of
 // every wanted connection's profile.
 func (e *Engine) recompile() error {
+	g := &e.guard
+	switch {
+	case g.unread != nil:
+		return g.unread
+	case g.wishes.Assignment != nil && g.assigned == nil:
+		return fmt.Errorf("the assigned policy %q cannot be read", g.wishes.Assignment.Policy)
+	}
 	p := policy.New("in force")
-	if e.guard.assigned != nil {
-		p = e.guard.assigned.Duplicate("in force")
+	if g.assigned != nil {
+		p = g.assigned.Duplicate("in force")
 	}
 	for _, c := range e.sortedConns() {
-		if c.profile == nil || c.responder() || c.rule != "" || !c.wanted || c.byPolicy {
+		if c.responder() || c.rule != "" || !c.wanted || c.byPolicy {
+			continue
+		}
+		if c.profile == nil {
+			if c.mode == api.Require {
+				return fmt.Errorf("what %q requires to be protected cannot be read from its profile", c.name)
+			}
 			continue
 		}
 		own, err := e.policyOf(c)
@@ -63,6 +77,12 @@ func (e *Engine) recompile() error {
 			if _, stock := policy.New("").List(r.FilterList); !stock {
 				r.FilterList = c.name + ": " + r.FilterList
 			}
+			if r.Name != c.name {
+				r.Name = c.name + ": " + r.Name
+			}
+			if slices.ContainsFunc(p.Rules, func(o policy.Rule) bool { return o.Name == r.Name }) {
+				r.Name += " (connection)" // a rule of the assigned policy is called so
+			}
 			p.Rules = append(p.Rules, r)
 		}
 	}
@@ -70,14 +90,18 @@ func (e *Engine) recompile() error {
 	if err != nil {
 		return err
 	}
-	e.guard.compiled = compiled
+	traps := make(map[string]uint32)
 	for i := range compiled.Entries {
 		x := &compiled.Entries[i]
-		if x.Action == policy.Negotiate && x.Endpoint == policy.EndpointHost && e.guard.traps[x.ID] == 0 {
+		if x.Action != policy.Negotiate || x.Endpoint != policy.EndpointHost || traps[x.ID] != 0 {
+			continue
+		}
+		if traps[x.ID] = g.traps[x.ID]; traps[x.ID] == 0 {
 			e.group++
-			e.guard.traps[x.ID] = e.group
+			traps[x.ID] = e.group
 		}
 	}
+	g.compiled, g.traps = compiled, traps
 	return nil
 }
 
@@ -242,11 +266,11 @@ func (e *Engine) enforce() error {
 		return nil // what is in force stays
 	}
 	if e.guard.stale {
-		e.guard.stale = false
 		if err := e.recompile(); err != nil {
-			e.logf(api.LogError, "policy", "", "%v", err)
-			return err
+			// What is in force stays, until it is known what should be.
+			return e.unenforced(fmt.Errorf("put the rules in force: %w", err))
 		}
+		e.guard.stale = false
 	}
 	want := e.firewallIntent(time.Now())
 	if reflect.DeepEqual(want, e.guard.intent) && e.guard.err == nil {
@@ -257,14 +281,19 @@ func (e *Engine) enforce() error {
 		err = e.setFirewall(want)
 	}
 	if err != nil {
-		if e.guard.err == nil {
-			e.logf(api.LogError, "policy", "", "the firewall could not be set: %v", err)
-		}
-		e.guard.err = err
-		return err
+		return e.unenforced(err)
 	}
 	e.guard.intent, e.guard.err = want, nil
 	return nil
+}
+
+// unenforced notes why the firewall is not what it should be.
+func (e *Engine) unenforced(err error) error {
+	if e.guard.err == nil || e.guard.err.Error() != err.Error() {
+		e.logf(api.LogError, "policy", "", "the firewall could not be set: %v", err)
+	}
+	e.guard.err = err
+	return err
 }
 
 // prove checks that an intent opens nothing that the rules want protected,
@@ -345,7 +374,7 @@ func (e *Engine) firewallIntent(now time.Time) host.FirewallIntent {
 					if l.Is4() != r.Is4() {
 						continue
 					}
-					rule := host.FirewallRule{Local: l, Remote: r, Action: host.FirewallTunnelOnly}
+					rule := host.FirewallRule{Local: l, Remote: r, Action: host.FirewallTunnelOnly, Label: c.rule}
 					if c.rule == "" {
 						peers = append(peers, rule)
 					} else {
@@ -376,14 +405,17 @@ func (e *Engine) firewallIntent(now time.Time) host.FirewallIntent {
 
 // decisive drops the rules that one before them leaves nothing to decide for.
 func decisive(rules []host.FirewallRule) []host.FirewallRule {
-	type ends struct{ local, remote ts.Selector }
-	seen := make(map[ends]bool, len(rules))
+	type scope struct {
+		local, remote ts.Selector
+		direction     host.FirewallDirection
+	}
+	seen := make(map[scope]bool, len(rules))
 	return slices.DeleteFunc(rules, func(r host.FirewallRule) bool {
-		e := ends{r.Local, r.Remote}
-		if seen[e] {
+		s := scope{r.Local, r.Remote, r.Direction}
+		if seen[s] || seen[scope{r.Local, r.Remote, host.FirewallBoth}] {
 			return true
 		}
-		seen[e] = true
+		seen[s] = true
 		return false
 	})
 }

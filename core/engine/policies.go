@@ -13,6 +13,7 @@ import (
 	"sallyport/core/api"
 	"sallyport/core/explain"
 	"sallyport/core/policy"
+	"sallyport/core/profile"
 )
 
 // resume puts in force what was wanted before the service ended: first the
@@ -23,7 +24,8 @@ func (e *Engine) resume() {
 		e.logf(api.LogError, "policy", "", "%v; it starts empty", err)
 	}
 	if e.guard.wishes, err = loadWishes(e.opt.Host.State); err != nil {
-		e.logf(api.LogError, "service", "", "%v; nothing is connected by itself", err)
+		e.guard.unread = err
+		e.logf(api.LogError, "service", "", "%v; nothing is connected by itself, and the firewall stays as it is until somebody connects, disconnects or assigns", err)
 	}
 	w := &e.guard.wishes
 	if w.Assignment != nil {
@@ -32,7 +34,13 @@ func (e *Engine) resume() {
 		}
 	}
 	for name, mode := range w.Connections {
-		if c := e.conns[name]; c != nil && c.machine != nil {
+		c := e.conns[name]
+		if c == nil { // the user must be able to disconnect it
+			c = &conn{name: name, since: time.Now()}
+			c.problem = e.explain(c, fmt.Errorf("%w: %s", profile.ErrNotFound, name))
+			e.conns[name] = c
+		}
+		if !c.responder() {
 			c.mode, c.wanted = mode, true
 		}
 	}
@@ -323,9 +331,10 @@ func orderOf(c *policy.Compiled) []string {
 func (e *Engine) assign(p *policy.Policy, text []byte, a *api.Assignment) error {
 	g := &e.guard
 	oldPolicy, oldWishes := g.assigned, g.wishes
-	g.assigned, g.wishes.Assignment, g.wishes.PolicyText = p, a, text
+	oldUnread := g.unread
+	g.assigned, g.wishes.Assignment, g.wishes.PolicyText, g.unread = p, a, text, nil
 	undo := func(err error) error {
-		g.assigned, g.wishes = oldPolicy, oldWishes
+		g.assigned, g.wishes, g.unread = oldPolicy, oldWishes, oldUnread
 		g.stale = true
 		e.enforce()
 		return err

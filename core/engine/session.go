@@ -538,6 +538,7 @@ func (e *Engine) handleNetworkChange() {
 	if e.guard.assigned != nil {
 		e.guard.stale = true // what is local, and which connection types there are, may differ
 	}
+	e.guard.look = true // so may the network that the downgrade memory knows
 	for _, c := range e.sortedConns() {
 		if c.machine == nil {
 			continue

@@ -80,6 +80,10 @@ func New(profile api.Profile, now time.Time) *Machine {
 // State returns the state to show and since when it lasts.
 func (m *Machine) State() (api.TunnelState, time.Time) { return m.state, m.since }
 
+// SetProfile changes the profile, in whatever state the tunnel is. What has
+// happened stays as it is; what fails from now on is judged by the new one.
+func (m *Machine) SetProfile(p api.Profile) { m.profile = p }
+
 // Problem returns why the tunnel is not up; nil when nothing went wrong.
 func (m *Machine) Problem() error { return m.problem }
 
