@@ -54,7 +54,8 @@ type conn struct {
 	// clear until clearUntil. allowClear is the user's leave to do so although
 	// it was protected here before.
 	holdUntil, clearUntil, allowClear time.Time
-	clear, failed, noted              bool
+	clear, failed                     bool
+	noted                             time.Time // when the downgrade memory heard that it works here
 
 	// Set while the tunnel is wanted.
 	cfg      *ike.Config
@@ -149,7 +150,7 @@ func (e *Engine) connect(c *conn, mode api.Profile) error {
 		c.groups = make(map[string]uint32)
 	}
 	c.addrs, c.dns, c.domains = nil, nil, nil
-	c.clear, c.failed, c.noted, c.holdUntil = false, false, false, now.Add(holdTime)
+	c.clear, c.failed, c.noted, c.holdUntil = false, false, time.Time{}, now.Add(holdTime)
 	// The firewall comes before anything else. Who was protected before stays
 	// so, and tries again (startAttempt).
 	if err := e.enforceWish(c); err != nil && !before.wanted {

@@ -228,7 +228,7 @@ func (e *Engine) untilNextTimeout() time.Duration {
 		if c.machine != nil {
 			earlier(c.machine.NextTimeout())
 		}
-		if c.wanted && c.mode == api.Request {
+		if c.wanted && c.mode == api.Request && !e.stopping {
 			earlier(c.nextFallback())
 		}
 	}

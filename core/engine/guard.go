@@ -13,6 +13,7 @@ import (
 	"sallyport/core/explain"
 	"sallyport/core/host"
 	"sallyport/core/policy"
+	"sallyport/core/profile"
 	"sallyport/core/spd"
 	"sallyport/core/ts"
 )
@@ -202,21 +203,36 @@ func (e *Engine) remembers(c *conn, now time.Time) bool {
 // the connection's peer.
 func (e *Engine) networkOf(c *conn) netip.Prefix {
 	for _, g := range c.profile.Gateways {
-		a, err := netip.ParseAddr(g)
-		if err != nil {
-			a = netip.AddrFrom4([4]byte{192, 0, 2, 1}) // any address beyond the gateway
+		ways := beyond[:]
+		if a, ok := gatewayIP(g); ok {
+			ways = []netip.Addr{a}
 		}
-		source, err := e.opt.Host.NetMonitor.Source(a)
-		if err != nil {
-			continue
+		for _, a := range ways {
+			source, err := e.opt.Host.NetMonitor.Source(a)
+			if err != nil {
+				continue
+			}
+			bits := 64
+			if source.Is4() {
+				bits = 24
+			}
+			return netip.PrefixFrom(source, bits).Masked()
 		}
-		bits := 64
-		if source.Is4() {
-			bits = 24
-		}
-		return netip.PrefixFrom(source, bits).Masked()
 	}
 	return netip.Prefix{}
+}
+
+// beyond are addresses that only a default route leads to, of either family.
+var beyond = [...]netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, 1}), netip.MustParseAddr("2001:db8::1")}
+
+// gatewayIP returns the address of a gateway that is written as one.
+func gatewayIP(gateway string) (netip.Addr, bool) {
+	host, _, err := profile.SplitGateway(gateway)
+	if err != nil {
+		return netip.Addr{}, false
+	}
+	a, err := netip.ParseAddr(host)
+	return a.Unmap(), err == nil
 }
 
 // follow looks after fallback: traffic that has waited long enough leaves in
@@ -229,13 +245,22 @@ func (e *Engine) follow(c *conn, now time.Time) {
 	state, _ := c.state()
 	switch {
 	case state == api.Connected:
-		c.clear, c.clearUntil, c.holdUntil = false, time.Time{}, time.Time{}
-	case e.remembers(c, now):
+		c.clear, c.failed, c.clearUntil, c.holdUntil = false, false, time.Time{}, time.Time{}
+		return
+	case !e.networkOf(c).IsValid(), e.remembers(c, now):
+		// Without a network nothing leaves; in the next one protection may be
+		// known to work.
 		c.clear, c.clearUntil = false, time.Time{}
-	case !c.clear && (state == api.Disconnected || c.failed || !c.holdUntil.IsZero() && !now.Before(c.holdUntil)):
+		return
+	}
+	if c.holdUntil.IsZero() {
+		c.holdUntil = now.Add(holdTime) // what was protected is lost
+	}
+	switch {
+	case !c.clear && (state == api.Disconnected || c.failed || !now.Before(c.holdUntil)):
 		e.fallBack(c, now)
 	case c.clear && !now.Before(c.clearUntil):
-		if c.rule != "" {
+		if c.peer.IsValid() {
 			e.forgetPeer(c) // the next packet asks again
 			return
 		}

@@ -196,25 +196,24 @@ func (e *Engine) security() api.Security {
 	counts := e.firewallCounts()
 	for _, r := range e.rulesInForce() {
 		c := api.Coverage{Rule: r.name, Action: r.action, Protection: r.protection, Protected: protected[r.carrier]}
-		for _, n := range r.filters {
-			c.Clear += counts[n].Clear
-			c.Blocked += counts[n].Dropped
-		}
+		c.Clear, c.Blocked = counts[r.name].Clear, counts[r.name].Dropped
 		c.Percent = 100
 		if all := c.Protected + c.Clear; all > 0 {
 			c.Percent = 100 * float64(c.Protected) / float64(all)
 		}
 		s.Coverage = append(s.Coverage, c)
 	}
+	if n, ok := counts[host.OtherRules]; ok {
+		s.Coverage = append(s.Coverage, api.Coverage{Rule: host.OtherRules, Clear: n.Clear, Blocked: n.Dropped})
+	}
 	return s
 }
 
-// A ruleInForce is a rule of the compiled policy, with its filters together.
+// A ruleInForce is a rule of the compiled policy.
 type ruleInForce struct {
 	name, action string
 	carrier      string // who protects its traffic: the connection, or the rule itself
 	protection   api.Protection
-	filters      []string // ids of its entries
 }
 
 // rulesInForce lists the rules in the order of their first filter.
@@ -224,20 +223,21 @@ func (e *Engine) rulesInForce() []ruleInForce {
 	}
 	now := time.Now()
 	var out []ruleInForce
+	seen := map[string]bool{}
 	for i := range e.guard.compiled.Entries {
 		x := &e.guard.compiled.Entries[i]
 		if x.RuleIndex < 0 {
 			continue
 		}
-		at := slices.IndexFunc(out, func(r ruleInForce) bool { return r.name == x.Rule })
-		if at < 0 {
-			r := ruleInForce{name: x.Rule, action: x.Action.String(), carrier: x.Rule, protection: e.ruleProtection(x, now)}
-			if c := e.endpointOf(x); c != nil {
-				r.carrier = c.ruleName()
-			}
-			out, at = append(out, r), len(out)
+		if seen[x.Rule] {
+			continue
 		}
-		out[at].filters = append(out[at].filters, x.ID)
+		seen[x.Rule] = true
+		r := ruleInForce{name: x.Rule, action: x.Action.String(), carrier: x.Rule, protection: e.ruleProtection(x, now)}
+		if c := e.endpointOf(x); c != nil {
+			r.carrier = c.ruleName()
+		}
+		out = append(out, r)
 	}
 	return out
 }

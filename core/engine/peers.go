@@ -331,9 +331,9 @@ func (e *Engine) allowed(c *conn, claim ike.Claim) bool {
 // reaches reports whether a pin names the connection's peer.
 func (c *conn) reaches(pin string) bool {
 	for _, g := range c.profile.Gateways {
-		a, err := netip.ParseAddr(g)
-		if err != nil {
-			if g == pin {
+		a, ok := gatewayIP(g)
+		if !ok {
+			if name, _, err := profile.SplitGateway(g); err == nil && name == pin {
 				return true
 			}
 			continue

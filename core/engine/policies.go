@@ -63,6 +63,9 @@ func (e *Engine) resume() {
 	}
 }
 
+// noteAgain is how often the downgrade memory hears that protection still works.
+const noteAgain = time.Hour
+
 // followAll looks after fallbacks, the downgrade memory and the connections
 // that wait to be forgotten, and then enforces what follows.
 func (e *Engine) followAll() {
@@ -71,13 +74,15 @@ func (e *Engine) followAll() {
 		if c.profile == nil {
 			continue
 		}
-		e.follow(c, now)
+		if !e.stopping {
+			e.follow(c, now)
+		}
 		state, _ := c.state()
-		if state == api.Connected && !c.noted && !c.responder() {
-			c.noted = true
-			if err := e.guard.memory.worked(e.networkOf(c), c.peerName(), c.ruleName(), now); err != nil {
-				e.logf(api.LogError, "policy", c.name, "%v", err)
-			}
+		switch {
+		case state != api.Connected:
+			c.noted = time.Time{}
+		case !c.responder() && now.Sub(c.noted) >= noteAgain:
+			e.note(c, now)
 		}
 		if c.leaving && state == api.Disconnected && c.awaits == 0 {
 			c.leaving = false
@@ -85,6 +90,18 @@ func (e *Engine) followAll() {
 		}
 	}
 	e.enforce()
+}
+
+// note tells the downgrade memory that protection works here.
+func (e *Engine) note(c *conn, now time.Time) {
+	network := e.networkOf(c)
+	if !network.IsValid() {
+		return
+	}
+	c.noted = now
+	if err := e.guard.memory.worked(network, c.peerName(), c.ruleName(), now); err != nil {
+		e.logf(api.LogError, "policy", c.name, "%v", err)
+	}
 }
 
 // nextFallback is when follow has something to do.

@@ -543,6 +543,7 @@ func (e *Engine) handleNetworkChange() {
 		if c.machine == nil {
 			continue
 		}
+		c.noted = time.Time{} // it may work in another network now
 		c.machine.RetryNow(now)
 		if s := c.current; s != nil {
 			path := s.sa.Info().Path
