@@ -229,7 +229,7 @@ func (e *Engine) untilNextTimeout() time.Duration {
 			earlier(c.machine.NextTimeout())
 		}
 		if c.wanted && c.mode == api.Request && !e.stopping {
-			earlier(c.nextFallback())
+			earlier(c.nextFallback(e.guard.looked))
 		}
 	}
 	for _, g := range e.graces {

@@ -33,6 +33,7 @@ type guard struct {
 	err       error               // why it is not what it should be; tried again
 	stale     bool                // compile again
 	look      bool                // a connection changed, or a time has come
+	looked    time.Time           // when that was followed
 	fallbacks uint64
 	failures  map[string]uint64
 	carried   map[string]uint64 // protected bytes of SAs that are gone, by rule

@@ -217,6 +217,29 @@ func TestRequestFallsBackLoudly(t *testing.T) {
 	})
 }
 
+// The user's leave ends in time, however busy the service is at that moment.
+func TestLeaveEndsInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, requestProfile, gatewayProfile)
+		defer w.stop()
+		if err := connect(t, w.client, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		w.net.SetTap(func(simnet.Packet) bool { return false })
+		time.Sleep(5 * time.Minute)
+		if err := w.client.AllowClear(t.Context(), "office", time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.client.call(t.Context(), func() { time.Sleep(1500 * time.Millisecond) }); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if a := action(w.cm, "10.10.0.10"); a != host.FirewallTunnelOnly {
+			t.Errorf("the leave is over, and the firewall says %v", a)
+		}
+	})
+}
+
 // Where protection has worked once, a later failure blocks and asks.
 func TestDowngradeMemoryBlocksAndAsks(t *testing.T) {
 	for name, attack := range map[string]func(w *world){

@@ -70,6 +70,7 @@ const noteAgain = time.Hour
 // that wait to be forgotten, and then enforces what follows.
 func (e *Engine) followAll() {
 	now := time.Now()
+	e.guard.looked = now
 	for _, c := range e.sortedConns() {
 		if c.profile == nil {
 			continue
@@ -104,17 +105,18 @@ func (e *Engine) note(c *conn, now time.Time) {
 	}
 }
 
-// nextFallback is when follow has something to do.
-func (c *conn) nextFallback() time.Time {
+// nextFallback is when follow has something to do: the next moment that it has
+// not seen yet, be it past, for anything may have kept the loop busy.
+func (c *conn) nextFallback(looked time.Time) time.Time {
 	state, _ := c.state()
 	switch {
 	case state == api.Connected:
 		return time.Time{}
 	case c.clear:
 		return c.clearUntil
-	case c.allowClear.After(time.Now()):
+	case c.allowClear.After(looked):
 		return c.allowClear
-	case !c.holdUntil.IsZero() && time.Now().Before(c.holdUntil):
+	case c.holdUntil.After(looked):
 		return c.holdUntil
 	}
 	return time.Time{}
