@@ -19,11 +19,8 @@ const maxEntries = 100_000
 // Compile makes p ready for the machine. A policy that Validate finds errors in
 // is refused with these errors; what it warns of is compiled as it stands.
 func Compile(p *Policy, env Env) (*Compiled, error) {
-	if err := Validate(p, env).Err(); err != nil {
-		return nil, err
-	}
-	c, faults := compile(p, env)
-	if err := faults.Err(); err != nil {
+	c, found := Examine(p, env)
+	if err := found.Err(); err != nil {
 		return nil, err
 	}
 	return c, nil

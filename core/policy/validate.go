@@ -16,24 +16,32 @@ import (
 // the gateway. Nothing is changed. With an error among the findings Compile
 // refuses the policy.
 func Validate(p *Policy, env Env) Findings {
+	_, found := Examine(p, env)
+	return found
+}
+
+// Examine does what Validate does, and returns the compiled policy that it
+// judged: nil when there was nothing to compile. It is fit for use without an
+// error among the findings.
+func Examine(p *Policy, env Env) (*Compiled, Findings) {
 	c := checker{Policy: p, found: p.check()}
 	if c.found.Err() != nil {
-		return c.found
+		return nil, c.found
 	}
 	c.references(env)
 	if c.found.Err() != nil {
-		return c.found
+		return nil, c.found
 	}
 	compiled, faults := compile(p, env)
 	if len(faults) > 0 {
-		return append(c.found, faults...)
+		return nil, append(c.found, faults...)
 	}
 	c.empty(compiled)
 	c.contradictions(compiled)
 	c.leaks(compiled)
 	c.lockOut(compiled, env)
 	c.unreachable(compiled)
-	return c.found
+	return compiled, c.found
 }
 
 // references checks what the policy names outside itself.
