@@ -192,7 +192,7 @@ func (e *Engine) changeMode(c *conn, mode api.Profile) error {
 // be set.
 func (e *Engine) enforceWish(c *conn) *api.Error {
 	e.heard()
-	e.guard.stale = true
+	e.guard.stale = e.guard.stale || c.ruling()
 	err := e.enforce()
 	switch {
 	case err == nil:
@@ -210,7 +210,7 @@ func (e *Engine) disconnect(c *conn) {
 	if !e.stopping {
 		c.wanted = false
 		e.heard()
-		e.guard.stale = true
+		e.guard.stale = e.guard.stale || c.ruling()
 		e.remember(c)
 		e.changed(c)
 	}

@@ -32,6 +32,7 @@ type guard struct {
 	intent    host.FirewallIntent // in force
 	err       error               // why it is not what it should be; tried again
 	stale     bool                // compile again
+	ready     *policy.Compiled    // the policy that is being assigned, compiled for the machine as it is
 	look      bool                // a connection changed, or a time has come
 	looked    time.Time           // when that was followed
 	fallbacks uint64
@@ -56,10 +57,12 @@ func (e *Engine) recompile() error {
 	if g.assigned != nil {
 		p = g.assigned.Duplicate("in force")
 	}
+	alone := true // the assigned policy is all
 	for _, c := range e.sortedConns() {
-		if c.responder() || c.rule != "" || !c.wanted || c.byPolicy {
+		if c.responder() || !c.ruling() || !c.wanted {
 			continue
 		}
+		alone = false
 		if c.profile == nil {
 			if c.mode == api.Require {
 				return fmt.Errorf("what %q requires to be protected cannot be read from its profile", c.name)
@@ -88,9 +91,12 @@ func (e *Engine) recompile() error {
 			p.Rules = append(p.Rules, r)
 		}
 	}
-	compiled, err := policy.Compile(p, e.env())
-	if err != nil {
-		return err
+	compiled := g.ready
+	if g.ready = nil; compiled == nil || !alone {
+		var err error
+		if compiled, err = policy.Compile(p, e.env()); err != nil {
+			return err
+		}
 	}
 	traps := make(map[string]uint32)
 	for i := range compiled.Entries {
@@ -106,6 +112,10 @@ func (e *Engine) recompile() error {
 	g.compiled, g.traps = compiled, traps
 	return nil
 }
+
+// ruling reports whether the profile of a connection is in force when it is
+// wanted; what a policy wants has its rules there.
+func (c *conn) ruling() bool { return c.rule == "" && !c.byPolicy }
 
 // policyOf returns the profile of a connection, written as a policy.
 func (e *Engine) policyOf(c *conn) (*policy.Policy, error) {

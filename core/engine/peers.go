@@ -92,6 +92,7 @@ func (e *Engine) want(c *conn, mode api.Profile) {
 	if c.wanted && c.byPolicy && c.mode == mode {
 		return
 	}
+	e.guard.stale = e.guard.stale || c.wanted && c.ruling()
 	c.byPolicy = true
 	if mode == api.Respond {
 		c.mode, c.wanted = mode, true

@@ -293,15 +293,11 @@ func (e *Engine) Assign(ctx context.Context, name string, dryRun bool) (api.Assi
 		if err != nil {
 			return err
 		}
-		findings := policy.Validate(p, e.env())
+		compiled, findings := policy.Examine(p, e.env())
 		if err := findings.Err(); err != nil {
 			return policyFault(err)
 		}
 		out.Warnings = texts(findings)
-		compiled, err := policy.Compile(p, e.env())
-		if err != nil {
-			return policyFault(err)
-		}
 		if err := policy.Prove(compiled); err != nil {
 			return policyFault(err)
 		}
@@ -310,6 +306,7 @@ func (e *Engine) Assign(ctx context.Context, name string, dryRun bool) (api.Assi
 		if dryRun {
 			return nil
 		}
+		e.guard.ready = compiled
 		return e.assign(p, text, &api.Assignment{Policy: name, By: cmp.Or(api.Caller(ctx), "the service"), Since: time.Now()})
 	})
 	if err == nil && !dryRun {
@@ -353,6 +350,7 @@ func (e *Engine) assign(p *policy.Policy, text []byte, a *api.Assignment) error 
 	oldUnread := g.unread
 	g.assigned, g.wishes.Assignment, g.wishes.PolicyText, g.unread = p, a, text, nil
 	undo := func(err error) error {
+		g.ready = nil
 		g.assigned, g.wishes, g.unread = oldPolicy, oldWishes, oldUnread
 		g.stale = true
 		e.enforce()
