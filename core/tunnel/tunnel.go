@@ -36,7 +36,9 @@ func (a Action) String() string {
 }
 
 // Retry waits between attempts to come back after a loss: first at once, then
-// doubling from one second up to maxRetry.
+// doubling from one second up to maxRetry. Losses in a row of tunnels that had
+// not stood for maxRetry wait too, but for the first: two machines that share an
+// identity, and take it from each other, would else never rest.
 const (
 	firstRetry = time.Second
 	maxRetry   = time.Minute
@@ -67,6 +69,7 @@ type Machine struct {
 	host     bool // the host holds (part of) our configuration
 	applying bool // an ApplyHost waits for its HostDone
 	retries  int
+	losses   int // in a row, of tunnels that did not last
 	retryAt  time.Time
 }
 
@@ -97,7 +100,7 @@ func (m *Machine) Connect(now time.Time) ([]Action, bool) {
 		return nil, false
 	}
 	m.retryAt = time.Time{}
-	m.problem, m.retries = nil, 0
+	m.problem, m.retries, m.losses = nil, 0, 0
 	m.enter(api.Connecting, now)
 	return []Action{StartAttempt}, true
 }
@@ -191,21 +194,33 @@ func (m *Machine) Failed(now time.Time, err error, final bool) []Action {
 		case final:
 			return m.leave(now)
 		}
-		m.enter(api.Reconnecting, now)
+		if now.Sub(m.since) >= maxRetry {
+			m.losses = 0
+		}
+		var again []Action
+		if m.losses == 0 {
+			again = []Action{StartAttempt}
+		} else {
+			m.retryAt = now.Add(backOff(m.losses - 1))
+		}
+		m.losses++
 		m.retries = 0
+		m.enter(api.Reconnecting, now)
 		if m.profile == api.Require {
-			return []Action{StartAttempt}
+			return again
 		}
 		m.host, m.applying = false, false
-		return []Action{UndoHost, StartAttempt}
+		return append([]Action{UndoHost}, again...)
 	}
 	return nil
 }
 
 func (m *Machine) retryLater(now time.Time) {
-	m.retryAt = now.Add(min(firstRetry<<min(m.retries, 8), maxRetry))
+	m.retryAt = now.Add(backOff(m.retries))
 	m.retries++
 }
+
+func backOff(n int) time.Duration { return min(firstRetry<<min(n, 8), maxRetry) }
 
 // HandleTimeout starts the next attempt when its time has come.
 func (m *Machine) HandleTimeout(now time.Time) []Action {

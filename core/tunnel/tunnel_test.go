@@ -3,6 +3,7 @@ package tunnel
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -185,6 +186,37 @@ func TestRetryBacksOffToAMinute(t *testing.T) {
 	m.RetryNow(now)
 	if acts := m.HandleTimeout(now); len(acts) != 1 || acts[0] != StartAttempt {
 		t.Errorf("after RetryNow: %v, want a new attempt", acts)
+	}
+}
+
+// Tunnels that are lost as soon as they stand do not follow each other at once.
+func TestLossesInARowBackOff(t *testing.T) {
+	for _, profile := range []api.Profile{api.Respond, api.Request, api.Require} {
+		now := start
+		m := New(profile, now)
+		m.Connect(now)
+		var got []time.Duration
+		for range 4 {
+			m.Negotiated(now)
+			m.HostDone(now, nil)
+			acts := m.Failed(now, errTest, false)
+			if slices.Contains(acts, StartAttempt) {
+				got = append(got, 0)
+				continue
+			}
+			got = append(got, m.NextTimeout().Sub(now))
+			now = m.NextTimeout()
+			m.HandleTimeout(now)
+		}
+		m.Negotiated(now)
+		m.HostDone(now, nil)
+		now = now.Add(maxRetry)
+		if acts := m.Failed(now, errTest, false); !slices.Contains(acts, StartAttempt) {
+			t.Errorf("%s: a tunnel that lasted is not tried again at once: %v", profile, acts)
+		}
+		if want := "[0s 1s 2s 4s]"; fmt.Sprint(got) != want {
+			t.Errorf("%s: waits %v, want %s", profile, got, want)
+		}
 	}
 }
 
