@@ -66,6 +66,17 @@ func (a FirewallAction) String() string {
 	return "FirewallAction(" + strconv.Itoa(int(a)) + ")"
 }
 
+// A FirewallDirection says which packets a rule concerns. The zero value is
+// both.
+type FirewallDirection uint8
+
+// The directions.
+const (
+	FirewallBoth FirewallDirection = 0
+	FirewallOut  FirewallDirection = 1
+	FirewallIn   FirewallDirection = 2
+)
+
 // A FirewallIntent is the whole desired state of the packet filter, in plain
 // data. A packet is judged in this order; the first that applies decides:
 //
@@ -112,6 +123,10 @@ type FirewallRule struct {
 	// least one of them of any. For ICMP both see type<<8|code as the port.
 	Local, Remote ts.Selector
 	Action        FirewallAction
+	Direction     FirewallDirection
+	// Label is the account that a FirewallCounter keeps of what the rule does.
+	// Rules with the same label share it; those without one have none.
+	Label string
 }
 
 // A FirewallExempt lists all that passes whatever Rules and Default say. There
@@ -211,6 +226,8 @@ func (r *FirewallRule) check() error {
 		return fmt.Errorf("local %v and remote %v are of different protocols", r.Local, r.Remote)
 	case !r.Action.valid():
 		return fmt.Errorf("%v is no action", r.Action)
+	case r.Direction > FirewallIn:
+		return fmt.Errorf("FirewallDirection(%d) is no direction", r.Direction)
 	}
 	return nil
 }

@@ -52,10 +52,16 @@ type Interface struct {
 
 // A FirewallCounter is a Firewall that counts.
 type FirewallCounter interface {
-	// Counts returns what happened to packets by the ID of the rule that
-	// decided, since the rule was first set.
+	// Counts returns what happened to packets by the label of the rule that
+	// decided, for the rules in force. It counts on when the intent is replaced,
+	// and begins anew in a new process and after Cleanup. Labels that are too
+	// many to be counted each are counted together as OtherRules.
 	Counts() (map[string]FirewallCount, error)
 }
 
-// A FirewallCount counts bytes.
+// OtherRules stands for the labels that are not counted by themselves.
+const OtherRules = "other rules"
+
+// A FirewallCount counts the bytes of packets that left or arrived in clear
+// text, and of those that were not let. What took the tunnel is in neither.
 type FirewallCount struct{ Clear, Dropped uint64 }

@@ -184,12 +184,12 @@ func (c *checker) rules() {
 	}
 }
 
-// oneWay refuses filters that are not mirrored where answers must come back.
+// oneWay refuses filters that are not mirrored where an SA protects both ways.
 func (c *checker) oneWay(field string, r *Rule, list *FilterList, action *FilterAction) {
 	for j := range list.Filters {
 		f := &list.Filters[j]
-		if action.Action != ActionBlock && !f.Mirrored {
-			c.bad(c.filterField(r.FilterList, j)+".mirrored", "must be true for the rule %s: only a filter that blocks may match one way", shown(r.Name))
+		if action.Action == ActionNegotiate && !f.Mirrored {
+			c.bad(c.filterField(r.FilterList, j)+".mirrored", "must be true for the rule %s: what is negotiated is protected both ways", shown(r.Name))
 			return
 		}
 		if r.Tunnel == "" && (strings.EqualFold(strings.TrimSpace(f.Source), WordGateway) || strings.EqualFold(strings.TrimSpace(f.Destination), WordGateway)) {

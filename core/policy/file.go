@@ -113,7 +113,7 @@ var docs = config.Docs{
 	"Filter.protocol":         {Doc: "\"tcp\", \"udp\", \"icmp\" (of either address family), another name, or a number.", Default: "any"},
 	"Filter.source_port":      {Doc: "A port, a service's name or a range \"1024-65535\".", Default: "any"},
 	"Filter.destination_port": {Doc: "Written like source_port.", Default: "any"},
-	"Filter.mirrored":         {Doc: "Whether packets with source and destination exchanged match too. Only a filter that blocks may say false.", Default: "true"},
+	"Filter.mirrored":         {Doc: "Whether packets with source and destination exchanged match too. A filter of a rule that negotiates must say true.", Default: "true"},
 
 	"FilterAction.name":                  {Doc: "Name of the filter action.", Required: true},
 	"FilterAction.description":           {Doc: "What it is for."},

@@ -161,12 +161,12 @@ func (c *Compiled) Firewall(s FirewallState) host.FirewallIntent {
 				local, ok1 := r.Local.Intersect(l.Entry.Local[0])
 				remote, ok2 := r.Remote.Intersect(l.Entry.Remote[0])
 				if ok1 && ok2 {
-					intent.Rules = append(intent.Rules, host.FirewallRule{Local: local, Remote: remote, Action: r.Action})
+					intent.Rules = append(intent.Rules, host.FirewallRule{Local: local, Remote: remote, Action: r.Action, Direction: l.Entry.Direction.firewall(), Label: l.Entry.Rule})
 				}
 			}
 		}
 		last = l.Entry
-		r := host.FirewallRule{Local: l.Local, Remote: l.Remote}
+		r := host.FirewallRule{Local: l.Local, Remote: l.Remote, Direction: l.Entry.Direction.firewall(), Label: l.Entry.Rule}
 		switch l.Action {
 		case Permit:
 			r.Action = host.FirewallClear
@@ -181,20 +181,34 @@ func (c *Compiled) Firewall(s FirewallState) host.FirewallIntent {
 	return intent
 }
 
-// beside returns the networks to whose addresses some traffic is negotiated and
-// some is not, and those that are permitted within what is negotiated.
+func (d Direction) firewall() host.FirewallDirection {
+	switch d {
+	case Out:
+		return host.FirewallOut
+	case In:
+		return host.FirewallIn
+	}
+	return host.FirewallBoth
+}
+
+// beside returns the networks in which traffic is negotiated, and those that are
+// permitted, which may lie within what is routed into the device. What is not
+// clear there the rules keep from leaving beside it.
 func (c *Compiled) beside(clear Clear) []netip.Prefix {
-	routes, out := c.routes(clear)
+	routes := c.RoutesFor(clear)
 	if len(routes) == 0 {
 		return nil
 	}
+	var all ts.List
+	for _, p := range routes {
+		all = append(all, ts.FromPrefix(p))
+	}
 	for i := range c.Entries {
 		if e := &c.Entries[i]; e.Action == Permit && e.Direction != In {
-			out = append(out, e.Remote.Prefixes()...)
+			all = append(all, ts.Selector{From: e.Remote[0].From, To: e.Remote[0].To, ToPort: math.MaxUint16})
 		}
 	}
-	slices.SortFunc(out, netip.Prefix.Compare)
-	return slices.Compact(out)
+	return all.Prefixes()
 }
 
 // RoutesFor returns the networks that lead into the tunnel device: to each of

@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"sallyport/core/host"
 	"sallyport/core/ippkt"
@@ -180,9 +181,14 @@ type wall struct {
 }
 
 type wallLine struct {
-	rule  int // -1: default or exemption
-	clear bool
-	lan   bool
+	rule      int // -1: default or exemption
+	clear     bool
+	lan       bool
+	direction host.FirewallDirection
+}
+
+func (l *wallLine) concerns(d Direction) bool {
+	return l.direction == host.FirewallBoth || l.direction == d.firewall()
 }
 
 func (w *wall) add(l wallLine, local, remote ts.Selector) {
@@ -201,17 +207,17 @@ func (w *wall) load(intent *host.FirewallIntent) {
 	}
 	for i, r := range intent.Rules {
 		if r.Action == host.FirewallTunnelOnly && !host.NamesPrivate(r.Remote) {
-			w.exempt(exempt, r.Local, r.Remote)
+			w.exempt(exempt, r.Local, r.Remote, r.Direction)
 		}
-		w.add(wallLine{i, r.Action == host.FirewallClear, false}, r.Local, r.Remote)
+		w.add(wallLine{i, r.Action == host.FirewallClear, false, r.Direction}, r.Local, r.Remote)
 	}
 	for _, s := range ts.Any() {
-		w.exempt(exempt, s, s)
-		w.add(wallLine{-1, intent.Default == host.FirewallClear || intent.IsZero(), false}, s, s)
+		w.exempt(exempt, s, s, host.FirewallBoth)
+		w.add(wallLine{-1, intent.Default == host.FirewallClear || intent.IsZero(), false, host.FirewallBoth}, s, s)
 	}
 }
 
-func (w *wall) exempt(l ts.List, local, remote ts.Selector) {
+func (w *wall) exempt(l ts.List, local, remote ts.Selector, d host.FirewallDirection) {
 	e := Entry{Local: ts.List{local}, Remote: ts.List{remote}}
 	for _, s := range l {
 		part, ok := cut(e, s)
@@ -220,12 +226,12 @@ func (w *wall) exempt(l ts.List, local, remote ts.Selector) {
 		}
 		if s.Protocol == 0 {
 			for _, dns := range nameServers(s) {
-				if d, ok := cut(e, dns); ok {
-					w.add(wallLine{-1, false, false}, d.Local[0], d.Remote[0])
+				if part, ok := cut(e, dns); ok {
+					w.add(wallLine{-1, false, false, d}, part.Local[0], part.Remote[0])
 				}
 			}
 		}
-		w.add(wallLine{-1, true, true}, part.Local[0], part.Remote[0])
+		w.add(wallLine{-1, true, true, d}, part.Local[0], part.Remote[0])
 	}
 }
 
@@ -255,10 +261,15 @@ func (w *wall) prove() error {
 			}
 			earlier = index[family].meeting(&region, j, earlier[:0])
 			before = entries[family].meeting(&region, k, before[:0])
-			for _, d := range w.directions(required, required) {
+			for _, d := range w.ways(required) {
+				if !l.concerns(d) {
+					continue
+				}
 				cover := w.cover(before, d)
 				for _, i := range earlier {
-					cover = append(cover, &w.boxes[i])
+					if w.lines[i].concerns(d) {
+						cover = append(cover, &w.boxes[i])
+					}
 				}
 				if f, ok := a.witness(region, cover); ok {
 					return &LeakError{Flow: f, Direction: d, Required: required, Rule: l.rule}
@@ -270,6 +281,15 @@ func (w *wall) prove() error {
 		}
 	}
 	return nil
+}
+
+// ways returns the directions to look at for an entry: one stands for both where
+// neither the entries nor the rules tell them apart.
+func (w *wall) ways(required *Entry) []Direction {
+	if required.Direction == Both && slices.ContainsFunc(w.lines, func(l wallLine) bool { return l.direction != host.FirewallBoth }) {
+		return []Direction{Out, In}
+	}
+	return w.directions(required, required)
 }
 
 // exempts reports whether the policy exempts the networks of a box.

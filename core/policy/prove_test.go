@@ -63,7 +63,7 @@ func randomPolicy(r *rand.Rand) *Policy {
 			if f.Protocol == "tcp" || f.Protocol == "udp" {
 				f.SourcePort, f.DestinationPort = pick(ports), pick(ports)
 			}
-			if action == StockBlock && r.IntN(3) == 0 {
+			if (action == StockBlock || action == StockPermit) && r.IntN(3) == 0 {
 				f.Mirrored = false
 			}
 			l.Filters = append(l.Filters, f)
@@ -235,7 +235,7 @@ func index(c *Compiled, e *Entry) int {
 
 // judge is the plain meaning of a firewall intent for a flow that concerns a
 // physical interface.
-func judge(i *host.FirewallIntent, f *ippkt.Flow) host.FirewallAction {
+func judge(i *host.FirewallIntent, f *ippkt.Flow, d Direction) host.FirewallAction {
 	lan := false
 	dns := (f.Proto == 6 || f.Proto == 17) && (f.Opaque || f.DstPort == 53 || f.DstPort == 853)
 	for _, p := range i.Exempt.LAN {
@@ -243,7 +243,7 @@ func judge(i *host.FirewallIntent, f *ippkt.Flow) host.FirewallAction {
 	}
 	for _, r := range i.Rules {
 		e := Entry{Local: ts.List{r.Local}, Remote: ts.List{r.Remote}}
-		if e.matches(f, Out) {
+		if (r.Direction == host.FirewallBoth || r.Direction == d.firewall()) && e.matches(f, Out) {
 			if lan && !host.NamesPrivate(r.Remote) && r.Action == host.FirewallTunnelOnly {
 				return host.FirewallClear
 			}
@@ -273,27 +273,27 @@ func TestProveFirewallEqualsBruteForce(t *testing.T) {
 			}
 			return everything
 		}})
-		if !c.oneWay() {
-			if err := c.ProveFirewall(&intent); err != nil {
-				t.Fatalf("the compiled intent: %v", err)
-			}
+		if err := c.ProveFirewall(&intent); err != nil {
+			t.Fatalf("the compiled intent: %v", err)
 		}
 		if round%2 == 1 && len(intent.Rules) > 0 {
 			tampered++
 			n := r.IntN(len(intent.Rules))
-			switch r.IntN(3) {
+			switch r.IntN(4) {
 			case 0:
 				intent.Rules[n].Action = host.FirewallClear
 			case 1:
 				intent.Rules = append(intent.Rules[:n:n], intent.Rules[n+1:]...)
 			case 2:
 				intent.Rules[n].Remote.From = intent.Rules[n].Remote.To
+			case 3:
+				intent.Rules[n].Direction = host.FirewallDirection(1 + r.IntN(2))
 			}
 		}
 		want := false
 		for k := range b.winner {
 			for i, w := range b.winner[k] {
-				if w >= 0 && b.Entries[w].MustProtect() && judge(&intent, &flows[i]) == host.FirewallClear {
+				if w >= 0 && b.Entries[w].MustProtect() && judge(&intent, &flows[i], [...]Direction{Out, In}[k]) == host.FirewallClear {
 					want = true
 				}
 			}

@@ -171,7 +171,7 @@ func TestParseErrors(t *testing.T) {
 		{filter(`source = "me", destination = "any", protocol = "icmp", destination_port = "8"`), "ports need a protocol"},
 		{filter(`source = "me", destination = "any", protocol = "tcp", source_port = "opaque"`), "source_port: \"opaque\" is not a port"},
 		{filter(`source = "me", destination = "any", protocol = "tcp", source_port = "9-1"`), "is not a port"},
-		{filter(`source = "me", destination = "any", mirrored = false`) + rule("a", "l", StockPermit), "filters[0].mirrored: must be true for the rule \"a\""},
+		{filter(`source = "me", destination = "any", mirrored = false`) + rule("a", "l", StockRequire), "filters[0].mirrored: must be true for the rule \"a\""},
 		{filter(`source = "me", destination = "gateway"`) + rule("a", "l", StockPermit), "rules[0].tunnel: is missing: a filter of the list \"l\" names the gateway"},
 		{rule("a", ListAllIP, StockRequire, `auth = [{method = "psk"}]`), "auth[0].secret: is missing"},
 		{rule("a", ListAllIP, StockRequire, `auth = [{method = "certificate"}]`), "auth[0].cas: is missing"},

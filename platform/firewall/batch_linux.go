@@ -1,16 +1,13 @@
 package firewall
 
 import (
-	"bytes"
 	"fmt"
 	"net/netip"
-	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 
 	"sallyport/core/host"
-	"sallyport/core/ts"
 	"sallyport/platform/firewall/internal/decide"
 )
 
@@ -31,10 +28,10 @@ const (
 	hookInput      = "input"
 	hookForwardIn  = "forward_in"
 	hookForwardOut = "forward_out"
+	hookReroute    = "reroute"
+	hookLeave      = "leave"
 )
 
-// The output hook is of type route: what leaves it with another mark is routed
-// again (see addBeside).
 var hooks = [...]struct {
 	name     string
 	kind     nftables.ChainType
@@ -42,10 +39,12 @@ var hooks = [...]struct {
 	priority nftables.ChainPriority
 }{
 	{hookEarly, nftables.ChainTypeFilter, *nftables.ChainHookPrerouting, early},
-	{hookOutput, nftables.ChainTypeRoute, *nftables.ChainHookOutput, late},
+	{hookOutput, nftables.ChainTypeFilter, *nftables.ChainHookOutput, late},
 	{hookInput, nftables.ChainTypeFilter, *nftables.ChainHookInput, late},
 	{hookForwardIn, nftables.ChainTypeFilter, *nftables.ChainHookForward, late},
 	{hookForwardOut, nftables.ChainTypeFilter, *nftables.ChainHookForward, late + 1},
+	{hookReroute, nftables.ChainTypeRoute, *nftables.ChainHookOutput, late + 1},
+	{hookLeave, nftables.ChainTypeFilter, *nftables.ChainHookPostrouting, late},
 }
 
 // A batch collects one transaction.
@@ -55,13 +54,15 @@ type batch struct {
 	mark   uint32
 	uid    uint32
 	intent *host.FirewallIntent
+	labels []string // of its rules
 
 	chain *nftables.Chain // that rule adds to
 	err   error
 }
 
-// replace makes the table hold the intent. old are the chains that it has.
-func (b *batch) replace(old []*nftables.Chain) error {
+// replace makes the table hold the intent. old are the chains that it has, have
+// its counters; fresh says that those of labels begin at 0.
+func (b *batch) replace(old []*nftables.Chain, have map[string]uint64, fresh bool) error {
 	b.conn.AddTable(b.table)
 	b.conn.FlushTable(b.table)
 	for _, c := range old {
@@ -69,23 +70,30 @@ func (b *batch) replace(old []*nftables.Chain) error {
 			b.conn.DelChain(&nftables.Chain{Name: c.Name, Table: b.table})
 		}
 	}
-	for _, name := range counters {
-		b.conn.AddObj(&nftables.CounterObj{Table: b.table, Name: name})
-	}
+	b.addCounters(have, fresh)
 	if len(old) == 0 {
 		accept := nftables.ChainPolicyAccept
 		b.addHooksWith(&accept)
 	} else {
 		b.addHooks()
 	}
-	b.addVerdicts()
+	if len(b.intent.Beside) > 0 {
+		b.add(outbound.verdict(decide.Outcome{Action: host.FirewallDrop})) // where addBeside leads to
+		b.addBeside()
+	}
 	for _, d := range directions {
+		b.addVerdicts(d, "")
+		for _, l := range b.labels {
+			b.addVerdicts(d, l)
+		}
 		b.addDirection(d)
 	}
 	b.addEarly()
 	b.addOutput()
 	b.addInput()
 	b.addForward()
+	b.addReroute()
+	b.addLeave()
 	return b.err
 }
 
@@ -162,89 +170,36 @@ const perMessage = 400
 // counters are stateful objects: they go on counting when rules are replaced.
 var counters = [...]string{"out_cleared", "out_dropped", "out_tunneled", "in_cleared", "in_dropped", "in_tunneled"}
 
-// addVerdicts adds the chains that end the way of a packet.
-func (b *batch) addVerdicts() {
-	for _, d := range directions {
-		tunnel := outBy(b.intent.Device)
-		if d == inbound {
-			tunnel = inBy(b.intent.Device)
-		}
-		if d == outbound {
-			b.addBeside()
-		}
-		b.add(d.verdict(host.FirewallClear))
-		if d == outbound && len(b.intent.Beside) > 0 {
-			for _, v6 := range []bool{false, true} {
-				b.rule(tunnel, family(v6), goTo(besideChain(v6)))
-			}
-		}
-		b.rule(count(d.String()+"_cleared"), accept)
-		b.add(d.verdict(host.FirewallDrop))
-		b.rule(count(d.String()+"_dropped"), drop)
-		b.add(d.verdict(host.FirewallTunnelOnly))
-		b.rule(tunnel, count(d.String()+"_tunneled"), accept)
-		b.rule(count(d.String()+"_dropped"), drop)
+// addVerdicts adds the chains that end the way of a packet, for a label.
+func (b *batch) addVerdicts(d direction, label string) {
+	tunnel, inside := inBy(b.intent.Device), []expr.Any(nil)
+	if d == outbound {
+		tunnel, inside = outBy(b.intent.Device), setMark(b.inside())
 	}
-}
-
-// The chains of addBeside.
-const (
-	chainBeside  = "out_beside"
-	chainThrough = "out_through"
-)
-
-func besideChain(v6 bool) string { return chainBeside + outbound.entry(v6)[len("out"):] }
-
-// addBeside adds the way of what is clear although routes lead it into the
-// tunnel device: it gets the mark of the service's own sockets, and leaves the
-// hook to be routed as theirs are.
-func (b *batch) addBeside() {
-	if len(b.intent.Beside) == 0 {
-		return
+	cleared, dropped := count(d.String()+"_cleared"), count(d.String()+"_dropped")
+	if label != "" {
+		cleared = join(cleared, count(d.counter(clearedFor)+tally(label)))
+		dropped = join(dropped, count(d.counter(droppedFor)+tally(label)))
 	}
-	b.add(chainThrough)
-	b.rule(count("out_cleared"), accept)
-	b.add(chainBeside)
-	b.rule(setMark(b.mark), count("out_cleared"), accept)
-	to := func(chain string) *expr.Verdict { return &expr.Verdict{Kind: expr.VerdictGoto, Chain: chain} }
-	for _, v6 := range []bool{false, true} {
-		any, key := ts.Any()[0], nftables.TypeIPAddr
-		if v6 {
-			any, key = ts.Any()[1], nftables.TypeIP6Addr
+	to := func(a host.FirewallAction) string { return d.verdict(decide.Outcome{Action: a, Label: label}) }
+	b.add(to(host.FirewallClear))
+	if d == outbound && len(b.intent.Beside) > 0 {
+		for _, v6 := range []bool{false, true} {
+			b.rule(tunnel, family(v6), not(marked(b.inside())), jump(besideChain(v6)))
 		}
-		var networks ts.List
-		for _, p := range b.intent.Beside {
-			if p.Addr().Is6() == v6 {
-				networks = append(networks, ts.FromPrefix(p))
-			}
-		}
-		slices.SortFunc(networks, func(x, y ts.Selector) int { return x.From.Compare(y.From) })
-		// The map holds every value: each element lasts until the next.
-		elements := []nftables.SetElement{{Key: any.From.AsSlice(), VerdictData: to(chainThrough)}}
-		var end netip.Addr // of the network before, the last address
-		for _, n := range networks {
-			if end.IsValid() && n.From.Compare(end) <= 0 {
-				continue // prefixes nest or are apart
-			}
-			at := nftables.SetElement{Key: n.From.AsSlice(), VerdictData: to(chainBeside)}
-			if last := &elements[len(elements)-1]; bytes.Equal(last.Key, at.Key) {
-				*last = at
-			} else {
-				elements = append(elements, at)
-			}
-			end = n.To
-			if next := end.Next(); next.IsValid() {
-				elements = append(elements, nftables.SetElement{Key: next.AsSlice(), VerdictData: to(chainThrough)})
-			}
-		}
-		b.add(besideChain(v6))
-		b.vmap(loadAddress(v6, false), key, elements)
-		b.rule(count("out_dropped"), drop)
 	}
+	b.rule(cleared, accept)
+	b.add(to(host.FirewallDrop))
+	b.rule(dropped, drop)
+	b.add(to(host.FirewallTunnelOnly))
+	b.rule(tunnel, inside, count(d.String()+"_tunneled"), accept)
+	b.rule(dropped, drop)
 }
 
 // dropped leads to the end of what may not pass.
-func dropped(d direction) []expr.Any { return goTo(d.verdict(host.FirewallDrop)) }
+func dropped(d direction) []expr.Any {
+	return goTo(d.verdict(decide.Outcome{Action: host.FirewallDrop}))
+}
 
 // addEarly keeps others on the link from finding and using the inner addresses
 // (CVE-2019-14899).
@@ -264,6 +219,7 @@ func (b *batch) addOutput() {
 	x := &b.intent.Exempt
 	b.at(hookOutput)
 	b.rule(outByLoopback, accept)
+	b.keepInside(fragments)
 	b.addFragments(outbound, not(outBy(b.intent.Device)))
 	if len(x.IKE) > 0 {
 		// Setting a mark takes CAP_NET_ADMIN or, since Linux 5.17, CAP_NET_RAW,
@@ -295,6 +251,7 @@ func (b *batch) addOutput() {
 	if b.intent.DNSInside {
 		b.addDNS(outbound, not(outBy(b.intent.Device)), destinationPort)
 	}
+	b.keepInside(whole)
 	b.byFamily(outbound)
 }
 
@@ -395,10 +352,13 @@ func (b *batch) addNDP() {
 	}
 }
 
+// dnsPorts are those of DNS, and of DNS over TLS and over QUIC.
+var dnsPorts = [...]uint16{53, 853}
+
 // addDNS drops DNS, where it goes.
 func (b *batch) addDNS(d direction, where []expr.Any, port func(uint16) []expr.Any) {
 	for _, p := range [...]uint8{udp, tcp} {
-		for _, n := range [...]uint16{53, 853} {
+		for _, n := range dnsPorts {
 			b.rule(protocol(p), port(n), where, dropped(d))
 		}
 	}
@@ -415,7 +375,7 @@ func (b *batch) byFamily(d direction) {
 // addDirection adds the chains that judge by the intent's rules.
 func (b *batch) addDirection(d direction) {
 	for _, v6 := range []bool{false, true} {
-		rules, opaque := decide.Lists(b.intent, v6)
+		rules, opaque := decide.Lists(b.intent, v6, d.host())
 		main := &diagram{batch: b, dir: d, v6: v6, name: d.entry(v6)}
 		if opaque {
 			main.unseen = main.name + "_opaque"

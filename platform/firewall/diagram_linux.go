@@ -28,23 +28,20 @@ func (d direction) String() string {
 	return "out"
 }
 
+// host names the direction as rules do.
+func (d direction) host() host.FirewallDirection {
+	if d == inbound {
+		return host.FirewallIn
+	}
+	return host.FirewallOut
+}
+
 // entry names the chain with which the rules begin.
 func (d direction) entry(v6 bool) string {
 	if v6 {
 		return d.String() + "6"
 	}
 	return d.String() + "4"
-}
-
-// verdict names the chain that performs an action.
-func (d direction) verdict(a host.FirewallAction) string {
-	switch a {
-	case host.FirewallClear:
-		return d.String() + "_clear"
-	case host.FirewallTunnelOnly:
-		return d.String() + "_tunnel_only"
-	}
-	return d.String() + "_drop"
 }
 
 // A diagram writes decision diagrams as chains: one for each node, with a map
@@ -105,7 +102,7 @@ func (g *diagram) target(t decide.Target) *expr.Verdict {
 	case t.Action == decide.Stop:
 		return &expr.Verdict{Kind: expr.VerdictGoto, Chain: g.stop}
 	case t.Action != 0:
-		return &expr.Verdict{Kind: expr.VerdictGoto, Chain: g.dir.verdict(t.Action)}
+		return &expr.Verdict{Kind: expr.VerdictGoto, Chain: g.dir.verdict(t.Outcome)}
 	}
 	return &expr.Verdict{Kind: expr.VerdictReturn}
 }
@@ -154,7 +151,7 @@ func (g *diagram) list(l *decide.List) string {
 			load, key := g.load(show)
 			match = join(match, load, between(r.From[f].Bytes(int(key.Bytes)), r.To[f].Bytes(int(key.Bytes))))
 		}
-		g.rule(match, []expr.Any{g.target(decide.Target{Action: r.Action})})
+		g.rule(match, []expr.Any{g.target(decide.Target{Outcome: r.Outcome})})
 	}
 	return name
 }

@@ -65,6 +65,10 @@ func goTo(chain string) []expr.Any {
 	return []expr.Any{&expr.Verdict{Kind: expr.VerdictGoto, Chain: chain}}
 }
 
+func jump(chain string) []expr.Any {
+	return []expr.Any{&expr.Verdict{Kind: expr.VerdictJump, Chain: chain}}
+}
+
 func count(counter string) []expr.Any {
 	return []expr.Any{&expr.Objref{Type: unix.NFT_OBJECT_COUNTER, Name: counter}}
 }
@@ -98,7 +102,7 @@ func interfaceName(device string) []byte {
 // ownSocket matches what the service's own sockets send.
 func (b *batch) ownSocket() []expr.Any {
 	return join(
-		is(&expr.Meta{Key: expr.MetaKeyMARK, Register: 1}, binaryutil.NativeEndian.PutUint32(b.mark)),
+		marked(b.mark),
 		is(&expr.Meta{Key: expr.MetaKeySKUID, Register: 1}, binaryutil.NativeEndian.PutUint32(b.uid)),
 	)
 }
@@ -106,6 +110,10 @@ func (b *batch) ownSocket() []expr.Any {
 // forOwnSocket matches what arrives for them.
 func (b *batch) forOwnSocket() []expr.Any {
 	return is(&expr.Socket{Key: expr.SocketKeyMark, Register: 1}, binaryutil.NativeEndian.PutUint32(b.mark))
+}
+
+func marked(mark uint32) []expr.Any {
+	return is(&expr.Meta{Key: expr.MetaKeyMARK, Register: 1}, binaryutil.NativeEndian.PutUint32(mark))
 }
 
 func setMark(mark uint32) []expr.Any {
@@ -151,6 +159,8 @@ func loadAddress(v6, source bool) []expr.Any {
 }
 
 func daddr(a netip.Addr) []expr.Any { return is(loadAddress(a.Is6(), false)[0], a.AsSlice()) }
+
+func saddr(a netip.Addr) []expr.Any { return is(loadAddress(a.Is6(), true)[0], a.AsSlice()) }
 
 // destination matches a prefix.
 func destination(p netip.Prefix) []expr.Any {

@@ -4,8 +4,10 @@
 // On Linux it is one nftables table, "inet sallyport", replaced by one netlink
 // transaction. The hooks are output, input and forward, after what others do
 // there, so that nobody changes a packet once it is judged, and prerouting,
-// before everybody else. There is no shortcut for established connections, and
-// none for marks of others.
+// before everybody else. Two more, after the one of output and of postrouting,
+// see to it that a packet leaves by an interface that the judgement was about.
+// There is no shortcut for established connections, and none for marks of
+// others.
 //
 // What does not pass these hooks is not filtered: frames that a privileged
 // process writes to a device itself (packet sockets, XDP), and flows that an
@@ -22,4 +24,5 @@ type Config struct {
 var (
 	_ host.Firewall        = (*Firewall)(nil)
 	_ host.FirewallWatcher = (*Firewall)(nil)
+	_ host.FirewallCounter = (*Firewall)(nil)
 )

@@ -32,7 +32,8 @@ type Firewall struct {
 
 	mu     sync.Mutex // guards what follows, and holds one Set, Cleanup or Verify at a time
 	last   host.FirewallIntent
-	set    bool // last is in force, as far as we know
+	set    bool     // last is in force, as far as we know
+	labels []string // that are counted
 	base   *baseline
 	watch  *watcher
 	closed bool
@@ -62,7 +63,7 @@ func (f *Firewall) Set(i host.FirewallIntent) error {
 
 // clone returns a copy that the caller of Set cannot change.
 func clone(i host.FirewallIntent) host.FirewallIntent {
-	i.Inner, i.Rules = slices.Clone(i.Inner), slices.Clone(i.Rules)
+	i.Inner, i.Rules, i.Beside = slices.Clone(i.Inner), slices.Clone(i.Rules), slices.Clone(i.Beside)
 	i.Exempt.IKE, i.Exempt.LAN = slices.Clone(i.Exempt.IKE), slices.Clone(i.Exempt.LAN)
 	return i
 }
@@ -134,18 +135,25 @@ func (f *Firewall) replaceLocked(i *host.FirewallIntent) error {
 			}
 			generation++
 		}
+		f.labels = nil
 		f.baseLocked(generation)
 		return nil
 	}
 
 	var old []*nftables.Chain
+	var have map[string]uint64
 	if exists {
 		if old, err = chains(c); err != nil {
 			return err
 		}
+		if have, err = readCounters(); err != nil {
+			return fmt.Errorf("list counters: %w", err)
+		}
 	}
-	b := &batch{conn: c, table: table, mark: f.mark, uid: f.uid, intent: i}
-	if err := b.replace(old); err != nil {
+	few := *i
+	b := &batch{conn: c, table: table, mark: f.mark, uid: f.uid, intent: &few}
+	few.Rules, b.labels = fewLabels(i.Rules)
+	if err := b.replace(old, have, !f.set); err != nil {
 		return err
 	}
 	if err := c.Flush(); err != nil {
@@ -161,6 +169,7 @@ func (f *Firewall) replaceLocked(i *host.FirewallIntent) error {
 		}
 		generation++
 	}
+	f.labels = b.labels
 	f.baseLocked(generation)
 	return nil
 }

@@ -33,5 +33,8 @@ func (f *Firewall) Verify() error { return nil }
 // Changes implements host.FirewallWatcher.
 func (f *Firewall) Changes() <-chan struct{} { return nil }
 
+// Counts implements host.FirewallCounter.
+func (f *Firewall) Counts() (map[string]host.FirewallCount, error) { return nil, nil }
+
 // Close implements host.FirewallWatcher.
 func (f *Firewall) Close() error { return nil }

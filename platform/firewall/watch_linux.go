@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -246,12 +247,18 @@ func concerns(data []byte) bool {
 	return len(data) > headerLen && data[0] == unix.NFPROTO_INET && string(attribute(data, attrTable)) == tableName+"\x00"
 }
 
-// attribute returns the first attribute of a type, nil when there is none.
+// attribute returns the first attribute of a type in a message, nil when there
+// is none.
 func attribute(data []byte, kind uint16) []byte {
 	if len(data) < headerLen {
 		return nil
 	}
-	for b := data[headerLen:]; len(b) >= unix.SizeofNlAttr; {
+	return find(data[headerLen:], kind)
+}
+
+// find returns the first attribute of a type.
+func find(b []byte, kind uint16) []byte {
+	for len(b) >= unix.SizeofNlAttr {
 		size := int(binary.NativeEndian.Uint16(b))
 		if size < unix.SizeofNlAttr || size > len(b) {
 			return nil
@@ -262,6 +269,41 @@ func attribute(data []byte, kind uint16) []byte {
 		b = b[min((size+3)&^3, len(b)):]
 	}
 	return nil
+}
+
+// readCounters returns the bytes of all counters of our table, by their names.
+func readCounters() (map[string]uint64, error) {
+	c, err := dial()
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	table, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: attrTable, Data: []byte(tableName + "\x00")}})
+	if err != nil {
+		return nil, err
+	}
+	for range attempts {
+		var messages []netlink.Message
+		messages, err = dump(c, request(unix.NFT_MSG_GETOBJ, netlink.Dump, table))
+		if errors.Is(err, errInterrupted) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		bytes := make(map[string]uint64, len(messages))
+		for _, m := range messages {
+			if !concerns(m.Data) {
+				continue
+			}
+			name := strings.TrimRight(string(attribute(m.Data, unix.NFTA_OBJ_NAME)), "\x00")
+			if n := find(attribute(m.Data, unix.NFTA_OBJ_DATA), unix.NFTA_COUNTER_BYTES); len(n) == 8 {
+				bytes[name] = binary.BigEndian.Uint64(n)
+			}
+		}
+		return bytes, nil
+	}
+	return nil, err
 }
 
 // A watcher hears of each transaction.

@@ -95,12 +95,19 @@ func (v Value) next() Value {
 	return v
 }
 
-// A Target is where an arc leads: a node, a list, or an action. With none, no
+// An Outcome is what a rule does with the packets that it decides about, and on
+// whose account.
+type Outcome struct {
+	Action host.FirewallAction
+	Label  string
+}
+
+// A Target is where an arc leads: a node, a list, or an outcome. With none, no
 // rule matches.
 type Target struct {
-	Node   *Node
-	List   *List
-	Action host.FirewallAction
+	Node *Node
+	List *List
+	Outcome
 }
 
 // A List is rules to be tried in their order.
@@ -114,7 +121,7 @@ type List struct {
 type Interval struct {
 	From, To [fields]Value
 	Ports    Field
-	Action   host.FirewallAction
+	Outcome
 }
 
 // Any reports whether the interval holds every value of a field.
@@ -138,17 +145,24 @@ type Arc struct {
 // A box is a rule as intervals of the five fields.
 type box struct {
 	from, to [fields]Value
-	action   host.FirewallAction
-	opaque   bool // for packets without visible ports, if they have them at all
-	ports    bool // for some ports only
+	outcome  Outcome
+	label    uint32 // number of the outcome's
+	opaque   bool   // for packets without visible ports, if they have them at all
+	ports    bool   // for some ports only
 }
 
 // Compile returns diagrams that are to be asked in their order; the first whose
-// answer has an action decides.
+// answer has an action decides. The fewer labels there are, the more is shared.
 func Compile(rules []host.FirewallRule, v6 bool) []Target {
 	boxes := make([]box, len(rules))
+	labels := map[string]uint32{}
 	for i := range rules {
+		label := rules[i].Label
+		if _, ok := labels[label]; !ok {
+			labels[label] = uint32(len(labels))
+		}
 		boxes[i] = newBox(&rules[i])
+		boxes[i].label = labels[label]
 	}
 	return compile(boxes, top(v6))
 }
@@ -222,7 +236,7 @@ func newList(boxes []box) *List {
 	for i := range boxes {
 		x := boxes[i]
 		if !x.ports && !x.opaque {
-			l.Rules = append(l.Rules, Interval{x.from, x.to, RemotePort, x.action})
+			l.Rules = append(l.Rules, Interval{x.from, x.to, RemotePort, x.outcome})
 			continue
 		}
 		for k, v := range protocolBounds {
@@ -241,7 +255,7 @@ func newList(boxes []box) *List {
 			if last.less(y.to[Protocol]) {
 				y.to[Protocol] = last
 			}
-			l.Rules = append(l.Rules, Interval{y.from, y.to, show, y.action})
+			l.Rules = append(l.Rules, Interval{y.from, y.to, show, y.outcome})
 		}
 	}
 	return l
@@ -259,11 +273,11 @@ var protocolBounds = func() []Value {
 
 func newBox(r *host.FirewallRule) box {
 	b := box{
-		action: r.Action,
-		from:   [fields]Value{ValueOf(r.Remote.From), ValueOf(r.Local.From)},
-		to:     [fields]Value{ValueOf(r.Remote.To), ValueOf(r.Local.To), {Lo: 255}},
-		opaque: isOpaque(r.Local) || isOpaque(r.Remote),
-		ports:  !seesNoPort(r.Local) || !seesNoPort(r.Remote),
+		outcome: Outcome{r.Action, r.Label},
+		from:    [fields]Value{ValueOf(r.Remote.From), ValueOf(r.Local.From)},
+		to:      [fields]Value{ValueOf(r.Remote.To), ValueOf(r.Local.To), {Lo: 255}},
+		opaque:  isOpaque(r.Local) || isOpaque(r.Remote),
+		ports:   !seesNoPort(r.Local) || !seesNoPort(r.Remote),
 	}
 	if p := r.Local.Protocol | r.Remote.Protocol; p != 0 { // equal, or one of them 0
 		b.from[Protocol], b.to[Protocol] = Value{Lo: uint64(p)}, Value{Lo: uint64(p)}
@@ -321,7 +335,7 @@ func (b *builder) build(f, show Field, boxes []box) (Target, error) {
 		return Target{}, nil
 	}
 	if f == fields || b.full(&boxes[0], f) {
-		return Target{Action: boxes[0].action}, nil
+		return Target{Outcome: boxes[0].outcome}, nil
 	}
 	if b.trivial(f, boxes) {
 		return b.build(f+1, f+1, boxes)
@@ -361,7 +375,7 @@ func (b *builder) setKey(f, show Field, boxes []box) {
 	k := append(b.key[:0], byte(f), byte(show))
 	for i := range boxes {
 		x := &boxes[i]
-		k = append(k, byte(x.action))
+		k = append(binary.BigEndian.AppendUint32(k, x.label), byte(x.outcome.Action))
 		if f <= Protocol {
 			k = append(k, flag(x.opaque)|flag(x.ports)<<1)
 		}

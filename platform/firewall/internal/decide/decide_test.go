@@ -3,6 +3,7 @@ package decide
 import (
 	"math/rand/v2"
 	"net/netip"
+	"strconv"
 	"testing"
 	"time"
 
@@ -12,22 +13,22 @@ import (
 )
 
 // walk asks compiled diagrams.
-func walk(targets []Target, p decidetest.Packet) host.FirewallAction {
+func walk(targets []Target, p decidetest.Packet) Outcome {
 	for _, t := range targets {
 		for t.Node != nil {
 			t = step(t.Node, p)
 		}
 		if t.List != nil {
-			t.Action = try(t.List, p)
+			t.Outcome = try(t.List, p)
 		}
 		if t.Action != 0 {
-			return t.Action
+			return t.Outcome
 		}
 	}
-	return 0
+	return Outcome{}
 }
 
-func try(l *List, p decidetest.Packet) host.FirewallAction {
+func try(l *List, p decidetest.Packet) Outcome {
 	values := [fields]Value{ValueOf(p.Remote), ValueOf(p.Local), {Lo: uint64(p.Protocol)}, {Lo: uint64(p.RemotePort)}, {Lo: uint64(p.LocalPort)}}
 	for _, r := range l.Rules {
 		match := true
@@ -35,10 +36,10 @@ func try(l *List, p decidetest.Packet) host.FirewallAction {
 			match = match && !values[f].less(r.From[f]) && !r.To[f].less(values[f])
 		}
 		if match {
-			return r.Action
+			return r.Outcome
 		}
 	}
-	return 0
+	return Outcome{}
 }
 
 func step(n *Node, p decidetest.Packet) Target {
@@ -66,15 +67,15 @@ func step(n *Node, p decidetest.Packet) Target {
 }
 
 // decision asks as the packet filter does.
-func decision(rules []host.FirewallRule, v6 bool) func(decidetest.Packet) host.FirewallAction {
+func decision(rules []host.FirewallRule, v6 bool) func(decidetest.Packet) Outcome {
 	whole := Compile(rules, v6)
 	first, second := Opaque(rules)
 	one, two := Compile(first, v6), Compile(second, v6)
-	return func(p decidetest.Packet) host.FirewallAction {
+	return func(p decidetest.Packet) Outcome {
 		if !p.Unseen {
 			return walk(whole, p)
 		}
-		if a := walk(one, p); a != Stop && a != 0 {
+		if a := walk(one, p); a.Action != Stop && a.Action != 0 {
 			return a
 		}
 		return walk(two, p)
@@ -98,7 +99,8 @@ func TestDiagramsDecideAsTheRulesDo(t *testing.T) {
 		decide := decision(rules, w.V6)
 		for range 400 {
 			p := w.Packet()
-			if got, want := decide(p), decidetest.Judge(rules, p); got != want {
+			r := decidetest.Decider(rules, p)
+			if got, want := decide(p), (Outcome{r.Action, r.Label}); got != want {
 				t.Fatalf("seed %d: %v: %v, want %v, by\n%v", seed, p, got, want, rules)
 			}
 		}
@@ -142,38 +144,46 @@ func TestSize(t *testing.T) {
 			return host.FirewallRule{Local: every, Remote: s, Action: host.FirewallAction(1 + i%3)}
 		},
 	}
+	labels := map[string]func(i int) string{
+		"":                         func(int) string { return "" },
+		", labels of their own":    func(i int) string { return strconv.Itoa(i * 100 / n) },
+		", labels that take turns": func(i int) string { return strconv.Itoa(i % 5) },
+	}
 	for name, shape := range shapes {
-		t.Run(name, func(t *testing.T) {
-			rules := make([]host.FirewallRule, n)
-			for i := range rules {
-				rules[i] = shape(i)
-			}
-			start := time.Now()
-			targets := Compile(rules, false)
-			took := time.Since(start)
-			nodes := map[*Node]bool{}
-			arcs, lists := 0, 0
-			var visit func(Target)
-			visit = func(t Target) {
-				if t.List != nil {
-					lists += len(t.List.Rules)
+		for more, label := range labels {
+			t.Run(name+more, func(t *testing.T) {
+				rules := make([]host.FirewallRule, n)
+				for i := range rules {
+					rules[i] = shape(i)
+					rules[i].Label = label(i)
 				}
-				if t.Node == nil || nodes[t.Node] {
-					return
+				start := time.Now()
+				targets := Compile(rules, false)
+				took := time.Since(start)
+				nodes := map[*Node]bool{}
+				arcs, lists := 0, 0
+				var visit func(Target)
+				visit = func(t Target) {
+					if t.List != nil {
+						lists += len(t.List.Rules)
+					}
+					if t.Node == nil || nodes[t.Node] {
+						return
+					}
+					nodes[t.Node] = true
+					arcs += len(t.Node.Arcs)
+					for _, a := range t.Node.Arcs {
+						visit(a.Target)
+					}
 				}
-				nodes[t.Node] = true
-				arcs += len(t.Node.Arcs)
-				for _, a := range t.Node.Arcs {
-					visit(a.Target)
+				for _, target := range targets {
+					visit(target)
 				}
-			}
-			for _, target := range targets {
-				visit(target)
-			}
-			t.Logf("%d diagrams, %d nodes, %d arcs, %d rules in lists, %v", len(targets), len(nodes), arcs, lists, took)
-			if len(targets) > 4 || arcs > 3*n || lists > 2*n || len(nodes) > n/8 {
-				t.Errorf("%d diagrams with %d arcs for %d rules", len(targets), arcs, n)
-			}
-		})
+				t.Logf("%d diagrams, %d nodes, %d arcs, %d rules in lists, %v", len(targets), len(nodes), arcs, lists, took)
+				if len(targets) > 4 || arcs > 3*n || lists > 2*n || len(nodes) > n/8 {
+					t.Errorf("%d diagrams with %d arcs for %d rules", len(targets), arcs, n)
+				}
+			})
+		}
 	}
 }

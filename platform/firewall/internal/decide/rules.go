@@ -7,13 +7,13 @@ import (
 	"sallyport/core/ts"
 )
 
-// Lists returns what decides about the packets of one address family: the rules
-// of i, with Exempt.LAN among them and Default at the end. opaque says that
-// packets whose ports cannot be seen need the lists of Opaque.
-func Lists(i *host.FirewallIntent, v6 bool) (rules []host.FirewallRule, opaque bool) {
+// Lists returns what decides about the packets of one address family and
+// direction: the rules of i, with Exempt.LAN among them and Default at the end.
+// opaque says that packets whose ports cannot be seen need the lists of Opaque.
+func Lists(i *host.FirewallIntent, v6 bool, d host.FirewallDirection) (rules []host.FirewallRule, opaque bool) {
 	lan := localNetworks(i, v6)
 	for _, r := range i.Rules {
-		if r.Remote.Is4() == v6 {
+		if r.Remote.Is4() == v6 || r.Direction != host.FirewallBoth && r.Direction != d {
 			continue
 		}
 		if r.Action == host.FirewallTunnelOnly && !host.NamesPrivate(r.Remote) {
@@ -28,7 +28,7 @@ func Lists(i *host.FirewallIntent, v6 bool) (rules []host.FirewallRule, opaque b
 	}
 	rules = append(rules, rest)
 	for _, r := range rules {
-		opaque = opaque || !seesNoPort(r.Local) || !seesNoPort(r.Remote)
+		opaque = opaque || !r.Local.AnyPort() || !r.Remote.AnyPort()
 	}
 	return rules, opaque
 }
@@ -70,7 +70,7 @@ func appendLAN(rules []host.FirewallRule, lan ts.List, r host.FirewallRule) []ho
 			for _, port := range [...]uint16{53, 853} {
 				d, ok := s.Intersect(ts.Selector{From: s.From, To: s.To, Protocol: protocol, FromPort: port, ToPort: port})
 				if ok && (r.Local.Protocol == 0 || r.Local.Protocol == protocol) {
-					rules = append(rules, host.FirewallRule{Local: r.Local, Remote: d, Action: r.Action})
+					rules = append(rules, host.FirewallRule{Local: r.Local, Remote: d, Action: r.Action, Label: r.Label})
 				}
 			}
 		}
@@ -100,7 +100,8 @@ const Stop host.FirewallAction = 100
 // protocol alone, and together find the strictest of the actions that it might
 // get if its ports could be seen: any rule that would match with the right
 // ports counts, down to the first that matches with any. The first list finds
-// Drop, the second the rest.
+// Drop, the second the rest. Of several rules with that action the first is the
+// one that decides, but where it is Clear the one that matches with any ports.
 func Opaque(rules []host.FirewallRule) (first, second []host.FirewallRule) {
 	for _, r := range rules {
 		sure := seesNoPort(r.Local) && seesNoPort(r.Remote)
@@ -121,7 +122,7 @@ func Opaque(rules []host.FirewallRule) (first, second []host.FirewallRule) {
 				continue // the second list is not asked
 			case sure:
 				stop := s
-				stop.Action = Stop
+				stop.Action, stop.Label = Stop, ""
 				first = append(first, stop)
 				second = append(second, s)
 			case s.Action == host.FirewallTunnelOnly:

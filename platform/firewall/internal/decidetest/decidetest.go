@@ -45,25 +45,31 @@ func (p Packet) String() string {
 // Judge is the model: what the documentation of host.FirewallIntent says, rule
 // after rule.
 func Judge(rules []host.FirewallRule, p Packet) host.FirewallAction {
+	return Decider(rules, p).Action
+}
+
+// Decider returns the rule that decides, the zero rule when none does.
+func Decider(rules []host.FirewallRule, p Packet) host.FirewallRule {
 	if !p.Unseen || !ts.HasPorts(p.Protocol) {
 		for _, r := range rules {
 			if r.Local.Contains(p.Local, p.Protocol, p.LocalPort) && r.Remote.Contains(p.Remote, p.Protocol, p.RemotePort) {
-				return r.Action
+				return r
 			}
 		}
-		return 0
+		return host.FirewallRule{}
 	}
 	strictness := map[host.FirewallAction]int{host.FirewallClear: 1, host.FirewallTunnelOnly: 2, host.FirewallDrop: 3}
-	var worst host.FirewallAction
+	var worst host.FirewallRule
 	for _, r := range rules {
 		anyPort := func(s ts.Selector) ts.Selector { s.FromPort, s.ToPort = 0, 65535; return s }
 		if !anyPort(r.Local).ContainsOpaque(p.Local, p.Protocol) || !anyPort(r.Remote).ContainsOpaque(p.Remote, p.Protocol) {
 			continue
 		}
-		if strictness[r.Action] > strictness[worst] {
-			worst = r.Action
+		sure := r.Local.ContainsOpaque(p.Local, p.Protocol) && r.Remote.ContainsOpaque(p.Remote, p.Protocol)
+		if strictness[r.Action] > strictness[worst.Action] || sure && worst.Action == host.FirewallClear && r.Action == host.FirewallClear {
+			worst = r
 		}
-		if r.Local.ContainsOpaque(p.Local, p.Protocol) && r.Remote.ContainsOpaque(p.Remote, p.Protocol) {
+		if sure {
 			return worst
 		}
 	}
@@ -115,11 +121,13 @@ func (w World) selector() ts.Selector {
 	return s
 }
 
+func (w World) label() string { return [...]string{"", "a", "b", "c"}[w.Rand.IntN(4)] }
+
 // Rules makes n rules and one for every packet.
 func (w World) Rules(n int) []host.FirewallRule {
 	var rules []host.FirewallRule
 	for len(rules) < n {
-		r := host.FirewallRule{Local: w.selector(), Remote: w.selector(), Action: host.FirewallAction(1 + w.Rand.IntN(3))}
+		r := host.FirewallRule{Local: w.selector(), Remote: w.selector(), Action: host.FirewallAction(1 + w.Rand.IntN(3)), Label: w.label()}
 		if r.Local.Protocol != 0 && r.Remote.Protocol != 0 {
 			r.Local.Protocol = r.Remote.Protocol
 		}
