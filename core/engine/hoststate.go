@@ -25,8 +25,25 @@ func (e *Engine) wantedHost() hostState {
 		}
 	}
 	e.wantTraps(&s)
+	wantLAN(&s.routes, e.guard.intent.Exempt.LAN)
 	sortRoutes(&s.routes)
 	return s
+}
+
+// wantLAN takes the exempt local networks out of routes that cover them with
+// the whole internet. A route for private addresses is meant for those, and
+// wins, as in the firewall (host.FirewallExempt).
+func wantLAN(r *host.RouteConfig, lan []netip.Prefix) {
+	var out []host.Route
+	for _, p := range lan {
+		for _, route := range r.Routes {
+			if route.Dst.Bits() < p.Bits() && route.Dst.Contains(p.Addr()) && !host.NamesPrivate(ts.FromPrefix(route.Dst)) {
+				out = append(out, host.Route{Dst: p, Bypass: true})
+				break
+			}
+		}
+	}
+	r.Routes = append(r.Routes, out...)
 }
 
 // wantTraps leads traffic that a rule negotiates host to host into the device,
@@ -78,12 +95,23 @@ func (e *Engine) wantTunnel(c *conn, s *hostState) {
 			s.routes.Routes = append(s.routes.Routes, host.Route{Dst: dst, Src: sourceFor(dst, c.addrs, p.local)})
 		}
 	}
-	d := &c.profile.DNS
-	if d.Ignore {
+	servers, only := c.nameServers()
+	if len(servers) == 0 {
 		return
 	}
-	servers := slices.Clone(c.dns)
-	only := c.domains
+	s.dns.Device = s.routes.Device
+	s.dns.Servers = append(s.dns.Servers, servers...)
+	s.dns.Only = append(s.dns.Only, only...)
+}
+
+// nameServers returns the name servers of an initiator's tunnel, and the
+// domains that alone are asked of them; none of these means all.
+func (c *conn) nameServers() (servers []netip.Addr, only []string) {
+	d := &c.profile.DNS
+	if d.Ignore {
+		return nil, nil
+	}
+	servers, only = c.dns, c.domains
 	if len(d.Servers) > 0 {
 		servers = nil
 		for _, t := range d.Servers {
@@ -95,12 +123,7 @@ func (e *Engine) wantTunnel(c *conn, s *hostState) {
 	if len(d.Only) > 0 {
 		only = d.Only
 	}
-	if len(servers) == 0 {
-		return
-	}
-	s.dns.Device = s.routes.Device
-	s.dns.Servers = append(s.dns.Servers, servers...)
-	s.dns.Only = append(s.dns.Only, only...)
+	return servers, only
 }
 
 // sourceFor returns the address that packets to dst come from: the virtual one

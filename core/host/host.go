@@ -104,6 +104,9 @@ type RouteConfig struct {
 type Route struct {
 	Dst netip.Prefix
 	Src netip.Addr // preferred source; zero: none
+	// Bypass takes Dst out of a wider route: its packets go the way that they
+	// would go without us.
+	Bypass bool
 }
 
 // A DNS sets the name servers that the machine asks.

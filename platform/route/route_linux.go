@@ -243,10 +243,10 @@ func syncRoutes(h *netlink.Handle, index int, want []host.Route) error {
 	}
 	present := map[host.Route]bool{}
 	for _, have := range have {
-		r := host.Route{Dst: prefix(have.Dst)}
+		r := host.Route{Dst: prefix(have.Dst), Bypass: have.Type == unix.RTN_THROW}
 		r.Src, _ = netip.AddrFromSlice(have.Src)
 		r.Src = r.Src.Unmap()
-		if have.LinkIndex == index && slices.Contains(want, r) {
+		if (r.Bypass || have.LinkIndex == index) && slices.Contains(want, r) {
 			present[r] = true
 			continue
 		}
@@ -268,6 +268,10 @@ func syncRoutes(h *netlink.Handle, index int, want []host.Route) error {
 			Protocol:  protocol,
 			Scope:     unix.RT_SCOPE_LINK,
 			Src:       r.Src.AsSlice(),
+		}
+		if r.Bypass {
+			// The look-up goes on with the next rule.
+			add = &netlink.Route{Dst: ipNet(r.Dst), Table: Table, Protocol: protocol, Type: unix.RTN_THROW}
 		}
 		if err := h.RouteReplace(add); err != nil {
 			return fmt.Errorf("add route %v: %w", r.Dst, err)

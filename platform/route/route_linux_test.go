@@ -454,3 +454,41 @@ func TestNoPrivilege(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestBypass(t *testing.T) {
+	if !roottest.Namespace(t) {
+		return
+	}
+	machine(t)
+	before := snapshot(t)
+	r := New(t.TempDir())
+	c := fullTunnel
+	c.Routes = append([]host.Route{{Dst: pfx("198.51.100.0/24"), Bypass: true}, {Dst: pfx("2001:db8:1::/64"), Bypass: true}}, c.Routes...)
+	for range 2 {
+		if err := r.Set(c); err != nil {
+			t.Fatal(err)
+		}
+		for dst, want := range map[string]string{
+			"198.51.100.1":  "e0 192.0.2.2",
+			"2001:db8:1::1": "e0 2001:db8::2",
+			"203.0.113.1":   "fr0 10.20.0.5",
+			"2001:db8:2::1": "fr0 fd20::5",
+		} {
+			if got := source(t, dst, "0"); got != want {
+				t.Errorf("%s goes by %s, want %s", dst, got, want)
+			}
+		}
+	}
+	if err := r.Set(fullTunnel); err != nil {
+		t.Fatal(err)
+	}
+	if got := source(t, "198.51.100.1", "0"); got != "fr0 10.20.0.5" {
+		t.Errorf("no longer taken out, and it goes by %s", got)
+	}
+	if err := r.Set(host.RouteConfig{}); err != nil {
+		t.Fatal(err)
+	}
+	if after := snapshot(t); after != before {
+		t.Errorf("left over:\n%s", diff(before, after))
+	}
+}
