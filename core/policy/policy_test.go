@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -427,5 +428,44 @@ func TestLinesAndPins(t *testing.T) {
 	}
 	if got := fmt.Sprint(c.Shared(nil)); got != "[10.0.0.0/25]" {
 		t.Errorf("shared %s", got)
+	}
+}
+
+// TestFirewallNamesRules holds the intent of a policy that negotiates one port:
+// whose rules they are, which way, and where the rest goes.
+func TestFirewallNamesRules(t *testing.T) {
+	p := New("x")
+	p.FilterLists = []FilterList{
+		{Name: "files", Filters: []Filter{{Source: WordMe, Destination: "192.0.2.0/24", Protocol: "tcp", DestinationPort: "445", Mirrored: true}}},
+		{Name: "out", Filters: []Filter{{Source: WordMe, Destination: "198.51.100.0/24"}}},
+	}
+	p.Rules = []Rule{
+		{Name: "secure", FilterList: "files", FilterAction: StockRequire, Enabled: true, Auth: []AuthMethod{{Method: MethodPSK, Secret: "s"}}},
+		{Name: "send", FilterList: "out", FilterAction: StockPermit, Enabled: true},
+	}
+	c, err := Compile(p, smallEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := c.Firewall(FirewallState{Device: "tun0"})
+	if err := c.ProveFirewall(&i); err != nil {
+		t.Error(err)
+	}
+	seen := map[string]bool{}
+	for _, r := range i.Rules {
+		seen[r.Label] = true
+		want := host.FirewallBoth
+		if r.Label == "send" {
+			want = host.FirewallOut
+		}
+		if r.Direction != want {
+			t.Errorf("%+v is for direction %d, want %d", r, r.Direction, want)
+		}
+	}
+	if len(seen) != 2 || !seen["secure"] || !seen["send"] {
+		t.Errorf("labels %v", seen)
+	}
+	if !slices.Contains(i.Beside, netip.MustParsePrefix("192.0.2.0/24")) {
+		t.Errorf("what is not negotiated with 192.0.2.0/24 stays in the tunnel: %v", i.Beside)
 	}
 }

@@ -219,7 +219,7 @@ func (b *batch) addOutput() {
 	x := &b.intent.Exempt
 	b.at(hookOutput)
 	b.rule(outByLoopback, accept)
-	b.keepInside(fragments)
+	b.keepInside(true)
 	b.addFragments(outbound, not(outBy(b.intent.Device)))
 	if len(x.IKE) > 0 {
 		// Setting a mark takes CAP_NET_ADMIN or, since Linux 5.17, CAP_NET_RAW,
@@ -251,7 +251,7 @@ func (b *batch) addOutput() {
 	if b.intent.DNSInside {
 		b.addDNS(outbound, not(outBy(b.intent.Device)), destinationPort)
 	}
-	b.keepInside(whole)
+	b.keepInside(false)
 	b.byFamily(outbound)
 }
 

@@ -86,21 +86,16 @@ func (b *batch) addBeside() {
 	}
 }
 
-// Kinds of packets for keepInside.
-const (
-	whole     = false
-	fragments = true
-)
-
 // keepInside holds DNS to the tunnel device that it is routed to, as the rules
-// hold what is theirs. It may be in any fragment.
-func (b *batch) keepInside(kind bool) {
+// hold what is theirs. It may be in any fragment: fragments says which the
+// rules are for.
+func (b *batch) keepInside(fragments bool) {
 	if !b.intent.DNSInside {
 		return
 	}
 	tunnel, inside := outBy(b.intent.Device), setMark(b.inside())
 	for _, p := range [...]uint8{udp, tcp} {
-		if kind == fragments {
+		if fragments {
 			for _, v6 := range []bool{false, true} {
 				b.rule(family(v6), fragment(v6), protocol(p), tunnel, inside)
 			}

@@ -55,7 +55,8 @@ func TestKernelDecidesAsTheRulesDo(t *testing.T) {
 			n = 300
 		}
 		rules := w.Rules(n)
-		mustSet(t, f, host.FirewallIntent{Device: "sp0", Rules: rules[:n], Default: rules[n].Action})
+		in := host.FirewallRule{Local: decidetest.Every(w.V6), Remote: decidetest.Every(w.V6), Action: host.FirewallAction(1 + seed%3), Direction: host.FirewallIn}
+		mustSet(t, f, host.FirewallIntent{Device: "sp0", Rules: append([]host.FirewallRule{in}, rules[:n]...), Default: rules[n].Action})
 		for k := range 150 {
 			p := w.Packet()
 			if w.V6 && p.Protocol == 0 {
@@ -109,7 +110,8 @@ func TestKernelDecidesInboundAsTheRulesDo(t *testing.T) {
 			r.From, r.To = away(r.From), away(r.To)
 		}
 		last := len(rules) - 1
-		mustSet(t, f, host.FirewallIntent{Device: "sp0", Rules: rules[:last], Default: rules[last].Action})
+		out := host.FirewallRule{Local: decidetest.Every(w.V6), Remote: decidetest.Every(w.V6), Action: host.FirewallAction(1 + seed%3), Direction: host.FirewallOut}
+		mustSet(t, f, host.FirewallIntent{Device: "sp0", Rules: append([]host.FirewallRule{out}, rules[:last]...), Default: rules[last].Action})
 		for range 40 {
 			p := w.Packet()
 			p.Remote = away(p.Remote)
