@@ -63,7 +63,7 @@ func (o *outbound) forgetLocked(keep map[uint32]bool) {
 func (o *outbound) stage(g *group, p *ippkt.Packet, b []byte) {
 	now := o.d.cfg.Now()
 	known := true
-	for len(g.waiting) > 0 && (len(g.waiting) == stagePackets || g.bytes+len(b) > stageBytes) {
+	for len(g.waiting) > 0 && (len(g.waiting) >= stagePackets || g.bytes+len(b) > stageBytes) {
 		o.drops.add(OutStageFull, 1)
 		g.bytes -= len(g.waiting[0].b)
 		o.staged -= len(g.waiting[0].b)

@@ -62,7 +62,7 @@ func (e *Engine) Import(ctx context.Context, r api.ImportRequest) (api.ImportRes
 		}
 		for _, b := range res.Bundles {
 			if err = e.store.Save(b, r.Replace); err != nil {
-				return
+				break // what is stored already, stays
 			}
 		}
 		e.reload()
@@ -111,6 +111,15 @@ func (e *Engine) mayStore(bundles []profile.Bundle, replace bool) error {
 
 // Remove implements api.Backend.
 func (e *Engine) Remove(ctx context.Context, name string) error {
+	if err := e.onLoop(ctx, func() error {
+		if c := e.conns[name]; c != nil && c.byPolicy {
+			return &api.Error{Code: api.CodeBusy, What: fmt.Sprintf("The assigned policy uses %q.", name),
+				Next: "Unassign it first: sallyport policy unassign"}
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
 	if err := e.Disconnect(ctx, name); err != nil {
 		return err
 	}

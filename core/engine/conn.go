@@ -74,6 +74,7 @@ type conn struct {
 	carried   api.Counters // by Child SAs that are gone
 	waiters   []waiter
 	published *api.Connection // what the last event said
+	shown     api.Protection  // when followAll last looked
 }
 
 // A waiter is a call that returns when the tunnel is up, or at rest.
@@ -213,6 +214,10 @@ func (e *Engine) disconnect(c *conn) {
 		e.guard.stale = e.guard.stale || c.ruling()
 		e.remember(c)
 		e.changed(c)
+		if c.rule == "" {
+			_ = e.enforce() // it says itself what fails
+		}
+		c.leaving = c.leaving || c.peer.IsValid() // a packet starts anew
 	}
 	if c.machine != nil {
 		e.act(c, c.machine.Disconnect(time.Now()))
@@ -263,6 +268,9 @@ func (e *Engine) remember(c *conn) {
 func (e *Engine) disconnectAll() {
 	for _, c := range e.sortedConns() {
 		e.disconnect(c)
+	}
+	if e.trapping() {
+		e.wishHost() // traffic need not be watched any more
 	}
 }
 
@@ -524,7 +532,7 @@ func (e *Engine) reloadConn(name string) {
 		c.profile, c.warnings = p, profile.Warnings(p)
 		if c.wanted = c.wanted && !p.IsResponder(); c.wanted {
 			e.guard.stale = true // at last it is known what it protects
-		} else {
+		} else if !c.byPolicy {
 			c.mode = p.PolicyProfile()
 		}
 		if !p.IsResponder() {
@@ -561,7 +569,7 @@ func (e *Engine) openNetwork(tun bool) error {
 // settings, then the TUN device, then, after the last goodbye to a peer, the
 // sockets.
 func (e *Engine) settle() {
-	if e.net == nil {
+	if e.net == nil || e.stopping && e.granted < e.wish {
 		return
 	}
 	for _, c := range e.conns {
@@ -595,7 +603,7 @@ func (e *Engine) closeNetwork() {
 // atRest reports whether nothing is left to end.
 func (e *Engine) atRest() bool {
 	e.settle()
-	return e.net == nil
+	return e.net == nil && e.granted >= e.wish
 }
 
 // handleNetworkEnd follows a data path that failed by itself, as when someone
@@ -603,19 +611,23 @@ func (e *Engine) atRest() bool {
 func (e *Engine) handleNetworkEnd(err error) {
 	e.net.done <- err // for close
 	e.logf(api.LogError, "net", "", "the data path failed: %v", err)
-	for _, s := range e.sessions() {
-		delete(e.sas, s.sa)
-	}
+	clear(e.sas)
 	e.closeNetwork()
+	e.guard.deaf = true
+	err = fmt.Errorf("the TUN device or a socket failed: %w", err)
 	for _, c := range e.sortedConns() {
+		if c.attempt != nil {
+			c.attempt.cancel()
+		}
 		c.attempt, c.current = nil, nil
 		if c.machine != nil {
 			if state, _ := c.machine.State(); state != api.Disconnected {
-				c.problem = e.explain(c, fmt.Errorf("the TUN device or a socket failed: %w", err))
-				e.act(c, c.machine.Failed(time.Now(), err, true))
+				c.problem = e.explain(c, err)
+				e.act(c, c.machine.Failed(time.Now(), err, false))
 			}
 		} else if c.listening {
 			e.stopListening(c)
+			clear(c.policies)
 			c.problem = e.explain(c, err)
 		}
 	}

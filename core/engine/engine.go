@@ -166,6 +166,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.watchFirewall()
 		case <-poll.C:
 			e.pollTraffic()
+			e.rewatch()
 			if e.guard.err != nil {
 				e.guard.look = true // try again
 			}
@@ -249,8 +250,11 @@ func (e *Engine) handleTimeouts() {
 		e.perform(e.ep.HandleTimeout(now))
 	}
 	for _, c := range e.sortedConns() {
-		if c.machine != nil {
-			e.act(c, c.machine.HandleTimeout(now))
+		if c.machine == nil {
+			continue
+		}
+		if actions := c.machine.HandleTimeout(now); len(actions) > 0 {
+			e.act(c, actions)
 		}
 	}
 	e.endGraces(now)

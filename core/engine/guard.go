@@ -29,7 +29,10 @@ type guard struct {
 	compiled *policy.Compiled
 	traps    map[string]uint32 // group of each entry that negotiates host to host, by entry id
 
+	shut map[string]bool // who may let nothing pass in clear; see shutNames
+
 	intent    host.FirewallIntent // in force
+	deaf      bool                // the data path failed; open again what listens to it
 	err       error               // why it is not what it should be; tried again
 	stale     bool                // compile again
 	ready     *policy.Compiled    // the policy that is being assigned, compiled for the machine as it is
@@ -57,9 +60,10 @@ func (e *Engine) recompile() error {
 	if g.assigned != nil {
 		p = g.assigned.Duplicate("in force")
 	}
-	alone := true // the assigned policy is all
+	owners := make([]string, len(p.Rules)) // of each rule; empty: the assigned policy
+	alone := true                          // the assigned policy is all
 	for _, c := range e.sortedConns() {
-		if c.responder() || !c.ruling() || !c.wanted {
+		if c.responder() || !c.ruling() || !c.wanted || names(g.assigned, c) {
 			continue
 		}
 		alone = false
@@ -79,6 +83,7 @@ func (e *Engine) recompile() error {
 		}
 		p.FilterActions = append(p.FilterActions, own.FilterActions...)
 		for _, r := range own.Rules {
+			owners = append(owners, c.name)
 			if _, stock := policy.New("").List(r.FilterList); !stock {
 				r.FilterList = c.name + ": " + r.FilterList
 			}
@@ -109,13 +114,18 @@ func (e *Engine) recompile() error {
 			traps[x.ID] = e.group
 		}
 	}
-	g.compiled, g.traps = compiled, traps
+	g.compiled, g.traps, g.shut = compiled, traps, shutNames(compiled, owners)
 	return nil
 }
 
 // ruling reports whether the profile of a connection is in force when it is
 // wanted; what a policy wants has its rules there.
 func (c *conn) ruling() bool { return c.rule == "" && !c.byPolicy }
+
+// names reports whether p decides itself about the traffic of a stored connection.
+func names(p *policy.Policy, c *conn) bool {
+	return p != nil && slices.ContainsFunc(p.Rules, func(r policy.Rule) bool { return r.Enabled && r.Tunnel == c.name })
+}
 
 // policyOf returns the profile of a connection, written as a policy.
 func (e *Engine) policyOf(c *conn) (*policy.Policy, error) {
@@ -175,14 +185,16 @@ func (e *Engine) interfaces() []policy.Interface {
 func (e *Engine) protection(c *conn, now time.Time) api.Protection {
 	state, _ := c.state()
 	switch {
-	case !c.wanted:
+	case !c.wanted && !c.byPolicy:
 		return ""
 	case state == api.Connected:
 		return api.Protected
-	case c.mode == api.Require:
+	case c.mode == api.Require, c.profile == nil, e.guard.shut[c.shutName()]:
 		return api.Stopped
 	case c.mode == api.Respond:
 		return api.Clear
+	case !c.wanted:
+		return api.Stopped // the user disconnected what the policy asks for
 	case c.allowClear.After(now):
 		return api.Clear
 	case e.remembers(c, now):
@@ -292,7 +304,6 @@ func (e *Engine) fallBack(c *conn, now time.Time) {
 	view := e.view(c)
 	e.journal.add(api.Event{Kind: api.EventFallback, Name: c.name, Connection: &view})
 	e.changed(c)
-	e.wishHost()
 }
 
 // enforce brings the firewall and the SPD to what the rules and the states of
@@ -304,7 +315,7 @@ func (e *Engine) enforce() error {
 	if e.guard.stale {
 		if err := e.recompile(); err != nil {
 			// What is in force stays, until it is known what should be.
-			return e.unenforced(fmt.Errorf("put the rules in force: %w", err))
+			return e.unenforced(err)
 		}
 		e.guard.stale = false
 	}
@@ -319,7 +330,12 @@ func (e *Engine) enforce() error {
 	if err != nil {
 		return e.unenforced(err)
 	}
+	lan := !slices.Equal(want.Exempt.LAN, e.guard.intent.Exempt.LAN)
 	e.guard.intent, e.guard.err = want, nil
+	if e.trapping() || lan { // what is clear stays out of the device
+		e.setPolicy()
+		e.wishHost()
+	}
 	return nil
 }
 
@@ -365,26 +381,82 @@ func (e *Engine) setFirewall(want host.FirewallIntent) error {
 // clearNow tells the compiled policy what may pass in clear text at the moment.
 func (e *Engine) clearNow(now time.Time) policy.Clear {
 	everything := []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
-	return func(x *policy.Entry) []netip.Prefix {
-		if x.Endpoint == policy.EndpointHost {
-			if x.Negotiation.RespondOnly {
-				return everything
-			}
-			var peers []netip.Prefix
-			for _, c := range e.conns {
-				if c.peer.IsValid() && c.rule == x.Rule && len(c.policies) == 0 && e.protection(c, now) == api.Clear {
-					peers = append(peers, netip.PrefixFrom(c.peer, c.peer.BitLen()))
-				}
-			}
-			slices.SortFunc(peers, netip.Prefix.Compare)
-			return peers
+	open := make(map[*conn]bool)
+	peers := make(map[string][]netip.Prefix) // by rule
+	for _, c := range e.sortedConns() {
+		if c.responder() || e.protection(c, now) != api.Clear {
+			continue
 		}
+		open[c] = true
+		if c.peer.IsValid() {
+			peers[c.rule] = append(peers[c.rule], netip.PrefixFrom(c.peer, c.peer.BitLen()))
+		}
+	}
+	for _, l := range peers {
+		slices.SortFunc(l, netip.Prefix.Compare)
+	}
+	return func(x *policy.Entry) []netip.Prefix {
 		c := e.endpointOf(x)
-		if c == nil && x.Negotiation.RespondOnly || c != nil && e.protection(c, now) == api.Clear {
+		switch {
+		case e.guard.shut[shutName(x)]:
+			return nil
+		case x.Endpoint == policy.EndpointHost && !x.Negotiation.RespondOnly:
+			return peers[x.Rule]
+		case c == nil && x.Negotiation.RespondOnly, open[c]:
 			return everything
 		}
 		return nil
 	}
+}
+
+// shutNames finds who may not let anything pass in clear, because somebody
+// else requires part of it to be protected: of two rules of one policy the more
+// specific decides, but a connection opens nothing that another connection, or
+// the assigned policy, requires. owners are those of each rule.
+func shutNames(compiled *policy.Compiled, owners []string) map[string]bool {
+	shut := make(map[string]bool)
+	var weak []*policy.Entry // those before the entry at hand
+	for i := range compiled.Entries {
+		x := &compiled.Entries[i]
+		switch {
+		case x.RuleIndex < 0:
+		case x.Action == policy.Negotiate && !x.MustProtect():
+			weak = append(weak, x)
+		case x.MustProtect():
+			for _, w := range weak {
+				if owners[w.RuleIndex] != owners[x.RuleIndex] && !shut[shutName(w)] && meet(w, x) {
+					shut[shutName(w)] = true
+				}
+			}
+		}
+	}
+	return shut
+}
+
+// meet reports whether two entries can match the same packet.
+func meet(a, b *policy.Entry) bool {
+	_, local := a.Local[0].Intersect(b.Local[0])
+	_, remote := a.Remote[0].Intersect(b.Remote[0])
+	return local && remote
+}
+
+// shutName names who shutNames shuts: the connection of an entry, or, host to
+// host, its rule.
+func shutName(x *policy.Entry) string {
+	switch x.Endpoint {
+	case policy.EndpointConnection:
+		return x.Connection
+	case policy.EndpointGateway:
+		return gatewayName(x)
+	}
+	return x.Rule
+}
+
+func (c *conn) shutName() string {
+	if c.peer.IsValid() {
+		return c.rule
+	}
+	return c.name
 }
 
 // firewallIntent says which packets may pass beside the tunnel.
@@ -398,9 +470,14 @@ func (e *Engine) firewallIntent(now time.Time) host.FirewallIntent {
 	// case, for its address lies behind the tunnel.
 	secured, peers := map[string][]host.FirewallRule{}, []host.FirewallRule(nil)
 	for _, c := range e.sortedConns() {
-		s.Inner = append(s.Inner, c.addrs...)
-		s.DNSInside = s.DNSInside || c.holds && len(c.dns) > 0 && c.rule == "" && !c.responder()
-		if c.rule == "" && !c.responder() {
+		if c.holds {
+			s.Inner = append(s.Inner, c.addrs...)
+		}
+		if c.holds && c.rule == "" && !c.responder() {
+			servers, only := c.nameServers()
+			s.DNSInside = s.DNSInside || len(servers) > 0 && len(only) == 0
+		}
+		if c.rule == "" && !c.responder() || c.machine != nil && e.protection(c, now) == api.Clear {
 			continue
 		}
 		for _, g := range slices.Sorted(maps.Keys(c.policies)) {

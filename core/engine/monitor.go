@@ -41,14 +41,14 @@ func (e *Engine) view(c *conn) api.Connection {
 	v.State, v.Since = c.state()
 	now := time.Now()
 	v.Rule = c.rule
-	if c.profile != nil && !c.responder() {
+	if !c.responder() {
 		v.Protection = e.protection(c, now)
 		switch {
 		case v.Protection == api.Clear && c.allowClear.After(now):
 			v.ClearUntil = c.allowClear
 		case v.Protection == api.Clear:
 			v.ClearUntil = c.clearUntil
-		case v.Protection == api.Stopped && c.mode == api.Request:
+		case v.Protection == api.Stopped && c.mode == api.Request && c.wanted && c.profile != nil && !e.guard.shut[c.shutName()]:
 			v.Question = fmt.Sprintf("%s does not answer, and traffic with it was protected here before. Let it leave in clear?", c.peerName())
 		}
 	}
@@ -62,13 +62,12 @@ func (e *Engine) view(c *conn) api.Connection {
 		v.Problem = nil
 	}
 	v.Counters = c.carried
-	for _, s := range e.sessions() {
-		if s.conn == c {
-			for _, k := range s.kids {
-				if counters, err := e.net.dp.Counters(k.sa.InSPI); err == nil {
-					addCounters(&v.Counters, counters)
-				}
-			}
+	for _, k := range e.kids {
+		if k.session.conn != c {
+			continue
+		}
+		if counters, err := e.net.dp.Counters(k.sa.InSPI); err == nil {
+			addCounters(&v.Counters, counters)
 		}
 	}
 	if s := c.current; s != nil && s.est != nil {
@@ -253,7 +252,7 @@ func (e *Engine) ruleProtection(x *policy.Entry, now time.Time) api.Protection {
 	if c := e.endpointOf(x); c != nil {
 		return e.protection(c, now)
 	}
-	if x.Negotiation.RespondOnly {
+	if x.Negotiation.RespondOnly && !e.guard.shut[shutName(x)] {
 		return api.Clear
 	}
 	return api.Held

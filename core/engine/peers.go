@@ -2,8 +2,10 @@ package engine
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -39,6 +41,12 @@ func peerName(rule string, peer netip.Addr) string { return rule + " @ " + peer.
 // lets in, what it traps.
 func (e *Engine) followPolicy() {
 	wanted := map[string]bool{}
+	asked := map[*conn]*policy.Negotiation{} // by the strictest of the rules
+	ask := func(c *conn, n *policy.Negotiation) {
+		if wanted[c.name] = true; asked[c] == nil || stricter(n, asked[c]) {
+			asked[c] = n
+		}
+	}
 	if e.guard.assigned != nil {
 		for i := range e.guard.compiled.Entries {
 			x := &e.guard.compiled.Entries[i]
@@ -48,14 +56,14 @@ func (e *Engine) followPolicy() {
 			switch x.Endpoint {
 			case policy.EndpointConnection:
 				if c := e.conns[x.Connection]; c != nil && !c.responder() {
-					wanted[c.name] = true
-					c.negotiation = x.Negotiation
-					e.want(c, modeOf(x.Negotiation))
+					ask(c, x.Negotiation)
 				}
 			case policy.EndpointGateway:
-				c := e.gatewayConn(x)
-				wanted[c.name] = true
-				e.want(c, modeOf(x.Negotiation))
+				if c := e.conns[gatewayName(x)]; c != nil && wanted[c.name] {
+					ask(c, x.Negotiation)
+				} else {
+					ask(e.gatewayConn(x), x.Negotiation)
+				}
 			}
 		}
 		for i, p := range e.guard.compiled.Peers {
@@ -68,20 +76,41 @@ func (e *Engine) followPolicy() {
 		}
 	}
 	for _, c := range e.sortedConns() {
-		switch {
+		switch n := asked[c]; {
+		case n != nil:
+			c.negotiation = n
+			e.want(c, modeOf(n))
 		case wanted[c.name] || c.rule == "" && !c.byPolicy:
 		case c.rule == "":
-			c.byPolicy = false
+			c.byPolicy, c.negotiation = false, nil
 			e.disconnect(c)
 		default:
 			e.forgetPeer(c)
 		}
 	}
-	if e.trapping() {
-		if err := e.openNetwork(true); err != nil {
-			e.logf(api.LogError, "policy", "", "cannot watch for traffic to protect: %v", err)
-		}
+	e.watchTraffic()
+	e.listen()
+	e.setPolicy()
+	e.wishHost()
+}
+
+// watchTraffic opens the device that traffic to negotiate for leads into.
+func (e *Engine) watchTraffic() {
+	if !e.trapping() {
+		return
 	}
+	if err := e.openNetwork(true); err != nil {
+		e.logf(api.LogError, "policy", "", "cannot watch for traffic to protect: %v", err)
+	}
+}
+
+// rewatch opens again what the data path lost.
+func (e *Engine) rewatch() {
+	if e.stopping || !e.guard.deaf {
+		return
+	}
+	e.guard.deaf = false
+	e.watchTraffic()
 	e.listen()
 	e.setPolicy()
 	e.wishHost()
@@ -94,16 +123,19 @@ func (e *Engine) want(c *conn, mode api.Profile) {
 	}
 	e.guard.stale = e.guard.stale || c.wanted && c.ruling()
 	c.byPolicy = true
-	if mode == api.Respond {
+	if state, _ := c.state(); state == api.Disconnected && mode == api.Respond {
 		c.mode, c.wanted = mode, true
 		return
-	}
-	if c.wanted && c.mode != mode {
-		e.disconnect(c)
 	}
 	if err := e.connect(c, mode); err != nil {
 		e.logf(api.LogWarn, "policy", c.name, "%v", err)
 	}
+}
+
+// stricter reports whether a leaves less to clear text than b.
+func stricter(a, b *policy.Negotiation) bool {
+	order := []api.Profile{api.Require, api.Request, api.Respond}
+	return slices.Index(order, modeOf(a)) < slices.Index(order, modeOf(b))
 }
 
 // modeOf returns the profile that a negotiation amounts to.
@@ -147,7 +179,7 @@ func (e *Engine) acquire(ev datapath.Event) {
 		if c.machine == nil || !c.wanted {
 			continue
 		}
-		for g := range c.policies {
+		for _, g := range c.groups {
 			if g == ev.Group {
 				c.lastUsed = time.Now()
 				c.machine.RetryNow(time.Now())
@@ -164,43 +196,69 @@ func (e *Engine) acquirePeer(x *policy.Entry, flow ippkt.Flow) {
 	if !peer.IsValid() || peer.IsMulticast() || peer.IsUnspecified() {
 		return // there is nobody to negotiate with; the packet is dropped
 	}
-	c := e.conns[name]
-	if c == nil {
-		e.makeRoom()
-		c = &conn{name: name, rule: x.Rule, peer: peer, negotiation: x.Negotiation, since: time.Now()}
-		c.profile = e.ruleProfile(x, peer, &e.guard.compiled.Peers[x.Negotiation.Peer])
-		if c.profile == nil {
-			e.logf(api.LogError, "policy", "", "rule %q cannot negotiate with %v: it has no authentication method", x.Rule, peer)
-			return
+	now := time.Now()
+	if c := e.conns[name]; c != nil {
+		if c.peer.IsValid() {
+			c.lastUsed = now
+			c.machine.RetryNow(now) // but not what was refused for good
 		}
-		c.mode = modeOf(x.Negotiation)
-		c.machine = tunnel.New(c.mode, time.Now())
-		e.conns[name] = c
+		return
 	}
-	c.lastUsed = time.Now()
+	if !e.makeRoom() {
+		return
+	}
+	c := &conn{name: name, rule: x.Rule, peer: peer, negotiation: x.Negotiation, since: now, lastUsed: now}
+	c.profile = e.ruleProfile(x, peer, &e.guard.compiled.Peers[x.Negotiation.Peer])
+	if c.profile == nil {
+		e.logf(api.LogError, "policy", "", "rule %q cannot negotiate with %v: it has no authentication method", x.Rule, peer)
+		return
+	}
+	c.mode = modeOf(x.Negotiation)
+	c.machine = tunnel.New(c.mode, now)
+	e.conns[name] = c
 	if err := e.connect(c, c.mode); err != nil {
 		e.logf(api.LogWarn, "policy", name, "%v", err)
 	}
 	e.setPolicy() // what waits for the trap waits for the peer from now on
 }
 
-// makeRoom forgets the host-to-host connection that was used longest ago when
-// there are too many.
-func (e *Engine) makeRoom() {
+// makeRoom forgets a host-to-host connection when there are too many: first
+// those that are not up, and of these the one that was used longest ago. It
+// reports false when all that could go are on their way already.
+func (e *Engine) makeRoom() bool {
 	var oldest *conn
+	up := func(c *conn) bool { state, _ := c.state(); return state == api.Connected }
 	n := 0
 	for _, c := range e.conns {
-		if c.peer.IsValid() {
-			n++
-			if oldest == nil || c.lastUsed.Before(oldest.lastUsed) {
-				oldest = c
-			}
+		if !c.peer.IsValid() {
+			continue
+		}
+		n++
+		if c.leaving {
+			continue
+		}
+		if oldest == nil || up(oldest) && !up(c) || up(oldest) == up(c) && c.lastUsed.Before(oldest.lastUsed) {
+			oldest = c
 		}
 	}
-	if n >= maxPeers {
-		e.forgetPeer(oldest)
+	if n < maxPeers {
+		return true
 	}
+	if oldest == nil {
+		return false
+	}
+	e.forgetPeer(oldest)
+	return true
 }
+
+// idle reports whether nobody has spoken to a peer for a while that does not
+// answer either: a packet starts anew.
+func (c *conn) idle(now time.Time) bool {
+	return c.peer.IsValid() && now.Sub(c.lastUsed) > peerIdle && !c.machine.NextTimeout().IsZero() && !c.allowClear.After(now)
+}
+
+// peerIdle is how long a peer is tried that does not answer.
+const peerIdle = 5 * time.Minute
 
 // forgetPeer ends a connection that a rule made.
 func (e *Engine) forgetPeer(c *conn) {
@@ -210,6 +268,7 @@ func (e *Engine) forgetPeer(c *conn) {
 		c.leaving = true // goes when it is at rest
 		return
 	}
+	c.answerWaiters()
 	delete(e.conns, c.name)
 	delete(e.dirty, c)
 	e.journal.add(api.Event{Kind: api.EventRemoved, Name: c.name})
@@ -233,15 +292,29 @@ func (e *Engine) peerGroup(c *conn) uint32 {
 // gatewayConn returns the connection to a gateway that a rule names by address.
 func (e *Engine) gatewayConn(x *policy.Entry) *conn {
 	name := gatewayName(x)
-	if c := e.conns[name]; c != nil {
-		return c
+	p := e.ruleProfile(x, x.Gateway, &e.guard.compiled.Peers[x.Negotiation.Peer])
+	c := e.conns[name]
+	switch {
+	case c == nil:
+		c = &conn{name: name, rule: x.Rule, profile: p, mode: modeOf(x.Negotiation), since: time.Now()}
+		c.machine = tunnel.New(c.mode, time.Now())
+		e.conns[name] = c
+	case !reflect.DeepEqual(c.profile, p):
+		c.profile = p
+		e.renegotiate(c)
 	}
-	c := &conn{name: name, rule: x.Rule, negotiation: x.Negotiation, since: time.Now()}
-	c.profile = e.ruleProfile(x, x.Gateway, &e.guard.compiled.Peers[x.Negotiation.Peer])
-	c.mode = modeOf(x.Negotiation)
-	c.machine = tunnel.New(c.mode, time.Now())
-	e.conns[name] = c
+	if p == nil {
+		c.problem = &api.Error{Code: api.CodePolicyInvalid, What: fmt.Sprintf("Rule %q cannot negotiate with %v.", x.Rule, x.Gateway),
+			Why: "It has no authentication method that works with a gateway."}
+	}
 	return c
+}
+
+// renegotiate ends what was negotiated under a profile that is replaced, and
+// starts anew.
+func (e *Engine) renegotiate(c *conn) {
+	e.stopIKE(c)
+	e.act(c, c.machine.Failed(time.Now(), errors.New("the rule has changed"), c.profile == nil))
 }
 
 // listenerConn returns the connection that lets the peers of a rule in, with
@@ -249,15 +322,19 @@ func (e *Engine) gatewayConn(x *policy.Entry) *conn {
 func (e *Engine) listenerConn(i int, p *policy.Peer, a *policy.AuthMethod) *conn {
 	rule := cmp.Or(p.Rule, defaultResponse)
 	name := fmt.Sprintf("%s (%s %d)", rule, a.Method, i)
-	if c := e.conns[name]; c != nil {
-		return c
-	}
 	out := &profile.Connection{Version: profile.SchemaVersion, Name: name, Role: profile.Responder}
 	ruleAuth(out, a)
 	out.IKE.Proposals = p.IKE.Methods
 	out.Children = []profile.Child{{Name: "host", LocalTS: []string{"dynamic"}, RemoteTS: []string{"dynamic"}, Proposals: p.ESP}}
-	c := &conn{name: name, rule: rule, profile: out, mode: api.Respond, since: time.Now()}
-	e.conns[name] = c
+	c := e.conns[name]
+	switch {
+	case c == nil:
+		c = &conn{name: name, rule: rule, mode: api.Respond, since: time.Now()}
+		e.conns[name] = c
+	case c.listening && !reflect.DeepEqual(c.profile, out):
+		e.stopListening(c) // whom the old one let in, the new one may not
+	}
+	c.profile = out
 	return c
 }
 
@@ -278,9 +355,18 @@ func (e *Engine) ruleProfile(x *policy.Entry, peer netip.Addr, p *policy.Peer) *
 			Proposals: n.Methods, RekeyBytes: n.RekeyBytes}
 		child.RekeyTime.Duration = n.RekeyTime
 		if x.Endpoint == policy.EndpointGateway {
-			child.RemoteTS = nil
-			for _, s := range x.Remote {
-				child.RemoteTS = append(child.RemoteTS, s.String())
+			child.LocalTS, child.RemoteTS = nil, nil
+			for j := range e.guard.compiled.Entries {
+				o := &e.guard.compiled.Entries[j]
+				if o.Rule != x.Rule || o.RuleIndex != x.RuleIndex || o.Action != policy.Negotiate || o.Direction == policy.In || o.Kind == policy.FromFragments {
+					continue
+				}
+				if l := "dynamic" + limits(o.Local); !slices.Contains(child.LocalTS, l) {
+					child.LocalTS = append(child.LocalTS, l)
+				}
+				if r := o.Remote[0].String(); !slices.Contains(child.RemoteTS, r) {
+					child.RemoteTS = append(child.RemoteTS, r)
+				}
 			}
 		}
 		out.Children = []profile.Child{child}

@@ -77,6 +77,9 @@ func (e *Engine) followAll() {
 		}
 		if !e.stopping {
 			e.follow(c, now)
+			if c.idle(now) {
+				e.forgetPeer(c)
+			}
 		}
 		state, _ := c.state()
 		switch {
@@ -91,6 +94,11 @@ func (e *Engine) followAll() {
 		}
 	}
 	e.enforce()
+	for _, c := range e.conns {
+		if p := e.protection(c, now); p != c.shown {
+			c.shown, e.dirty[c] = p, true
+		}
+	}
 }
 
 // note tells the downgrade memory that protection works here.
@@ -416,6 +424,11 @@ func (e *Engine) AllowClear(ctx context.Context, name string, d time.Duration) e
 		case c.mode != api.Request:
 			return &api.Error{Code: api.CodeNotAllowed, What: fmt.Sprintf("%q does not allow clear text.", name),
 				Why: "Its profile is not \"request security\".", Next: "Disconnect it, or connect it with another profile."}
+		case !c.wanted:
+			return &api.Error{Code: api.CodeUsage, What: fmt.Sprintf("%q is not connected.", name), Next: "Nothing of it is held back. Connect it first."}
+		case e.guard.shut[c.shutName()]:
+			return &api.Error{Code: api.CodeNotAllowed, What: fmt.Sprintf("%q does not allow clear text.", name),
+				Why: "Something else that is in force requires the same traffic to be protected.", Next: "Disconnect or unassign that first."}
 		case d <= 0 || d > 24*time.Hour:
 			return &api.Error{Code: api.CodeUsage, What: "The time must be between a moment and a day."}
 		}
@@ -427,7 +440,6 @@ func (e *Engine) AllowClear(ctx context.Context, name string, d time.Duration) e
 		view := e.view(c)
 		e.journal.add(api.Event{Kind: api.EventFallback, Name: name, Connection: &view})
 		e.changed(c)
-		e.wishHost()
 		return nil
 	})
 }

@@ -18,7 +18,7 @@ import (
 // listen lets every responder connection wait for peers, as at start.
 func (e *Engine) listen() {
 	for _, c := range e.sortedConns() {
-		if c.responder() && !c.listening {
+		if c.responder() && !c.listening && !e.stopping {
 			e.startListening(c)
 		}
 	}

@@ -521,6 +521,9 @@ func (e *Engine) pollTraffic() {
 		if err != nil {
 			continue
 		}
+		if counters.OutPackets != k.seen.OutPackets || counters.InPackets != k.seen.InPackets {
+			k.session.conn.lastUsed = now
+		}
 		if counters.OutPackets != k.seen.OutPackets {
 			e.ep.NoteOutbound(k.sa.InSPI, now)
 		}
@@ -556,6 +559,7 @@ func (e *Engine) handleNetworkChange() {
 			e.logf(api.LogInfo, "net", c.name, "%v; connecting again", why)
 			e.closeSession(s)
 			e.act(c, c.machine.Failed(now, why, false))
+			c.machine.RetryNow(now)
 		}
 	}
 }
