@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -452,4 +453,29 @@ func TestNamesAreRemembered(t *testing.T) {
 			t.Errorf("without a name server or a memory: %v", err)
 		}
 	})
+}
+
+// An exempt local network stays out of a full tunnel, and in one that is meant
+// for its addresses.
+func TestLANStaysOutOfTheTunnel(t *testing.T) {
+	route := func(s string, bypass bool) host.Route {
+		return host.Route{Dst: netip.MustParsePrefix(s), Bypass: bypass}
+	}
+	lan := []netip.Prefix{netip.MustParsePrefix("192.168.7.0/24"), netip.MustParsePrefix("fd00:7::/64")}
+	for _, tt := range []struct {
+		name       string
+		have, want []host.Route
+	}{
+		{"full tunnel", []host.Route{route("0.0.0.0/0", false), route("::/0", false)},
+			[]host.Route{route("0.0.0.0/0", false), route("::/0", false), route("192.168.7.0/24", true), route("fd00:7::/64", true)}},
+		{"IPv4 only", []host.Route{route("0.0.0.0/0", false)}, []host.Route{route("0.0.0.0/0", false), route("192.168.7.0/24", true)}},
+		{"the office's own addresses", []host.Route{route("192.168.0.0/16", false)}, []host.Route{route("192.168.0.0/16", false)}},
+		{"another network", []host.Route{route("203.0.113.0/24", false)}, []host.Route{route("203.0.113.0/24", false)}},
+	} {
+		r := host.RouteConfig{Routes: slices.Clone(tt.have)}
+		wantLAN(&r, lan)
+		if !slices.Equal(r.Routes, tt.want) {
+			t.Errorf("%s: %v, want %v", tt.name, r.Routes, tt.want)
+		}
+	}
 }

@@ -3,7 +3,6 @@ package lab
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -120,6 +119,6 @@ func (h *Host) LinkLocal(dev string) netip.Addr {
 			return p.Addr()
 		}
 	}
-	h.lab.t.Fatal(fmt.Sprintf("%s: %s has no link-local address: %s", h.Name, dev, out))
+	h.lab.t.Fatalf("%s: %s has no link-local address: %s", h.Name, dev, out)
 	return netip.Addr{}
 }
