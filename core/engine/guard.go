@@ -510,11 +510,16 @@ func (e *Engine) firewallIntent(now time.Time) host.FirewallIntent {
 	intent := e.guard.compiled.Firewall(s)
 	intent.Rules = append(peers, intent.Rules...)
 	intent.Rules = decisive(append(intent.Rules, secured[defaultResponse]...)) // last: what no rule decides
-	if !slices.ContainsFunc(intent.Rules, func(r host.FirewallRule) bool { return r.Action != host.FirewallClear }) {
+	if !slices.ContainsFunc(intent.Rules, func(r host.FirewallRule) bool { return r.Action != host.FirewallClear }) &&
+		!slices.ContainsFunc(e.guard.compiled.Entries, tries) {
 		return host.FirewallIntent{}
 	}
 	return intent
 }
+
+// tries reports whether an entry is for traffic that is to be protected, so that
+// what leaves in clear all the same is counted.
+func tries(x policy.Entry) bool { return x.Action == policy.Negotiate && !x.Negotiation.RespondOnly }
 
 // decisive drops the rules that one before them leaves nothing to decide for.
 func decisive(rules []host.FirewallRule) []host.FirewallRule {
