@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,14 +23,17 @@ func TestNoFallbackWithoutANetwork(t *testing.T) {
 		if err := connect(t, w.client, time.Minute); err != nil {
 			t.Fatal(err)
 		}
-		source, away := w.cm.Source, false
-		w.cm.Source = func(a netip.Addr) (netip.Addr, error) {
-			if away {
-				return netip.Addr{}, errors.New("network is unreachable")
+		var away atomic.Bool
+		source := w.cm.Source
+		w.client.call(t.Context(), func() {
+			w.cm.Source = func(a netip.Addr) (netip.Addr, error) {
+				if away.Load() {
+					return netip.Addr{}, errors.New("network is unreachable")
+				}
+				return source(a)
 			}
-			return source(a)
-		}
-		away = true
+		})
+		away.Store(true)
 		w.cm.NetworkChanged()
 		w.net.SetTap(dropAll)
 		for range 600 {
@@ -38,7 +42,7 @@ func TestNoFallbackWithoutANetwork(t *testing.T) {
 				t.Fatalf("without a network the firewall says %v", a)
 			}
 		}
-		away = false
+		away.Store(false)
 		w.cm.NetworkChanged()
 		for range 60 {
 			time.Sleep(time.Second)

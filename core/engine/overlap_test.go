@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -153,18 +154,10 @@ func TestProtectionChangesAreEvents(t *testing.T) {
 			}
 		}
 		want := []api.Protection{api.Held, api.Protected, api.Stopped, api.Clear, api.Stopped}
-		if len(seen) < len(want) || strings.Join(texts2(seen[len(seen)-len(want):]), " ") != strings.Join(texts2(want), " ") {
+		if len(seen) < len(want) || !slices.Equal(seen[len(seen)-len(want):], want) {
 			t.Errorf("events said %v, want %v", seen, want)
 		}
 	})
-}
-
-func texts2(l []api.Protection) []string {
-	var out []string
-	for _, p := range l {
-		out = append(out, string(p))
-	}
-	return out
 }
 
 // An edited policy applies when it is assigned again: to the gateway that a
@@ -196,13 +189,6 @@ func TestEditedPolicyApplies(t *testing.T) {
 				t.Fatalf("no %s", name)
 			}
 			return c
-		}
-		lists := 0
-		for range strings.SplitSeq(text, "lan-psk") {
-			lists++
-		}
-		if lists != 3 {
-			t.Fatal("the policy names the secret elsewhere")
 		}
 		listener := func() *conn {
 			var c *conn
