@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -276,6 +277,28 @@ func TestAcquire(t *testing.T) {
 		}
 		if a.out.staged != 0 {
 			t.Errorf("%d bytes still staged", a.out.staged)
+		}
+	})
+}
+
+// What several groups waited with stays bounded when one takes their place.
+func TestMergedGroupsStayBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, _ := newEnds(t, allOn)
+		low, high := slices.Clone(netA), slices.Clone(netA)
+		low[0].Protocol, low[0].ToPort = ippkt.ProtoUDP, 99
+		high[0].Protocol, high[0].FromPort = ippkt.ProtoUDP, 100
+		a.SetPolicy([]spd.Entry{{Local: low, Remote: netB, Action: spd.Protect, Group: 1}, {Local: high, Remote: netB, Action: spd.Protect, Group: 2}})
+		for i := range stagePackets {
+			a.tun.InjectPacket(ping(i).packet())
+			a.tun.InjectPacket(ping(100 + i).packet())
+		}
+		synctest.Wait()
+		a.SetPolicy([]spd.Entry{{Local: netA, Remote: netB, Action: spd.Protect, Group: 2}})
+		a.tun.InjectPacket(ping(50).packet())
+		synctest.Wait()
+		if n := len(a.out.groups[2].waiting); n > stagePackets {
+			t.Errorf("%d packets wait", n)
 		}
 	})
 }
