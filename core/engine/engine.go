@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"sallyport/core/api"
@@ -45,9 +46,10 @@ type Engine struct {
 	calls   chan func()   // from other goroutines to the loop
 	stopped chan struct{} // closed when Run has ended
 
-	ikeIn   chan datapath.Datagram
-	events  chan datapath.Event
-	applier *applier
+	ikeIn              chan datapath.Datagram
+	events             chan datapath.Event
+	ikeFull, eventFull atomic.Uint64 // what found its queue full
+	applier            *applier
 
 	// What follows belongs to the loop.
 	conns    map[string]*conn
@@ -64,7 +66,7 @@ type Engine struct {
 	dirty    map[*conn]bool // connections to publish
 	guard    guard
 	stopping bool
-	lost     map[string]uint64 // datagrams and events that found a queue full, and the like
+	lost     map[string]uint64 // drops of networks that are closed, by reason
 }
 
 // New returns an Engine over the profiles of opt.Host. It does nothing before
@@ -132,7 +134,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer timer.Stop()
 	poll := time.NewTicker(pollInterval)
 	defer poll.Stop()
-	done := ctx.Done()
+	done, netChanges := ctx.Done(), e.opt.Host.NetMonitor.Changes()
 	for {
 		if e.guard.look {
 			e.guard.look = false
@@ -160,13 +162,22 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.handleHostResult(r)
 		case err := <-e.networkDone():
 			e.handleNetworkEnd(err)
-		case <-e.opt.Host.NetMonitor.Changes():
+		case _, ok := <-netChanges:
+			if !ok {
+				netChanges = nil
+				e.logf(api.LogError, "net", "", "changes of the network are no longer told; after one, connect again by hand")
+				continue
+			}
 			e.handleNetworkChange()
-		case <-e.firewallChanges():
+		case _, ok := <-e.firewallChanges():
+			e.guard.mute = !ok // pollTraffic's tick looks all the same
 			e.watchFirewall()
 		case <-poll.C:
 			e.pollTraffic()
 			e.rewatch()
+			if e.guard.mute {
+				e.watchFirewall()
+			}
 			if e.guard.err != nil {
 				e.guard.look = true // try again
 			}

@@ -36,6 +36,7 @@ type guard struct {
 	err       error               // why it is not what it should be; tried again
 	stale     bool                // compile again
 	ready     *policy.Compiled    // the policy that is being assigned, compiled for the machine as it is
+	mute      bool                // the firewall no longer tells of changes
 	look      bool                // a connection changed, or a time has come
 	looked    time.Time           // when that was followed
 	fallbacks uint64
@@ -600,7 +601,7 @@ func (e *Engine) watchFirewall() {
 }
 
 func (e *Engine) firewallChanges() <-chan struct{} {
-	if w, ok := e.opt.Host.Firewall.(host.FirewallWatcher); ok {
+	if w, ok := e.opt.Host.Firewall.(host.FirewallWatcher); ok && !e.guard.mute {
 		return w.Changes()
 	}
 	return nil

@@ -479,3 +479,19 @@ func TestLANStaysOutOfTheTunnel(t *testing.T) {
 		}
 	}
 }
+
+// A downgrade memory that cannot be read is kept aside for the admin.
+func TestDamagedMemoryIsKeptAside(t *testing.T) {
+	files := hosttest.NewFiles()
+	files.Write(memoryFile, []byte("{not json"))
+	m, err := loadMemory(files)
+	if err == nil || m == nil || len(m.entries) != 0 {
+		t.Fatalf("got %+v, %v", m, err)
+	}
+	if err := m.worked(netip.MustParsePrefix("198.51.100.0/24"), "198.51.100.1", "office", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := files.Read(damagedMemory); err != nil || string(b) != "{not json" {
+		t.Errorf("aside lies %q, %v", b, err)
+	}
+}

@@ -15,8 +15,9 @@ import (
 
 // Names of what the service remembers across restarts, in host.System.State.
 const (
-	memoryFile = "downgrade.json"
-	wishesFile = "wishes.json"
+	memoryFile    = "downgrade.json"
+	damagedMemory = "downgrade.damaged.json"
+	wishesFile    = "wishes.json"
 )
 
 // maxMemories bounds the downgrade memory; the oldest entries make way, pinned
@@ -42,7 +43,7 @@ func loadMemory(files host.Files) (*memory, error) {
 	}
 	if err != nil {
 		m.entries = nil
-		return m, fmt.Errorf("read the downgrade memory: %w", err)
+		return m, errors.Join(fmt.Errorf("read the downgrade memory: %w", err), files.Write(damagedMemory, b))
 	}
 	return m, nil
 }

@@ -387,6 +387,12 @@ func (e *Engine) drops() map[string]uint64 {
 	if e.net == nil {
 		return out
 	}
+	for reason, n := range map[string]uint64{"ike: queue full": e.ikeFull.Swap(0), "events: queue full": e.eventFull.Swap(0)} {
+		if n > 0 {
+			e.lost[reason] += n
+			out[reason] += n
+		}
+	}
 	for reason, n := range e.ep.Drops() {
 		out["ike: "+reason] += n
 	}

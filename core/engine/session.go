@@ -57,6 +57,7 @@ func (e *Engine) deliverIKE(d datapath.Datagram) {
 	select {
 	case e.ikeIn <- d:
 	default: // the peer retransmits
+		e.ikeFull.Add(1)
 	}
 }
 
@@ -64,6 +65,7 @@ func (e *Engine) deliverEvent(ev datapath.Event) {
 	select {
 	case e.events <- ev:
 	default: // what matters is reported again, or seen by pollTraffic
+		e.eventFull.Add(1)
 	}
 }
 
