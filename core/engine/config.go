@@ -69,6 +69,26 @@ func (e *Engine) ikeConfig(c *profile.Connection, pool ike.Pool) (*ike.Config, e
 	return cfg, nil
 }
 
+// secure applies what a rule of the assigned policy says beyond the profile that
+// it was written as: perfect forward secrecy of the session keys (a key
+// exchange with each rekey of a Child SA) and of the master key (a new IKE SA
+// with each).
+func (c *conn) secure(cfg *ike.Config) {
+	if c.rule == "" || c.negotiation == nil {
+		return
+	}
+	for i := range cfg.Children {
+		child := &cfg.Children[i]
+		if c.negotiation.SessionKeyPFS {
+			child.Proposals = transform.WithKE(child.Proposals)
+		}
+		if c.masterPFS {
+			cfg.ReauthTime = c.negotiation.RekeyTime
+			child.RekeyTime, child.HardLifetime = -1, 2*c.negotiation.RekeyTime
+		}
+	}
+}
+
 func childConfig(c *profile.Connection, p *profile.Child) (ike.ChildConfig, error) {
 	out := ike.ChildConfig{Name: p.Name, RekeyTime: p.RekeyTime.Duration, HardLifetime: p.LifeTime.Duration}
 	local, remote := p.LocalTS, p.RemoteTS

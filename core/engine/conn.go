@@ -47,6 +47,7 @@ type conn struct {
 	rule        string
 	peer        netip.Addr
 	negotiation *policy.Negotiation
+	masterPFS   bool // a new IKE SA for each Child SA
 	lastUsed    time.Time
 	leaving     bool // goes when it is at rest
 
@@ -310,6 +311,7 @@ func (e *Engine) startAttempt(c *conn, reauth bool) {
 		e.attemptFailed(c, err)
 		return
 	}
+	c.secure(cfg)
 	if c.mode == api.Require {
 		if err := e.enforce(); err != nil {
 			e.attemptFailed(c, e.guardError(err))

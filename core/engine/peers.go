@@ -207,7 +207,7 @@ func (e *Engine) acquirePeer(x *policy.Entry, flow ippkt.Flow) {
 	if !e.makeRoom() {
 		return
 	}
-	c := &conn{name: name, rule: x.Rule, peer: peer, negotiation: x.Negotiation, since: now, lastUsed: now}
+	c := &conn{name: name, rule: x.Rule, peer: peer, negotiation: x.Negotiation, masterPFS: e.masterPFS(x), since: now, lastUsed: now}
 	c.profile = e.ruleProfile(x, peer, &e.guard.compiled.Peers[x.Negotiation.Peer])
 	if c.profile == nil {
 		e.logf(api.LogError, "policy", "", "rule %q cannot negotiate with %v: it has no authentication method", x.Rule, peer)
@@ -303,11 +303,17 @@ func (e *Engine) gatewayConn(x *policy.Entry) *conn {
 		c.profile = p
 		e.renegotiate(c)
 	}
+	c.negotiation, c.masterPFS = x.Negotiation, e.masterPFS(x)
 	if p == nil {
 		c.problem = &api.Error{Code: api.CodePolicyInvalid, What: fmt.Sprintf("Rule %q cannot negotiate with %v.", x.Rule, x.Gateway),
 			Why: "It has no authentication method that works with a gateway."}
 	}
 	return c
+}
+
+// masterPFS reports whether each Child SA of an entry gets an IKE SA of its own.
+func (e *Engine) masterPFS(x *policy.Entry) bool {
+	return e.guard.compiled.Peers[x.Negotiation.Peer].IKE.MasterKeyPFS
 }
 
 // renegotiate ends what was negotiated under a profile that is replaced, and
@@ -335,6 +341,12 @@ func (e *Engine) listenerConn(i int, p *policy.Peer, a *policy.AuthMethod) *conn
 		e.stopListening(c) // whom the old one let in, the new one may not
 	}
 	c.profile = out
+	for k := range e.guard.compiled.Entries {
+		if x := &e.guard.compiled.Entries[k]; x.Rule == p.Rule && x.Negotiation != nil {
+			c.negotiation, c.masterPFS = x.Negotiation, e.masterPFS(x)
+			break
+		}
+	}
 	return c
 }
 

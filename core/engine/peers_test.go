@@ -10,6 +10,9 @@ import (
 
 	"sallyport/core/api"
 	"sallyport/core/host"
+	"sallyport/core/ike"
+	"sallyport/core/policy"
+	"sallyport/core/transform"
 )
 
 // Speaking to many silent hosts pushes no peer out that is spoken to, and they
@@ -160,6 +163,79 @@ func TestRemoveWhatThePolicyUses(t *testing.T) {
 		err := w.client.Remove(t.Context(), "office")
 		if ae := (*api.Error)(nil); !errors.As(err, &ae) || ae.Code != api.CodeBusy {
 			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// A rule's perfect forward secrecy is kept: of the session keys by a key
+// exchange with each rekey, of the master key by a new IKE SA instead.
+func TestRulesKeepForwardSecrecy(t *testing.T) {
+	n := &policy.Negotiation{SessionKeyPFS: true, RekeyTime: time.Hour}
+	plain, err := transform.ParseProposals(transform.ProtoESP, []string{"aes256gcm16-x25519", "aes128gcm16"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := &ike.Config{Children: []ike.ChildConfig{{Proposals: plain}}}
+	(&conn{rule: "r", negotiation: n}).secure(cfg)
+	if got := cfg.Children[0].Proposals; len(got) != 1 || len(got[0].KEs()) != 1 || got[0].Number != 1 {
+		t.Errorf("session key PFS leaves %v", got)
+	}
+	none, err := transform.ParseProposals(transform.ProtoESP, []string{"aes256gcm16"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg = &ike.Config{Children: []ike.ChildConfig{{Proposals: none}}}
+	(&conn{rule: "r", negotiation: n, masterPFS: true}).secure(cfg)
+	if got := cfg.Children[0]; len(got.Proposals[0].KEs()) == 0 || got.RekeyTime >= 0 || got.HardLifetime != 2*time.Hour || cfg.ReauthTime != time.Hour {
+		t.Errorf("master key PFS gives %+v, reauthentication after %v", got, cfg.ReauthTime)
+	}
+	cfg = &ike.Config{Children: []ike.ChildConfig{{Proposals: none}}}
+	(&conn{negotiation: n}).secure(cfg)
+	if len(cfg.Children[0].Proposals[0].KEs()) != 0 {
+		t.Error("a stored connection's own profile was changed")
+	}
+}
+
+// With master key PFS two neighbours talk for half a day, and each hour has an
+// IKE SA of its own.
+func TestMasterKeyPFSLasts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "", "")
+		defer w.stop()
+		text := strings.Replace(strings.Replace(hostPolicy, "ACTION", "Require security", 1), "[[rules]]", "[key_exchange]\nmaster_key_pfs = true\n\n[[rules]]", 1)
+		for _, e := range []*Engine{w.client, w.gateway} {
+			e.opt.Host.Secrets.Write("lan-psk", []byte("a secret between neighbours"))
+			if _, err := e.StorePolicy(t.Context(), api.PolicyFile{Text: []byte(text)}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := e.Assign(t.Context(), "lan", false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Second)
+		seen := map[string]bool{}
+		for i := range 72 {
+			pkt := udp4("198.51.100.100", "198.51.100.1", fmt.Sprint("hello ", i))
+			w.cm.TUN().InjectPacket(pkt)
+			select {
+			case got := <-w.gm.TUN().Out:
+				if string(got[host.VNetLen:]) != string(pkt) {
+					t.Fatalf("packet %d: got %x", i, got)
+				}
+			case <-time.After(5 * time.Second):
+				t.Fatalf("packet %d did not arrive", i)
+			}
+			d, err := w.client.Dynamic(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, sa := range d.IKESAs {
+				seen[sa.LocalSPI] = true
+			}
+			time.Sleep(10 * time.Minute)
+		}
+		if len(seen) < 11 {
+			t.Errorf("%d IKE SAs in twelve hours", len(seen))
 		}
 	})
 }

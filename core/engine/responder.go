@@ -35,6 +35,7 @@ func (e *Engine) startListening(c *conn) {
 		if err != nil {
 			return err
 		}
+		c.secure(cfg)
 		if err := e.openNetwork(true); err != nil {
 			return err
 		}

@@ -497,7 +497,11 @@ func (e *Engine) handleDatapathEvent(ev datapath.Event) {
 	case datapath.PeerMoved:
 		e.perform(e.ep.PeerMoved(ev.InSPI, ev.Remote, now))
 	case datapath.SoftLifetime:
-		if k := e.kids[ev.InSPI]; k != nil && !k.retired {
+		switch k := e.kids[ev.InSPI]; {
+		case k == nil || k.retired:
+		case k.session.conn.masterPFS && !k.session.conn.responder():
+			e.reauthenticate(ike.Reauthenticate{SA: k.session.sa, By: now})
+		default:
 			e.perform(e.ep.RekeyChild(ev.InSPI, now))
 		}
 	case datapath.HardLifetime:

@@ -59,6 +59,32 @@ func (p Proposal) KEs() []ID {
 	return ids
 }
 
+// WithKE returns those of the proposals that bring a key exchange, which then
+// cannot be done without; where none does, all of them with the built-in
+// methods (perfect forward secrecy of Child SAs).
+func WithKE(list []Proposal) []Proposal {
+	var out []Proposal
+	for _, p := range list {
+		if len(p.KEs()) > 0 {
+			p.Transforms = slices.DeleteFunc(slices.Clone(p.Transforms), func(t Transform) bool { return t.Type == TypeKE && t.ID == KENone })
+			out = append(out, p)
+		}
+	}
+	if len(out) == 0 {
+		for _, p := range list {
+			p.Transforms = slices.Clone(p.Transforms)
+			for _, id := range DefaultESP()[0].KEs() {
+				p.Transforms = append(p.Transforms, Transform{Type: TypeKE, ID: id})
+			}
+			out = append(out, p)
+		}
+	}
+	for i := range out {
+		out[i].Number = uint8(i + 1)
+	}
+	return out
+}
+
 // WithoutKE returns p without its key exchange methods: the first Child SA,
 // which IKE_AUTH makes, has none of its own (RFC 7296, section 1.2).
 func (p Proposal) WithoutKE() Proposal {
