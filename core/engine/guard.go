@@ -550,6 +550,28 @@ func (e *Engine) endpointOf(x *policy.Entry) *conn {
 	return nil
 }
 
+// waiting returns the entries for what waits for the Child SAs of a peer that
+// are still to come.
+func (e *Engine) waiting(c *conn) []spd.Entry {
+	var out []spd.Entry
+	for i := range c.profile.Children {
+		child := &c.profile.Children[i]
+		g := e.childGroup(c, child.Name)
+		if _, there := c.policies[g]; there {
+			continue
+		}
+		local, _, err1 := profile.ParseSelector(child.LocalTS[0])
+		remote, _, err2 := profile.ParseSelector(child.RemoteTS[0])
+		if err1 != nil || err2 != nil {
+			continue // as nothing that we wrote ourselves is
+		}
+		all := anyOf(c.peer)[0]
+		local.From, local.To, remote.From, remote.To = all.From, all.To, c.peer, c.peer
+		out = append(out, spd.Entry{Local: ts.List{local}, Remote: ts.List{remote}, Action: spd.Protect, Group: g})
+	}
+	return out
+}
+
 // anyOf returns every address of a's family.
 func anyOf(a netip.Addr) ts.List {
 	if a.Is4() {
@@ -570,9 +592,8 @@ func (e *Engine) setPolicy() {
 			p := c.policies[g]
 			entries = append(entries, spd.Entry{Local: p.local, Remote: p.remote, Action: spd.Protect, Group: g})
 		}
-		if c.peer.IsValid() && len(c.policies) == 0 && !c.responder() {
-			entries = append(entries, spd.Entry{Local: anyOf(c.peer), Remote: ts.List{ts.FromPrefix(netip.PrefixFrom(c.peer, c.peer.BitLen()))},
-				Action: spd.Protect, Group: e.peerGroup(c)})
+		if c.peer.IsValid() && !c.responder() {
+			entries = append(entries, e.waiting(c)...)
 		}
 	}
 	if e.guard.compiled != nil {

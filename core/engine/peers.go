@@ -276,9 +276,9 @@ func (e *Engine) forgetPeer(c *conn) {
 	e.wishHost()
 }
 
-// peerGroup returns the group that packets to the peer wait in.
-func (e *Engine) peerGroup(c *conn) uint32 {
-	name := c.profile.Children[0].Name
+// childGroup returns the group of a Child SA of a peer, which packets wait in
+// before there is one.
+func (e *Engine) childGroup(c *conn, name string) uint32 {
 	if c.groups == nil {
 		c.groups = make(map[string]uint32)
 	}
@@ -363,28 +363,59 @@ func (e *Engine) ruleProfile(x *policy.Entry, peer netip.Addr, p *policy.Peer) *
 		out.IKE.Proposals = p.IKE.Methods
 		out.IKE.RekeyTime.Duration = p.IKE.Lifetime
 		n := x.Negotiation
-		child := profile.Child{Name: "host", LocalTS: []string{"dynamic" + limits(x.Local)}, RemoteTS: []string{"dynamic" + limits(x.Remote)},
-			Proposals: n.Methods, RekeyBytes: n.RekeyBytes}
-		child.RekeyTime.Duration = n.RekeyTime
-		if x.Endpoint == policy.EndpointGateway {
-			child.LocalTS, child.RemoteTS = nil, nil
-			for j := range e.guard.compiled.Entries {
-				o := &e.guard.compiled.Entries[j]
-				if o.Rule != x.Rule || o.RuleIndex != x.RuleIndex || o.Action != policy.Negotiate || o.Direction == policy.In || o.Kind == policy.FromFragments {
-					continue
-				}
-				if l := "dynamic" + limits(o.Local); !slices.Contains(child.LocalTS, l) {
-					child.LocalTS = append(child.LocalTS, l)
-				}
-				if r := o.Remote[0].String(); !slices.Contains(child.RemoteTS, r) {
-					child.RemoteTS = append(child.RemoteTS, r)
-				}
+		for j := range e.guard.compiled.Entries {
+			o := &e.guard.compiled.Entries[j]
+			if o.Rule != x.Rule || o.RuleIndex != x.RuleIndex || o.Action != policy.Negotiate || o.Direction == policy.In || o.Kind == policy.FromFragments {
+				continue
 			}
+			local, remote := "dynamic"+limits(o.Local), "dynamic"+limits(o.Remote)
+			if x.Endpoint == policy.EndpointGateway {
+				remote = o.Remote[0].String()
+			} else if !o.Remote.Contains(peer, o.Remote[0].Protocol, o.Remote[0].FromPort) {
+				continue // for other hosts
+			}
+			addChild(out, n, local, remote, x.Endpoint == policy.EndpointGateway)
 		}
-		out.Children = []profile.Child{child}
+		if len(out.Children) == 0 {
+			return nil // no filter of the rule is for this peer
+		}
 		return out
 	}
 	return nil
+}
+
+// maxRuleChildren bounds the Child SAs of one connection of a rule.
+const maxRuleChildren = 16
+
+// addChild adds the selectors of an entry to a connection of a rule: to the one
+// Child SA of a gateway, or as a Child SA of their own, because with one for
+// several a peer may pick pairs that no filter names.
+func addChild(out *profile.Connection, n *policy.Negotiation, local, remote string, together bool) {
+	for i := range out.Children {
+		c := &out.Children[i]
+		switch {
+		case together:
+			if !slices.Contains(c.LocalTS, local) {
+				c.LocalTS = append(c.LocalTS, local)
+			}
+			if !slices.Contains(c.RemoteTS, remote) {
+				c.RemoteTS = append(c.RemoteTS, remote)
+			}
+			return
+		case c.LocalTS[0] == local && c.RemoteTS[0] == remote:
+			return
+		}
+	}
+	if len(out.Children) == maxRuleChildren {
+		return
+	}
+	name := "host"
+	if i := len(out.Children); i > 0 {
+		name = fmt.Sprintf("host-%d", i+1)
+	}
+	child := profile.Child{Name: name, LocalTS: []string{local}, RemoteTS: []string{remote}, Proposals: n.Methods, RekeyBytes: n.RekeyBytes}
+	child.RekeyTime.Duration = n.RekeyTime
+	out.Children = append(out.Children, child)
 }
 
 // limits returns the "[protocol/port]" of an entry's selector.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -236,6 +237,51 @@ func TestMasterKeyPFSLasts(t *testing.T) {
 		}
 		if len(seen) < 11 {
 			t.Errorf("%d IKE SAs in twelve hours", len(seen))
+		}
+	})
+}
+
+// A rule of several ports protects each of them, whichever comes first.
+func TestRuleOfSeveralPorts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "", "")
+		defer w.stop()
+		text := strings.Replace(hostPolicy, "ACTION", "Require security", 1)
+		text = strings.Replace(text, `destination = "198.51.100.0/24"`, `destination = "198.51.100.0/24"
+protocol = "udp"
+destination_port = "5000"
+[[filter_lists.filters]]
+source = "me"
+destination = "198.51.100.0/24"
+protocol = "udp"
+destination_port = "6000"`, 1)
+		for _, e := range []*Engine{w.client, w.gateway} {
+			e.opt.Host.Secrets.Write("lan-psk", []byte("a secret between neighbours"))
+			if _, err := e.StorePolicy(t.Context(), api.PolicyFile{Text: []byte(text)}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := e.Assign(t.Context(), "lan", false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Second)
+		for _, port := range []uint16{6000, 5000, 6000} {
+			pkt := udp4("198.51.100.100", "198.51.100.1", "hello")
+			binary.BigEndian.PutUint16(pkt[22:], port)
+			w.cm.TUN().InjectPacket(pkt)
+			select {
+			case got := <-w.gm.TUN().Out:
+				if string(got[host.VNetLen:]) != string(pkt) {
+					t.Fatalf("port %d: got %x", port, got)
+				}
+			case <-time.After(5 * time.Second):
+				l, _ := w.client.Log(t.Context(), 30)
+				d, _ := w.client.Dynamic(t.Context())
+				t.Fatalf("the packet to port %d did not arrive: %+v\n%v", port, d, l)
+			}
+		}
+		if d, err := w.client.Dynamic(t.Context()); err != nil || len(d.IKESAs) != 1 || len(d.ChildSAs) != 2 {
+			t.Errorf("%d IKE SAs and %d Child SAs, %v; want one and two", len(d.IKESAs), len(d.ChildSAs), err)
 		}
 	})
 }
