@@ -52,7 +52,7 @@ unit:
 # Everything that changes a machine: TUN devices, routes, namespaces, real gateways.
 root: build
 	@echo "== platform and interoperability tests (root, in namespaces of their own)"
-	@$(ROOTENV) go test -p 1 -count=1 -shuffle=on ./platform/... # one by one: some measure time
+	@$(ROOTENV) go test -p 1 -count=1 -shuffle=on -timeout 20m ./platform/... # one by one: some measure time
 
 bench: build
 	@.ci/setup test

@@ -12,6 +12,9 @@ import (
 // wantedHost says what all tunnels together want of the machine.
 func (e *Engine) wantedHost() hostState {
 	var s hostState
+	if e.net == nil || e.net.tun == nil {
+		return s // without the device there is nothing to want
+	}
 	for _, c := range e.sortedConns() {
 		if !c.holds {
 			continue
