@@ -510,7 +510,7 @@ func (e *Engine) firewallIntent(now time.Time) host.FirewallIntent {
 	}
 	intent := e.guard.compiled.Firewall(s)
 	intent.Rules = append(peers, intent.Rules...)
-	intent.Rules = decisive(append(intent.Rules, secured[defaultResponse]...)) // last: what no rule decides
+	intent.Rules = idle(decisive(append(intent.Rules, secured[defaultResponse]...))) // last: what no rule decides
 	if !slices.ContainsFunc(intent.Rules, func(r host.FirewallRule) bool { return r.Action != host.FirewallClear }) &&
 		!slices.ContainsFunc(e.guard.compiled.Entries, tries) {
 		return host.FirewallIntent{}
@@ -537,6 +537,40 @@ func decisive(rules []host.FirewallRule) []host.FirewallRule {
 		seen[s] = true
 		return false
 	})
+}
+
+// ahead is how many rules idle looks at.
+const ahead = 4
+
+// idle drops the rules that change nothing because one that soon follows says
+// the same of more packets. A peer that gets an SA where its rule demands one
+// already then needs no new firewall, and none of its first packets meets the
+// moment in which one is replaced.
+func idle(rules []host.FirewallRule) []host.FirewallRule {
+	out := rules[:0]
+	for i, r := range rules {
+		if !overruled(r, rules[i+1:min(len(rules), i+1+ahead)]) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// overruled reports whether one of the next rules decides alike for all of r's
+// packets, and none before it otherwise for some.
+func overruled(r host.FirewallRule, next []host.FirewallRule) bool {
+	for _, o := range next {
+		_, local := o.Local.Intersect(r.Local)
+		_, remote := o.Remote.Intersect(r.Remote)
+		switch {
+		case !local || !remote:
+		case o.Action != r.Action || o.Label != r.Label || o.Direction != r.Direction:
+			return false
+		case (ts.List{o.Local}).Covers(ts.List{r.Local}) && (ts.List{o.Remote}).Covers(ts.List{r.Remote}):
+			return true
+		}
+	}
+	return false
 }
 
 // endpointOf returns the connection that an entry's traffic goes through.
