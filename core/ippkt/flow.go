@@ -29,6 +29,23 @@ func (a Addr) Compare(b Addr) int {
 	return 1
 }
 
+// Next returns the address after a; after the last comes the first.
+func (a Addr) Next() Addr {
+	if a.Lo++; a.Lo == 0 {
+		a.Hi++
+	}
+	return a
+}
+
+// Prev returns the address before a; before the first comes the last.
+func (a Addr) Prev() Addr {
+	if a.Lo == 0 {
+		a.Hi--
+	}
+	a.Lo--
+	return a
+}
+
 // IP returns the address of the family that v6 says.
 func (a Addr) IP(v6 bool) netip.Addr {
 	var b [16]byte

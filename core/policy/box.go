@@ -132,7 +132,7 @@ func (b *box) minus(o *box, yield func(box) bool) {
 	for k := range rest.d {
 		if rest.d[k].from.Compare(o.d[k].from) < 0 {
 			part := rest
-			part.d[k].to = predecessor(o.d[k].from)
+			part.d[k].to = o.d[k].from.Prev()
 			if !yield(part) {
 				return
 			}
@@ -140,7 +140,7 @@ func (b *box) minus(o *box, yield func(box) bool) {
 		}
 		if o.d[k].to.Compare(rest.d[k].to) < 0 {
 			part := rest
-			part.d[k].from = successor(o.d[k].to)
+			part.d[k].from = o.d[k].to.Next()
 			if !yield(part) {
 				return
 			}
@@ -175,19 +175,4 @@ func (b *box) flow() (ippkt.Flow, bool) {
 	}
 	f.Proto = uint8(from)
 	return f, f.Opaque
-}
-
-func successor(a ippkt.Addr) ippkt.Addr {
-	if a.Lo++; a.Lo == 0 {
-		a.Hi++
-	}
-	return a
-}
-
-func predecessor(a ippkt.Addr) ippkt.Addr {
-	if a.Lo == 0 {
-		a.Hi--
-	}
-	a.Lo--
-	return a
 }

@@ -266,7 +266,7 @@ func sweep(lines []Line, v6 bool) (negotiated, shared ts.List) {
 		if to := ippkt.AddrFrom(remote.To); !remote.To.Next().IsValid() {
 			last = to
 		} else {
-			bounds = append(bounds, boundary{successor(to), i, false})
+			bounds = append(bounds, boundary{to.Next(), i, false})
 		}
 	}
 	slices.SortFunc(bounds, func(a, b boundary) int { return a.at.Compare(b.at) })
@@ -284,7 +284,7 @@ func sweep(lines []Line, v6 bool) (negotiated, shared ts.List) {
 		}
 		end := last
 		if k < len(bounds) {
-			end = predecessor(bounds[k].at)
+			end = bounds[k].at.Prev()
 		}
 		tunnel, clear, rest := false, false, true
 		for _, i := range active {

@@ -284,7 +284,7 @@ func (b *builder) build(refs []ref, region box) int32 {
 		if dim, cut, extra := choose(refs, &region); dim >= 0 && extra <= b.budget {
 			b.budget -= extra
 			low, high := region, region
-			low[dim].to, high[dim].from = before(cut), cut
+			low[dim].to, high[dim].from = cut.Prev(), cut
 			left := b.build(within(refs, dim, low[dim]), low)
 			right := b.build(within(refs, dim, high[dim]), high)
 			b.nodes[n] = node{cut: cut, dim: int8(dim), left: left, right: right}
@@ -327,7 +327,7 @@ func choose(refs []ref, region *box) (dim int, cut ippkt.Addr, extra int) {
 			}
 			if i.to.Compare(region[d].to) < 0 {
 				if seen%stride == 0 {
-					bounds = append(bounds, after(i.to))
+					bounds = append(bounds, i.to.Next())
 				}
 				seen++
 			}
@@ -351,19 +351,4 @@ func choose(refs []ref, region *box) (dim int, cut ippkt.Addr, extra int) {
 		}
 	}
 	return dim, cut, extra
-}
-
-func after(a ippkt.Addr) ippkt.Addr {
-	if a.Lo++; a.Lo == 0 {
-		a.Hi++
-	}
-	return a
-}
-
-func before(a ippkt.Addr) ippkt.Addr {
-	if a.Lo == 0 {
-		a.Hi--
-	}
-	a.Lo--
-	return a
 }
