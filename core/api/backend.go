@@ -27,6 +27,24 @@ type Backend interface {
 	Connect(ctx context.Context, r ConnectRequest) error
 	// Disconnect ends a tunnel and returns when the host is as it was before.
 	Disconnect(ctx context.Context, name string) error
+	// Answer answers a prompt. CodeNotFound says that nobody waits for it any more.
+	Answer(ctx context.Context, a Answer) error
+
+	// Export returns a connection as a file that Import takes, with its
+	// certificates within and without its secrets.
+	Export(ctx context.Context, name string) (Export, error)
+	// SetProfile stores another profile for a connection. On a tunnel in use it
+	// holds at once, and never with a moment of clear text in between.
+	SetProfile(ctx context.Context, name string, p Profile) error
+	// Test tries what an import would store: it speaks IKE with the gateway until
+	// the Child SA is agreed, and closes it again. Nothing is stored, and no
+	// route, address, name server or filter of the host changes.
+	Test(ctx context.Context, r ImportRequest) (TestResult, error)
+	// Traffic returns the counters of the tunnels that are up, by connection.
+	Traffic(ctx context.Context) (map[string]Counters, error)
+	// Exchanges returns up to limit of the newest IKE messages of a connection,
+	// or with an empty name of all, oldest first.
+	Exchanges(ctx context.Context, name string, limit int) ([]Message, error)
 
 	// Security returns what the security monitor shows beside the SAs.
 	Security(ctx context.Context) (Security, error)
@@ -83,7 +101,11 @@ type ImportRequest struct {
 	// Password is the secret that the file lacks (PSK, EAP password, key passphrase).
 	// It is wiped when Import returns: a Backend keeps a copy of what it stores.
 	Password []byte `json:"password,omitempty"`
-	Replace  bool   `json:"replace,omitempty"` // overwrite connections of the same name
+	// Replace overwrites connections of the same name. A secret that the files
+	// leave out, as an Export does, stays what it was.
+	Replace bool `json:"replace,omitempty"`
+	// DryRun stores nothing and tells what would be stored.
+	DryRun bool `json:"dry_run,omitempty"`
 }
 
 // A File is a file's content under the path the importer knows it by.
@@ -112,4 +134,44 @@ type ImportedConnection struct {
 	Auth     string   `json:"auth"`               // "PSK", "certificate (ECDSA P-256)"
 	Warnings []string `json:"warnings,omitempty"` // weak algorithms
 	Ignored  []string `json:"ignored,omitempty"`  // "swanctl.conf:12: connections.home.mobike: why"
+	// Plan tells, setting by setting, what the file asks for and what it becomes.
+	Plan []PlanLine `json:"plan,omitempty"`
+	// Asks are what the user will be asked for at each connect, since it is not
+	// stored.
+	Asks []PromptKind `json:"asks,omitempty"`
+}
+
+// A PlanLine is one setting of an imported file.
+type PlanLine struct {
+	Setting string `json:"setting"` // "ike.proposals"
+	Wanted  string `json:"wanted"`  // as the file writes it: "aes128-sha1-modp1024"
+	Becomes string `json:"becomes"` // what it will be here; empty: it is not honoured
+	Weak    bool   `json:"weak,omitempty"`
+	Note    string `json:"note,omitempty"` // why
+}
+
+// An Export is a connection as a file.
+type Export struct {
+	Name string `json:"name"` // of the file: "office.toml"
+	Text []byte `json:"text"` // a profile of our own format
+	// Missing names in words the secrets that are left out.
+	Missing []string `json:"missing,omitempty"`
+}
+
+// A TestResult is what a test of a connection found.
+type TestResult struct {
+	Steps   []TestStep `json:"steps"`             // in the order in which they were taken
+	Problem *Error     `json:"problem,omitempty"` // nil: it would connect
+	// Connection is the tunnel as it would be.
+	Connection *Connection `json:"connection,omitempty"`
+	IKE        string      `json:"ike,omitempty"` // what was agreed: "AES_GCM_16_256/PRF_HMAC_SHA2_384/ECP_384"
+	ESP        string      `json:"esp,omitempty"`
+}
+
+// A TestStep is one step of a test: "resolve", "reach", "agree",
+// "authenticate" and "tunnel".
+type TestStep struct {
+	Name string `json:"name"`
+	OK   bool   `json:"ok"`
+	Text string `json:"text"` // "vpn.example.com is 192.0.2.1"
 }

@@ -11,6 +11,8 @@ const (
 	EventRemoved    EventKind = "removed"    // a connection was removed: Name
 	EventFallback   EventKind = "fallback"   // traffic of Name leaves in clear from now on, until Connection.ClearUntil
 	EventAssignment EventKind = "assignment" // another policy is in force, or none: Assignment
+	EventPrompt     EventKind = "prompt"     // the service asks: Prompt
+	EventAnswered   EventKind = "answered"   // the prompt with the ID Name asks no more
 	EventLog        EventKind = "log"        // a line for the log: Log
 	EventLost       EventKind = "lost"       // the follower was too slow; read State again
 )
@@ -25,6 +27,7 @@ type Event struct {
 	Connection *Connection `json:"connection,omitempty"`
 	Log        *LogEntry   `json:"log,omitempty"`
 	Assignment *Assignment `json:"assignment,omitempty"`
+	Prompt     *Prompt     `json:"prompt,omitempty"`
 }
 
 // A LogLevel orders log entries by weight.

@@ -45,7 +45,8 @@ type State struct {
 	Service     Service      `json:"service"`
 	Connections []Connection `json:"connections"` // sorted by name
 	Assignment  *Assignment  `json:"assignment,omitempty"`
-	Seq         uint64       `json:"seq"` // the last event folded into this state
+	Prompts     []Prompt     `json:"prompts,omitempty"` // that wait for an answer, oldest first
+	Seq         uint64       `json:"seq"`               // the last event folded into this state
 }
 
 // A Service describes the running service process.

@@ -43,6 +43,7 @@ const (
 	MaxEventLine    = 1 << 20  // one line of the event stream
 	MaxName         = 255      // bytes of the name of a connection or a policy
 	MaxLog          = 10000    // entries of the log in one answer
+	MaxMessages     = 2000     // IKE messages in one answer
 	MaxPolicy       = 2 << 20  // bytes of a policy's text
 	MaxCapture      = 32 << 20 // bytes of a capture to simulate
 	MaxFlow         = 512      // bytes of a flow to explain
@@ -63,6 +64,11 @@ type StreamLine struct {
 type ConnectBody struct {
 	Wait    bool        `json:"wait"`
 	Profile api.Profile `json:"profile,omitempty"`
+}
+
+// A ProfileBody is the body of a request for another profile.
+type ProfileBody struct {
+	Profile api.Profile `json:"profile"`
 }
 
 // An AssignBody is the body of an assign request; the policy's name is in the path.

@@ -23,6 +23,10 @@ type Backend struct {
 	OnConnect    func(context.Context, api.ConnectRequest) error
 	OnDisconnect func(ctx context.Context, name string) error
 	OnRemove     func(ctx context.Context, name string) error
+	OnAnswer     func(context.Context, api.Answer) error
+	OnExport     func(ctx context.Context, name string) (api.Export, error)
+	OnSetProfile func(ctx context.Context, name string, p api.Profile) error
+	OnTest       func(context.Context, api.ImportRequest) (api.TestResult, error)
 	OnStore      func(context.Context, api.PolicyFile) (api.Policy, error)
 	OnDiff       func(ctx context.Context, a, b string) ([]string, error)
 	OnAssign     func(ctx context.Context, name string, dryRun bool) (api.AssignResult, error)
@@ -46,6 +50,8 @@ type Backend struct {
 	assignment *api.Assignment
 	security   api.Security
 	memories   []api.Memory
+	prompts    []api.Prompt // oldest first
+	messages   []api.Message
 }
 
 var _ api.Backend = (*Backend)(nil)
@@ -135,7 +141,8 @@ func (b *Backend) State(ctx context.Context) (api.State, error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return api.State{Service: b.service, Connections: slices.Clone(b.conns), Assignment: b.assignment, Seq: b.seq}, nil
+	return api.State{Service: b.service, Connections: slices.Clone(b.conns), Assignment: b.assignment,
+		Prompts: slices.Clone(b.prompts), Seq: b.seq}, nil
 }
 
 // Dynamic implements api.Backend.

@@ -39,6 +39,13 @@ func (s *Server) routes() *http.ServeMux {
 		"POST " + ipc.Prefix + "/connections/{name}/disconnect": (*Server).disconnect,
 		"DELETE " + ipc.Prefix + "/connections/{name}":          (*Server).remove,
 
+		"POST " + ipc.Prefix + "/answer":                     (*Server).answerPrompt,
+		"GET " + ipc.Prefix + "/connections/{name}/export":   (*Server).export,
+		"POST " + ipc.Prefix + "/connections/{name}/profile": (*Server).setProfile,
+		"POST " + ipc.Prefix + "/test":                       (*Server).test,
+		"GET " + ipc.Prefix + "/traffic":                     (*Server).traffic,
+		"GET " + ipc.Prefix + "/exchanges":                   (*Server).exchanges,
+
 		"GET " + ipc.Prefix + "/security":                        (*Server).security,
 		"GET " + ipc.Prefix + "/policies":                        (*Server).policies,
 		"POST " + ipc.Prefix + "/policies":                       (*Server).storePolicy,
@@ -183,10 +190,10 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err := s.read(w, r, ipc.MaxBody, &body); err != nil {
 		return nil, err
 	}
-	switch body.Profile {
-	case "", api.Respond, api.Request, api.Require:
-	default:
-		return nil, usage("There is no profile %q; the profiles are respond, request and require.", body.Profile)
+	if body.Profile != "" {
+		if err := checkProfile(body.Profile); err != nil {
+			return nil, err
+		}
 	}
 	s.audit(r, "connect "+strconv.Quote(name))
 	return struct{}{}, s.backend.Connect(s.asked(r), api.ConnectRequest{Name: name, Wait: body.Wait, Profile: body.Profile})

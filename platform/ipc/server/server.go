@@ -11,6 +11,13 @@
 //	POST   /v1/connections/NAME/disconnect
 //	DELETE /v1/connections/NAME
 //
+//	POST   /v1/answer                         api.Answer
+//	GET    /v1/connections/NAME/export        api.Export
+//	POST   /v1/connections/NAME/profile       ipc.ProfileBody
+//	POST   /v1/test                           api.ImportRequest → api.TestResult
+//	GET    /v1/traffic                        map[string]api.Counters
+//	GET    /v1/exchanges?connection=NAME&limit=N  []api.Message
+//
 //	GET    /v1/security                       api.Security
 //	GET    /v1/policies                       []api.Policy
 //	POST   /v1/policies                       api.PolicyFile → api.Policy
