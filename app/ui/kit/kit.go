@@ -1,0 +1,58 @@
+// Package kit is what the views have in common: what they are given, what they
+// must be, and the widgets that several of them use.
+package kit
+
+import (
+	"context"
+	"time"
+
+	"fyne.io/fyne/v2"
+
+	"sallyport/app/model"
+)
+
+// A View is one page of the window. Its methods run on Fyne's goroutine.
+type View interface {
+	// Content returns the view's objects, always the same.
+	Content() fyne.CanvasObject
+	// Update shows s. It costs next to nothing when what the view shows is as before.
+	Update(s *model.Snapshot)
+	// Shown tells the view that it is in front now, or no more: while it is not,
+	// it asks the service for nothing.
+	Shown(bool)
+}
+
+// A Page names a view of the window.
+type Page string
+
+// The pages.
+const (
+	Connections Page = "connections"
+	Policies    Page = "policies"
+	Monitor     Page = "monitor"
+	Diagnosis   Page = "diagnosis"
+	Settings    Page = "settings"
+)
+
+// An Env is what every view is given.
+type Env struct {
+	Model  *model.Model
+	Window fyne.Window      // where dialogs open
+	Now    func() time.Time // its location is the one that times are shown in
+	// Go brings a page to the front; arg, when not empty, is what to select
+	// there: the name of a connection.
+	Go func(p Page, arg string)
+	// Context ends with the window.
+	Context context.Context
+}
+
+// Run does slow work beside Fyne's goroutine and then calls then on it, unless
+// the window has been closed meanwhile.
+func (e *Env) Run(work func(ctx context.Context) error, then func(error)) {
+	go func() {
+		err := work(e.Context)
+		if e.Context.Err() == nil {
+			fyne.Do(func() { then(err) })
+		}
+	}()
+}
