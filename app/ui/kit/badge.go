@@ -7,6 +7,7 @@ import (
 	"fyne.io/fyne/v2/widget"
 
 	"sallyport/app/model"
+	apptheme "sallyport/app/theme"
 )
 
 // A Badge tells a mark by shape, word and colour.
@@ -52,9 +53,8 @@ type badgeRenderer struct {
 
 func (r *badgeRenderer) update() {
 	th, v := r.b.Theme(), fyne.CurrentApp().Settings().ThemeVariant()
-	name := MarkColor(r.b.mark)
-	r.panel.Fill, r.panel.FillAlpha = name, 0x1c
-	r.panel.Stroke, r.panel.StrokeAlpha = name, 0x70
+	r.panel.Fill = apptheme.TintOf(r.b.mark)
+	r.panel.Stroke, r.panel.StrokeAlpha = apptheme.ColorOf(r.b.mark), 0x60
 	r.icon.Resource = MarkIcon(r.b.mark)
 	r.text.Text = r.b.word
 	r.text.TextStyle.Bold = true

@@ -9,6 +9,9 @@ import (
 	"fyne.io/fyne/v2/driver/desktop"
 	"fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
+
+	"sallyport/app/model"
+	apptheme "sallyport/app/theme"
 )
 
 // An Option is one card of a Choice.
@@ -269,12 +272,12 @@ func (r *optionRenderer) paint() {
 	c := r.o.choice
 	taken := c.selected == r.o.index
 	p := r.panel
-	p.Fill, p.FillAlpha = theme.ColorNameHeaderBackground, 0
+	p.Fill = apptheme.ColorSurface
 	p.Stroke, p.StrokeAlpha, p.StrokeWidth = theme.ColorNameInputBorder, 0, 1
 	ring := th.Color(theme.ColorNamePlaceHolder, v)
 	r.dot.FillColor = color.Transparent
 	if taken {
-		p.Fill, p.FillAlpha = theme.ColorNamePrimary, 0x18
+		p.Fill = apptheme.TintOf(model.Busy)
 		p.Stroke = theme.ColorNamePrimary
 		ring = th.Color(theme.ColorNamePrimary, v)
 		r.dot.FillColor = ring

@@ -6,6 +6,8 @@ import (
 	"fyne.io/fyne/v2/widget"
 
 	"sallyport/app/i18n"
+	"sallyport/app/model"
+	apptheme "sallyport/app/theme"
 	"sallyport/core/api"
 )
 
@@ -37,8 +39,8 @@ func NewErrorCard(e *api.Error, actions ...fyne.CanvasObject) *ErrorCard {
 	c.buttons = Flow(append(append([]fyne.CanvasObject{}, actions...), c.more)...)
 	c.Content = WithIcon(theme.NewErrorThemedResource(theme.ErrorIcon()),
 		Column(Tight(c.what, c.why, c.next), c.hintFor, c.hint, c.buttons, c.detail))
-	c.Fill, c.FillAlpha = theme.ColorNameError, 0x14
-	c.Stroke, c.StrokeAlpha, c.StrokeWidth = theme.ColorNameError, 0x60, 1
+	c.Fill = apptheme.TintOf(model.Fault)
+	c.Stroke, c.StrokeAlpha, c.StrokeWidth = apptheme.ColorOf(model.Fault), 0x60, 1
 	c.ExtendBaseWidget(c)
 	c.open(false)
 	c.show(e)

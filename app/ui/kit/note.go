@@ -7,6 +7,9 @@ import (
 	"fyne.io/fyne/v2/layout"
 	"fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
+
+	"sallyport/app/model"
+	apptheme "sallyport/app/theme"
 )
 
 // A Note is a sentence that stands out, behind an icon.
@@ -17,20 +20,20 @@ type Note struct {
 
 // Warning returns a note that warns.
 func Warning(text string) *Note {
-	return note(text, theme.NewWarningThemedResource(theme.WarningIcon()), theme.ColorNameWarning)
+	return note(text, theme.NewWarningThemedResource(theme.WarningIcon()), model.Partly)
 }
 
 // Info returns a note that informs.
 func Info(text string) *Note {
-	return note(text, theme.NewPrimaryThemedResource(theme.InfoIcon()), theme.ColorNamePrimary)
+	return note(text, theme.NewPrimaryThemedResource(theme.InfoIcon()), model.Busy)
 }
 
-func note(text string, icon fyne.Resource, name fyne.ThemeColorName) *Note {
+func note(text string, icon fyne.Resource, m model.Mark) *Note {
 	n := &Note{label: Text(text)}
 	n.label.Selectable = true
 	n.Content = WithIcon(icon, n.label)
-	n.Fill, n.FillAlpha = name, 0x1c
-	n.Stroke, n.StrokeAlpha, n.StrokeWidth = name, 0x70, 1
+	n.Fill = apptheme.TintOf(m)
+	n.Stroke, n.StrokeAlpha, n.StrokeWidth = apptheme.ColorOf(m), 0x60, 1
 	n.Tight = true
 	n.ExtendBaseWidget(n)
 	return n

@@ -7,6 +7,8 @@ import (
 	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
+
+	apptheme "sallyport/app/theme"
 )
 
 // A Panel is a rounded surface with something on it.
@@ -24,7 +26,7 @@ type Panel struct {
 
 // NewPanel returns the surface of a card.
 func NewPanel(content fyne.CanvasObject) *Panel {
-	p := &Panel{Content: content, Fill: theme.ColorNameHeaderBackground, Stroke: theme.ColorNameSeparator, StrokeWidth: 1}
+	p := &Panel{Content: content, Fill: apptheme.ColorSurface, Stroke: theme.ColorNameSeparator, StrokeWidth: 1}
 	p.ExtendBaseWidget(p)
 	return p
 }
