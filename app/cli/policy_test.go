@@ -499,7 +499,7 @@ func TestPolicyCheck(t *testing.T) {
 	if code, out, _ := sh.run(t.Context(), "policy", "check", bad, "--json"); code != ExitFailed || !strings.Contains(out, `"field": "rules[0].filter_list"`) {
 		t.Errorf("exit %d\n%s", code, out)
 	}
-	if code, _, _ := sh.run(t.Context(), "policy", "check", filepath.Join(dir, "none")); code != ExitFailed {
+	if code, _, _ := sh.run(t.Context(), "policy", "check", filepath.Join(dir, "none")); code != ExitUsage {
 		t.Errorf("exit %d", code)
 	}
 	for _, c := range b.Calls() {
