@@ -41,6 +41,9 @@ type Config struct {
 	// Unique closes older IKE SAs with the same peer identity when this one is
 	// established (RFC 7296, section 2.4, INITIAL_CONTACT).
 	Unique bool
+	// Beside says that the SA stands beside others with the same peer, which is
+	// not to drop them: INITIAL_CONTACT is not sent.
+	Beside bool
 }
 
 // A LocalAuth is how this end proves who it is: with PSK, or with Key and Chain.
@@ -63,7 +66,10 @@ type PeerAuth struct {
 	PSK []byte
 	// Verifier judges the peer's certificates; its roots are named in CERTREQ.
 	Verifier *pki.Verifier
-	Schemes  []auth.Scheme // accepted signature schemes; nil: every one that is not weak
+	// TellUnknown makes an *UnknownPeer of the failure when it is only the
+	// authority that is missing.
+	TellUnknown bool
+	Schemes     []auth.Scheme // accepted signature schemes; nil: every one that is not weak
 }
 
 // A ChildConfig is one Child SA to ask for, or to accept.
