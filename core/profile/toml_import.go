@@ -30,6 +30,7 @@ func importTOML(s *source, res *Result) error {
 	if err := b.finish(); err != nil {
 		return err
 	}
+	b.Plan = planTOML(c, &b)
 	res.Bundles = []Bundle{b}
 	return nil
 }
