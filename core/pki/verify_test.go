@@ -437,7 +437,9 @@ func TestSystemRoots(t *testing.T) {
 	wantKind(t, err, UnknownCA, "not a trusted authority")
 	_, err = (&Verifier{}).Verify([]*x509.Certificate{sub.leaf(nil), sub.cert}, gw(t), now)
 	wantKind(t, err, UnknownCA, "no certificate authority is trusted")
-	narrow := newCA(t, "Narrow", func(c *x509.Certificate) { c.PermittedDNSDomains, c.PermittedDNSDomainsCritical = []string{"elsewhere.example"}, true })
+	narrow := newCA(t, "Narrow", func(c *x509.Certificate) {
+		c.PermittedDNSDomains, c.PermittedDNSDomainsCritical = []string{"elsewhere.example"}, true
+	})
 	pool.AddCert(narrow.cert)
 	_, err = v.Verify([]*x509.Certificate{narrow.leaf(nil)}, gw(t), now)
 	wantKind(t, err, NameConstraints, "")
