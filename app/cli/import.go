@@ -105,7 +105,7 @@ func (c *command) importFile(ctx context.Context, path string, f importFlags, pa
 	req := api.ImportRequest{Name: f.name, Replace: f.replace, DryRun: f.dryRun, Password: *password}
 	res, err := g.Import(ctx, c.service(), req)
 	if e := api.AsError(err); e != nil && c.mayAsk(e, *password) {
-		secret, perr := c.Prompt(fmt.Sprintf("Secret for %s (PSK, password or passphrase): ", clean(path)))
+		secret, perr := c.Prompt(ctx, fmt.Sprintf("Secret for %s (PSK, password or passphrase): ", clean(path)))
 		if perr == nil && len(secret) > 0 {
 			*password = secret
 			req.Password = secret
