@@ -41,14 +41,15 @@ type list struct {
 	nothing *widget.Label // no connection is found
 
 	snap    *model.Snapshot
-	entries []entry // of all connections
-	shown   []int   // the indices of those that are found
-	current string  // the name of the selected one
-	quiet   bool    // the selection follows the model, not the user
+	entries []entry      // of all connections
+	shown   []int        // the indices of those that are found
+	current string       // the name of the selected one
+	quiet   bool         // the selection follows the model, not the user
+	drawn   map[int]*row // the last row that was drawn at a place
 }
 
 func newList(env *kit.Env, choose func(string)) *list {
-	l := &list{env: env, choose: choose, snap: &model.Snapshot{}}
+	l := &list{env: env, choose: choose, snap: &model.Snapshot{}, drawn: map[int]*row{}}
 	l.rows = newRowList(l)
 	l.filter = kit.NewFilter(i18n.T("connections.search"), func(string) { l.find() })
 	l.filter.Hide()
@@ -223,6 +224,7 @@ func newRow(l *list) *row {
 
 func (r *row) show(at int, e entry) {
 	r.at = at
+	r.l.drawn[at] = r
 	if r.entry != e {
 		r.entry = e
 		r.Refresh()

@@ -47,7 +47,7 @@ func (l columnLayout) side(o fyne.CanvasObject) float32 {
 		return 0
 	}
 	switch o := o.(type) {
-	case *widget.Label:
+	case *widget.Label, *Fields, *Busy:
 		return 0
 	case *fyne.Container:
 		if _, ok := o.Layout.(*flowLayout); !ok {
@@ -158,7 +158,7 @@ func (l *flowLayout) lines(objects []fyne.CanvasObject, width float32) [][]fyne.
 			lines, line, x = append(lines, line), nil, 0
 		}
 		line = append(line, o)
-		x += w + theme.Padding()
+		x += w + flowGap()
 	}
 	if len(line) > 0 {
 		lines = append(lines, line)
@@ -175,7 +175,7 @@ func (l *flowLayout) MinSize(objects []fyne.CanvasObject) fyne.Size {
 			s.Width, h = max(s.Width, m.Width), max(h, m.Height)
 		}
 		if i > 0 {
-			h += theme.Padding()
+			h += flowGap()
 		}
 		s.Height += h
 	}
@@ -189,10 +189,10 @@ func (l *flowLayout) Layout(objects []fyne.CanvasObject, size fyne.Size) {
 		x, h := float32(0), float32(0)
 		for _, o := range line {
 			m := o.MinSize()
-			x, h = x+m.Width+theme.Padding(), max(h, m.Height)
+			x, h = x+m.Width+flowGap(), max(h, m.Height)
 		}
 		if l.end {
-			x = size.Width - (x - theme.Padding())
+			x = size.Width - (x - flowGap())
 		} else {
 			x = 0
 		}
@@ -200,8 +200,11 @@ func (l *flowLayout) Layout(objects []fyne.CanvasObject, size fyne.Size) {
 			m := o.MinSize()
 			o.Resize(fyne.NewSize(m.Width, h))
 			o.Move(fyne.NewPos(x, y))
-			x += m.Width + theme.Padding()
+			x += m.Width + flowGap()
 		}
-		y += h + theme.Padding()
+		y += h + flowGap()
 	}
 }
+
+// flowGap is the air between buttons.
+func flowGap() float32 { return theme.Padding() * 2 }

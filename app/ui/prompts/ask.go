@@ -316,7 +316,7 @@ func (f *form) certificates() []fyne.CanvasObject {
 
 // server is the content of the question whether a gateway is to be trusted.
 func (f *form) server() []fyne.CanvasObject {
-	f.ok = kit.NewDanger(i18n.T("prompts.server.trust"), nil, f.trust)
+	f.ok = kit.NewButton(i18n.T("prompts.server.trust"), nil, f.trust)
 	f.no = kit.NewPrimary(i18n.T("prompts.server.refuse"), nil, f.cancel)
 	out := []fyne.CanvasObject{kit.Warning(i18n.T("prompts.server.text"))}
 	c := f.prompt.Certificate
