@@ -39,14 +39,26 @@ func newOverview(env *kit.Env) *overview {
 		o.tiles[i] = newTile(title)
 	}
 	o.assigned.Selectable, o.filter.Selectable, o.exempt.Selectable = true, true, true
-	tiles := container.New(tilesLayout{}, o.tiles[0], o.tiles[1], o.tiles[2], o.tiles[3], o.tiles[4])
-	o.root = container.NewVScroll(kit.Spread(
+	tiles := container.New(tilesLayout{}, o.tiles[0].panel, o.tiles[1].panel, o.tiles[2].panel, o.tiles[3].panel, o.tiles[4].panel)
+	o.root = scroll(kit.Spread(
 		tiles,
-		kit.CardBox(kit.Flow(kit.Subheading(i18n.T("monitor.policy")), o.policy), o.assigned, kit.Flow(o.open)),
-		kit.CardBox(kit.Flow(kit.Subheading(i18n.T("monitor.firewall")), o.firewall), o.filter),
+		kit.CardBox(kit.Flow(title(i18n.T("monitor.policy")), o.policy), o.assigned, kit.Flow(o.open)),
+		kit.CardBox(kit.Flow(title(i18n.T("monitor.firewall")), o.firewall), o.filter),
 		kit.CardBox(kit.Subheading(i18n.T("monitor.exempt")), kit.Muted(i18n.T("monitor.exempt_text")), o.exempt),
 	))
 	return o
+}
+
+// title is a heading that stands beside something.
+func title(text string) *widget.Label {
+	l := kit.Subheading(text)
+	l.Wrapping = fyne.TextWrapOff
+	return l
+}
+
+// scroll lets content scroll, and keeps it clear of the scroll bar.
+func scroll(content fyne.CanvasObject) fyne.CanvasObject {
+	return container.NewVScroll(container.NewPadded(container.NewPadded(content)))
 }
 
 func (o *overview) set(a *answer) {
@@ -133,15 +145,14 @@ func exemption(s string) string {
 
 // A tile is a number with its meaning below.
 type tile struct {
-	kit.Panel
+	panel  *kit.Panel
 	number *widget.Label
 }
 
 func newTile(title string) *tile {
 	t := &tile{number: kit.Heading("–")}
 	t.number.Wrapping = fyne.TextWrapOff
-	t.Panel = *kit.NewPanel(kit.Tight(t.number, kit.Muted(title)))
-	t.ExtendBaseWidget(t)
+	t.panel = kit.NewPanel(kit.Tight(t.number, kit.Muted(title)))
 	return t
 }
 
