@@ -177,9 +177,13 @@ func runExample(t *testing.T, seen map[string]bool, args []string) string {
 	var out, errOut string
 	synctest.Test(t, func(t *testing.T) {
 		b := anxious()
+		curious(b)
 		b.OnImport = func(_ context.Context, r api.ImportRequest) (api.ImportResult, error) {
-			return api.ImportResult{Format: "sallyport", Imported: []api.ImportedConnection{{Name: "office", Gateway: []string{"vpn.example.com"},
-				Auth: "PSK", Warnings: []string{"MODP_1024 is weak."}}}}, nil
+			c := api.ImportedConnection{Name: "office", Gateway: []string{"vpn.example.com"}, Auth: "PSK", Warnings: []string{"MODP_1024 is weak."}}
+			if r.DryRun {
+				c.Plan = aPlan()
+			}
+			return api.ImportResult{Format: "sallyport", Imported: []api.ImportedConnection{c}}, nil
 		}
 		b.OnConnect = func(_ context.Context, r api.ConnectRequest) error {
 			if r.Name != "lab" {
@@ -363,4 +367,24 @@ func (w *witness) Pin(ctx context.Context, m api.Memory) error {
 func (w *witness) Forget(ctx context.Context, m api.Memory) error {
 	w.note("Forget")
 	return w.Backend.Forget(ctx, m)
+}
+
+func (w *witness) Export(ctx context.Context, name string) (api.Export, error) {
+	w.note("Export")
+	return w.Backend.Export(ctx, name)
+}
+
+func (w *witness) Test(ctx context.Context, r api.ImportRequest) (api.TestResult, error) {
+	w.note("Test")
+	return w.Backend.Test(ctx, r)
+}
+
+func (w *witness) Traffic(ctx context.Context) (map[string]api.Counters, error) {
+	w.note("Traffic")
+	return w.Backend.Traffic(ctx)
+}
+
+func (w *witness) Exchanges(ctx context.Context, name string, limit int) ([]api.Message, error) {
+	w.note("Exchanges")
+	return w.Backend.Exchanges(ctx, name, limit)
 }
