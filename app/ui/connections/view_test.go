@@ -44,12 +44,16 @@ func shown(t *testing.T, b api.Backend, name string, size fyne.Size) (*kit.Env, 
 	return env, v
 }
 
+// small is a little less than what a page has of the smallest window.
+var small = fyne.NewSize(640, 480)
+
 // pane is what the page is at its smallest, without the list.
 var pane = fyne.NewSize(420, 560)
 
 func TestPagePictures(t *testing.T) {
-	uitest.Golden(t, uitest.Calm(t), "page", uitest.SmallUI, open("berlin"), uitest.Everything...)
-	uitest.Golden(t, uitest.Bare(t), "empty", uitest.SmallUI, open(""), uitest.Everything...)
+	uitest.Golden(t, uitest.Calm(t), "page", small, open("berlin"), uitest.Light, uitest.Dark, uitest.Large)
+	uitest.Golden(t, uitest.Calm(t), "page", fyne.NewSize(640, 420), open("berlin"), uitest.German)
+	uitest.Golden(t, uitest.Bare(t), "empty", small, open(""), uitest.Everything...)
 }
 
 func TestStatePictures(t *testing.T) {
@@ -78,8 +82,8 @@ func TestLongNamesAndManyPictures(t *testing.T) {
 	c.Gateway = []string{"a-very-long-host-name.of-a-gateway.in-some-department.of-a-company.example.com"}
 	c.Warnings = []string{"The gateway is offered 3DES, which is weak.", "ike.mobike: not honoured"}
 	b.SetConnection(c)
-	uitest.Golden(t, b, "long", uitest.SmallUI, open(c.Name), uitest.German)
-	uitest.Golden(t, uitest.Crowd(t, 500, 0), "crowd", uitest.SmallUI, open("site-250"))
+	uitest.Golden(t, b, "long", small, open(c.Name), uitest.German)
+	uitest.Golden(t, uitest.Crowd(t, 500, 0), "crowd", fyne.NewSize(640, 420), open("site-250"))
 }
 
 func TestGraphPicture(t *testing.T) {
