@@ -98,7 +98,7 @@ func newBundleTab(env *kit.Env) *bundleTab {
 		kit.WithIcon(theme.CancelIcon(), kit.Text(i18n.T("diagnosis.bundle_has_not"))),
 		kit.WithIcon(theme.InfoIcon(), kit.Text(i18n.T("diagnosis.bundle_local"))))))
 	t.body = container.NewStack(t.what)
-	top := kit.Column(kit.Muted(i18n.T("diagnosis.bundle_text")), t.redact, t.warn, kit.Flow(t.make, t.save), t.busy, t.result)
+	top := kit.Spread(kit.Muted(i18n.T("diagnosis.bundle_text")), t.redact, t.warn, kit.Flow(t.make, t.save), t.busy, t.result)
 	t.root = kit.Below(top, t.body)
 	return t
 }

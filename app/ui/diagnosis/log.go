@@ -33,6 +33,7 @@ type logTab struct {
 	topic      *widget.Select
 	connection *widget.Select
 	copyAll    *kit.Button
+	steps      *fyne.Container // from hit to hit
 
 	list   *logList
 	width  float32
@@ -41,6 +42,7 @@ type logTab struct {
 	empty  fyne.CanvasObject
 	none   fyne.CanvasObject
 	body   *fyne.Container
+	bar    *fyne.Container
 	root   fyne.CanvasObject
 
 	ix       *index
@@ -72,10 +74,13 @@ func newLogTab(env *kit.Env, explain, messages func(connection string)) *logTab 
 	t.connection = widget.NewSelect([]string{i18n.T("diagnosis.all_connections")}, func(string) { t.refresh() })
 	for _, s := range []*widget.Select{t.level, t.topic, t.connection} {
 		s.Selected = s.Options[0]
+		s.PlaceHolder = s.Options[0] // a choice is as wide as this
 	}
 	t.copyAll = kit.NewQuiet(i18n.T("diagnosis.copy_lines"), theme.ContentCopyIcon(), t.copyLines)
 	back := kit.NewQuiet("", theme.MoveUpIcon(), func() { t.find(false) })
 	forward := kit.NewQuiet("", theme.MoveDownIcon(), func() { t.find(true) })
+	t.steps = container.NewHBox(back, forward)
+	t.steps.Hide()
 
 	t.list = newLogList(t)
 	t.detail = newLogDetail(t, explain, messages)
@@ -86,10 +91,10 @@ func newLogTab(env *kit.Env, explain, messages func(connection string)) *logTab 
 	t.none = kit.Empty(theme.SearchIcon(), i18n.T("diagnosis.no_match"), i18n.T("diagnosis.no_match_text"),
 		kit.NewButton(i18n.T("diagnosis.show_all"), nil, t.reset))
 	t.body = container.NewStack(t.empty)
-	bar := kit.Column(
-		container.NewBorder(nil, nil, nil, container.NewHBox(t.count, back, forward), t.search),
-		kit.Flow(t.level, t.topic, t.connection, t.only, t.tail, t.copyAll))
-	t.root = kit.Below(bar, t.body)
+	t.bar = kit.Column(
+		container.NewBorder(nil, nil, nil, container.NewHBox(t.count, t.steps), t.search),
+		kit.Flow(t.level, t.topic, t.connection), kit.Flow(t.only, t.tail, t.copyAll))
+	t.root = kit.Below(t.bar, t.body)
 	return t
 }
 
@@ -231,7 +236,11 @@ func (t *logTab) tell() {
 	case rows < t.ix.log.Len():
 		text = i18n.T("diagnosis.lines_of", "Some", rows, "All", t.ix.log.Len())
 	}
-	kit.SetText(t.count, text)
+	if steps := len(t.ix.hits) > 0; t.count.Text != text || steps != t.steps.Visible() {
+		kit.SetText(t.count, text)
+		kit.SetShown(t.steps, steps)
+		t.bar.Refresh()
+	}
 }
 
 // end brings the newest line into sight.

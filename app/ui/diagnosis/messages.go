@@ -38,21 +38,22 @@ type messagesTab struct {
 	save       *kit.Button
 	failed     *kit.Note
 
-	head   *seqHead
-	list   *widget.List
-	title  *widget.Label
-	facts  *widget.Label
-	tree   *widget.Tree
-	panel  *kit.Panel
-	split  *container.Split
-	body   *fyne.Container
-	empty  fyne.CanvasObject
-	none   fyne.CanvasObject
-	root   fyne.CanvasObject
-	all    []api.Message
-	rows   []*api.Message
-	chosen string // key of the selected message
-	quiet  bool
+	head     *seqHead
+	list     *widget.List
+	title    *widget.Label
+	facts    *widget.Label
+	payloads *fyne.Container
+	inner    *container.Scroll
+	panel    *kit.Panel
+	split    *container.Split
+	body     *fyne.Container
+	empty    fyne.CanvasObject
+	none     fyne.CanvasObject
+	root     fyne.CanvasObject
+	all      []api.Message
+	rows     []*api.Message
+	chosen   string // key of the selected message
+	quiet    bool
 
 	stop context.CancelFunc // of the asking; nil: nobody asks
 }
@@ -63,6 +64,7 @@ func newMessagesTab(env *kit.Env) *messagesTab {
 	t.count.Wrapping = fyne.TextWrapOff
 	t.connection = widget.NewSelect([]string{i18n.T("diagnosis.all_connections")}, func(string) { t.restart() })
 	t.connection.Selected = t.connection.Options[0]
+	t.connection.PlaceHolder = t.connection.Options[0] // it is as wide as this
 	t.problems = kit.NewCheck(i18n.T("diagnosis.problems"), func(bool) { t.sift() })
 	t.save = kit.NewQuiet(i18n.T("diagnosis.copy_text"), theme.ContentCopyIcon(), func() { fyne.CurrentApp().Clipboard().SetContent(t.text()) })
 
@@ -75,13 +77,10 @@ func newMessagesTab(env *kit.Env) *messagesTab {
 	t.list.HideSeparators = true
 	t.list.OnSelected = t.choose
 	t.title, t.facts = kit.Subheading(""), kit.Muted("")
-	t.tree = widget.NewTree(t.children, t.branch, func(bool) fyne.CanvasObject {
-		l := widget.NewLabel("")
-		l.Truncation = fyne.TextTruncateEllipsis
-		return l
-	}, t.node)
+	t.payloads = kit.Column()
+	t.inner = container.NewVScroll(t.payloads)
 	shut := kit.NewQuiet("", theme.CancelIcon(), t.close)
-	t.panel = kit.NewPanel(kit.Below(container.NewBorder(nil, nil, nil, container.NewVBox(shut), kit.Tight(t.title, t.facts)), t.tree))
+	t.panel = kit.NewPanel(kit.Below(container.NewBorder(nil, nil, nil, container.NewVBox(shut), kit.Tight(t.title, t.facts)), t.inner))
 	t.panel.Hide()
 	t.split = container.NewHSplit(kit.Below(t.head, t.list), t.panel)
 	t.split.Offset = 1
@@ -249,15 +248,6 @@ func key(m *api.Message) string {
 	return fmt.Sprint(m.Time.UnixNano(), m.Sent, m.SPIi, m.Exchange, m.MessageID, m.Request, m.Retransmit)
 }
 
-func (t *messagesTab) current() *api.Message {
-	for _, m := range t.rows {
-		if t.chosen != "" && key(m) == t.chosen {
-			return m
-		}
-	}
-	return nil
-}
-
 func (t *messagesTab) reselect() {
 	if t.chosen == "" {
 		return
@@ -283,10 +273,9 @@ func (t *messagesTab) choose(i int) {
 	t.chosen = key(m)
 	kit.SetText(t.title, title(m))
 	kit.SetText(t.facts, facts(m, t.env.Now()))
-	t.tree.CloseAllBranches()
-	t.tree.Refresh()
-	t.tree.OpenAllBranches()
-	t.tree.ScrollToTop()
+	t.payloads.Objects = payloads(m)
+	t.payloads.Refresh()
+	t.inner.ScrollToTop()
 	if !t.panel.Visible() {
 		t.panel.Show()
 		t.split.Offset = 0.56
@@ -303,48 +292,34 @@ func (t *messagesTab) close() {
 	t.split.Refresh()
 }
 
-// The tree has the payloads as branches and their fields as leaves: "2", "2/0".
+// Limits of the details: they are laid out at once, and the peer chooses how
+// much there is. The text has all of it.
+const (
+	maxPayloads = 60
+	maxFields   = 300
+)
 
-func (t *messagesTab) children(id string) []string {
-	m := t.current()
-	if m == nil {
-		return nil
-	}
-	n := len(m.Payloads)
-	prefix := ""
-	if id != "" {
-		var i int
-		if _, err := fmt.Sscanf(id, "%d", &i); err != nil || strings.Contains(id, "/") || i >= n {
-			return nil
+// payloads lists the payloads of a message, each with its fields.
+func payloads(m *api.Message) []fyne.CanvasObject {
+	var out []fyne.CanvasObject
+	left := maxFields
+	for i, p := range m.Payloads {
+		if i == maxPayloads || left <= 0 {
+			return append(out, kit.Muted(i18n.T("diagnosis.more_payloads", "Count", len(m.Payloads)-i)))
 		}
-		n, prefix = len(m.Payloads[i].Fields), id+"/"
+		name := kit.Text(kit.Clean(p.Name) + "  ·  " + i18n.Bytes(uint64(max(0, p.Size))))
+		name.TextStyle.Bold = true
+		fields := make([]kit.Field, 0, len(p.Fields))
+		for _, f := range p.Fields[:min(left, len(p.Fields))] {
+			fields = append(fields, kit.Field{Label: kit.Clean(f.Name), Value: kit.Clean(f.Value)})
+		}
+		left -= len(fields) + 1
+		out = append(out, name)
+		if len(fields) > 0 {
+			out = append(out, kit.NewFields(fields...))
+		}
 	}
-	ids := make([]string, n)
-	for i := range ids {
-		ids[i] = fmt.Sprint(prefix, i)
-	}
-	return ids
-}
-
-func (t *messagesTab) branch(id string) bool { return id == "" || len(t.children(id)) > 0 }
-
-func (t *messagesTab) node(id string, _ bool, o fyne.CanvasObject) {
-	m, l := t.current(), o.(*widget.Label)
-	var i, k int
-	n, _ := fmt.Sscanf(id, "%d/%d", &i, &k)
-	if m == nil || n == 0 || i >= len(m.Payloads) {
-		kit.SetText(l, "")
-		return
-	}
-	p := &m.Payloads[i]
-	text, bold := kit.Clean(p.Name)+"  ·  "+i18n.Bytes(uint64(max(0, p.Size))), true
-	if n == 2 && k < len(p.Fields) {
-		text, bold = kit.Clean(p.Fields[k].Name)+": "+kit.Clean(p.Fields[k].Value), false
-	}
-	if l.Text != text || l.TextStyle.Bold != bold {
-		l.TextStyle.Bold = bold
-		l.SetText(text)
-	}
+	return out
 }
 
 // title names a message: "IKE_AUTH request 1".

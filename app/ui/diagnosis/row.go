@@ -63,6 +63,14 @@ func levelWord(l api.LogLevel) string {
 	return i18n.T("diagnosis.level.error")
 }
 
+// levelWidth is that of the widest word.
+func levelWidth(size float32) (w float32) {
+	for _, l := range [...]api.LogLevel{api.LogDebug, api.LogInfo, api.LogWarn, api.LogError} {
+		w = max(w, fyne.MeasureText(levelWord(l), size, fyne.TextStyle{Bold: true}).Width)
+	}
+	return w
+}
+
 // clock writes the time of a line: with the day if that is another than today.
 func clock(t, now time.Time) string {
 	t = t.In(now.Location())
@@ -166,7 +174,7 @@ func (l *logRowRenderer) Layout(s fyne.Size) {
 	r.icon.Move(fyne.NewPos(x, y+(line-size*1.1)/2))
 	r.icon.Resize(fyne.NewSquareSize(size * 1.1))
 	x += size*1.1 + pad
-	put(r.word, max(size*5, fyne.MeasureText(r.word.Text, size, r.word.TextStyle).Width+pad*2))
+	put(r.word, levelWidth(size)+pad*2)
 	width := size * 9.5
 	if narrow {
 		width = s.Width - x - pad

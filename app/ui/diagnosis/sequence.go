@@ -23,7 +23,7 @@ import (
 // lives returns where the lines of life stand: of this machine and the peer.
 func lives(width float32) (left, right float32) {
 	size := theme.TextSize()
-	return size * 6.5, max(size*10, width-size*1.5)
+	return size * 6.5, max(size*10, width-size*3.5)
 }
 
 // A seqHead names the two ends.
@@ -71,6 +71,7 @@ type seqRow struct {
 	now time.Time
 
 	time, name, note *canvas.Text
+	icon             *canvas.Image
 	lives            [2]*canvas.Line
 	shaft            *canvas.Line
 	tips             [2]*canvas.Line
@@ -83,7 +84,9 @@ func newSeqRow() *seqRow {
 		*l = canvas.NewLine(color.Transparent)
 		r.objects = append(r.objects, *l)
 	}
-	r.objects = append(r.objects, r.time, r.name, r.note)
+	r.icon = canvas.NewImageFromResource(warnIcon)
+	r.icon.FillMode = canvas.ImageFillContain
+	r.objects = append(r.objects, r.time, r.name, r.note, r.icon)
 	r.ExtendBaseWidget(r)
 	return r
 }
@@ -136,10 +139,17 @@ func (s *seqRowRenderer) Layout(at fyne.Size) {
 	text := sizeAndWay(r.m)
 	if bad {
 		r.note.Color = th.Color(look.ColorOf(model.Partly), v)
-		text = "⚠ " + strings.Join(remarks(r.m), " · ")
+		text = strings.Join(remarks(r.m), " · ")
+	}
+	x := left + size
+	r.icon.Hidden = !bad
+	if bad {
+		r.icon.Move(fyne.NewPos(x, pad+line+(line-size)/2))
+		r.icon.Resize(fyne.NewSquareSize(size))
+		x, room = x+size+pad, room-size-pad
 	}
 	r.note.Text = kit.Shorten(text, room, size, r.note.TextStyle)
-	r.note.Move(fyne.NewPos(left+size, pad+line))
+	r.note.Move(fyne.NewPos(x, pad+line))
 	r.time.TextSize, r.time.Color, r.time.TextStyle.Monospace = size*0.92, muted, true
 	r.time.Text = r.m.Time.In(r.now.Location()).Format("15:04:05")
 	r.time.Move(fyne.NewPos(0, pad+line/2))
@@ -165,12 +175,12 @@ func (s *seqRowRenderer) Layout(at fyne.Size) {
 	}
 }
 
-// sizeAndWay is the size of a message, and which way it went, for its second line.
+// sizeAndWay is the size of a message, and which way it went.
 func sizeAndWay(m *api.Message) string {
 	if m.Sent {
-		return "→ " + i18n.T("diagnosis.sent") + ", " + size(m)
+		return i18n.T("diagnosis.sent") + ", " + size(m)
 	}
-	return "← " + i18n.T("diagnosis.received") + ", " + size(m)
+	return i18n.T("diagnosis.received") + ", " + size(m)
 }
 
 func (s *seqRowRenderer) Refresh() {
