@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/dialog"
 	"fyne.io/fyne/v2/theme"
@@ -80,15 +81,15 @@ func newBundleTab(env *kit.Env) *bundleTab {
 		return kit.Cell{Text: i18n.Bytes(t.list[row].UncompressedSize64)}
 	}, func(row int) string { return t.list[row].Name })
 	t.files.OnSelected = t.open
-	t.lines = widget.NewList(func() int { return len(t.text) }, func() fyne.CanvasObject {
-		l := widget.NewLabelWithStyle("", fyne.TextAlignLeading, fyne.TextStyle{Monospace: true})
-		l.Truncation = fyne.TextTruncateEllipsis
-		return l
-	}, func(i int, o fyne.CanvasObject) {
-		if i < len(t.text) {
-			kit.SetText(o.(*widget.Label), t.text[i])
-		}
-	})
+	t.lines = widget.NewList(func() int { return len(t.text) }, func() fyne.CanvasObject { return canvas.NewText("", nil) },
+		func(i int, o fyne.CanvasObject) {
+			if i < len(t.text) {
+				l, settings := o.(*canvas.Text), fyne.CurrentApp().Settings()
+				l.Text, l.TextSize, l.TextStyle.Monospace = t.text[i], theme.TextSize()*0.93, true
+				l.Color = settings.Theme().Color(theme.ColorNameForeground, settings.ThemeVariant())
+				l.Refresh()
+			}
+		})
 	t.lines.HideSeparators = true
 	split := container.NewHSplit(t.files, kit.NewPanel(t.lines))
 	split.Offset = 0.36

@@ -78,9 +78,9 @@ func newMessagesTab(env *kit.Env) *messagesTab {
 	t.list.OnSelected = t.choose
 	t.title, t.facts = kit.Subheading(""), kit.Muted("")
 	t.payloads = kit.Column()
-	t.inner = container.NewVScroll(t.payloads)
+	t.inner = container.NewVScroll(kit.Column(kit.Tight(t.title, t.facts), t.payloads))
 	shut := kit.NewQuiet("", theme.CancelIcon(), t.close)
-	t.panel = kit.NewPanel(kit.Below(container.NewBorder(nil, nil, nil, container.NewVBox(shut), kit.Tight(t.title, t.facts)), t.inner))
+	t.panel = kit.NewPanel(container.NewBorder(nil, nil, nil, container.NewVBox(shut), t.inner))
 	t.panel.Hide()
 	t.split = container.NewHSplit(kit.Below(t.head, t.list), t.panel)
 	t.split.Offset = 1

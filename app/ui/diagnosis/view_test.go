@@ -49,15 +49,17 @@ func onTab(tab string, then ...func(*View)) func(*kit.Env) fyne.CanvasObject {
 }
 
 func TestPictures(t *testing.T) {
-	low := fyne.NewSize(uitest.Page.Width, 460) // fewer lines, for smaller pictures
+	low := fyne.NewSize(uitest.Page.Width, 350) // fewer lines, for smaller pictures
 	w := func() *ipctest.Backend { return uitest.Calm(t) }
 	uitest.Golden(t, w(), "explain", uitest.Page, onTab(tabExplain), uitest.Everything...)
-	uitest.Golden(t, w(), "log", low, onTab(tabLog), uitest.Everything...)
-	uitest.Golden(t, w(), "log-line", low, onTab(tabLog, func(v *View) { v.log.list.Select(195) }), uitest.Light, uitest.German)
+	uitest.Golden(t, w(), "log", low, onTab(tabLog), uitest.Light, uitest.Dark, uitest.German)
+	uitest.Golden(t, w(), "log", uitest.Page, onTab(tabLog), uitest.Large)
+	uitest.Golden(t, w(), "log-line", fyne.NewSize(uitest.Page.Width, 420), onTab(tabLog, func(v *View) { v.log.list.Select(195) }), uitest.Light, uitest.German)
 	uitest.Golden(t, w(), "log-search", uitest.Page, onTab(tabLog, func(v *View) { v.log.search.SetText("IKE") }), uitest.Light, uitest.Dark)
 	uitest.Golden(t, w(), "log-no-match", uitest.Page, onTab(tabLog, func(v *View) { v.log.search.SetText("zebra") }))
-	uitest.Golden(t, w(), "log-small", fyne.NewSize(uitest.SmallUI.Width, 400), onTab(tabLog), uitest.French)
-	uitest.Golden(t, w(), "messages", low, onTab(tabMessages, func(v *View) { v.messages.list.Select(2) }), uitest.Everything...)
+	uitest.Golden(t, w(), "log-small", fyne.NewSize(uitest.SmallUI.Width, 350), onTab(tabLog), uitest.French)
+	uitest.Golden(t, w(), "messages", fyne.NewSize(uitest.Page.Width, 420), onTab(tabMessages, func(v *View) { v.messages.list.Select(2) }), uitest.Light, uitest.Dark, uitest.German)
+	uitest.Golden(t, w(), "messages", uitest.Page, onTab(tabMessages, func(v *View) { v.messages.list.Select(2) }), uitest.Large)
 	uitest.Golden(t, w(), "messages-problems", uitest.Page, onTab(tabMessages, func(v *View) { v.messages.problems.SetChecked(true) }))
 	uitest.Golden(t, w(), "messages-small", uitest.SmallUI, onTab(tabMessages, func(v *View) { v.messages.list.Select(4) }), uitest.Spanish)
 	uitest.Golden(t, w(), "bundle", uitest.Page, onTab(tabBundle), uitest.Light, uitest.German, uitest.Large, uitest.Chinese)
@@ -71,7 +73,7 @@ func TestPictures(t *testing.T) {
 	long := uitest.Calm(t)
 	long.Write(api.LogEntry{Time: uitest.Now.Add(-48 * time.Hour), Level: api.LogError, Topic: "ike", Connection: strings.Repeat("long-name-", 8),
 		Text: "no path to [2001:db8:1234:5678:9abc:def0:1234:5678]:4500 \x1b[31m" + strings.Repeat("and so on ", 40)})
-	uitest.Golden(t, long, "log-long", low, onTab(tabLog, func(v *View) { v.log.list.Select(len(v.log.ix.rows) - 1) }))
+	uitest.Golden(t, long, "log-long", fyne.NewSize(uitest.Page.Width, 420), onTab(tabLog, func(v *View) { v.log.list.Select(len(v.log.ix.rows) - 1) }))
 }
 
 func TestLogFilters(t *testing.T) {

@@ -163,6 +163,7 @@ type tilesLayout struct{}
 
 func (tilesLayout) least() float32 { return theme.TextSize() * 8.5 }
 
+// grid gives the tiles their size: the height of the highest.
 func (l tilesLayout) grid(o []fyne.CanvasObject, width float32) (columns int, w, h float32) {
 	gap := theme.Padding() * 2
 	columns = max(1, min(len(o), int((width+gap)/(l.least()+gap))))
@@ -171,6 +172,9 @@ func (l tilesLayout) grid(o []fyne.CanvasObject, width float32) (columns int, w,
 		m := t.MinSize()
 		t.Resize(fyne.NewSize(w, m.Height))
 		h = max(h, t.MinSize().Height)
+	}
+	for _, t := range o {
+		t.Resize(fyne.NewSize(w, h))
 	}
 	return columns, w, h
 }
@@ -191,7 +195,6 @@ func (l tilesLayout) Layout(o []fyne.CanvasObject, s fyne.Size) {
 	gap := theme.Padding() * 2
 	for i, t := range o {
 		t.Move(fyne.NewPos(float32(i%columns)*(w+gap), float32(i/columns)*(h+gap)))
-		t.Resize(fyne.NewSize(w, h))
 	}
 }
 
