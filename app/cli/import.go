@@ -134,6 +134,9 @@ func (c *command) printImported(res imported) {
 			t.add("Gateway", list(conn.Gateway))
 		}
 		t.add("Authentication", orDash(conn.Auth))
+		for _, kind := range conn.Asks {
+			t.add("Asked for at connect", secretName(api.Prompt{Kind: kind}))
+		}
 		for _, w := range conn.Warnings {
 			t.add("Warning", w)
 			t.style(0, yellow)
