@@ -74,6 +74,7 @@ func newDetail(env *kit.Env) *detail {
 	d.retry = kit.NewButton(i18n.T("connections.retry"), theme.ViewRefreshIcon(), func() { do(d.env, model.Connect, d.conn.Name) })
 	d.problem = kit.NewErrorCard(nil, d.retry,
 		kit.NewButton(i18n.T("connections.diagnose"), theme.SearchIcon(), d.diagnose))
+	d.problem.Resized = d.relayout
 	d.ruleText = kit.Text("")
 	d.rule = kit.NewPanel(kit.WithIcon(theme.NewPrimaryThemedResource(theme.InfoIcon()), kit.Section(d.ruleText, kit.Flow(kit.NewButton(i18n.T("connections.policies"), nil, func() { d.env.Go(kit.Policies, "") })))))
 	d.rule.Fill = apptheme.TintOf(model.Busy)
@@ -213,6 +214,9 @@ func same(a, b *model.Connection) bool {
 
 // relayout is called when sections come, go or change their height.
 func (d *detail) relayout() {
+	if d.page == nil {
+		return // it is being made
+	}
 	d.page.Refresh()
 	d.scroll.Refresh()
 }

@@ -66,6 +66,9 @@ func (d *Dialog) fit() {
 	for range 2 { // text that wraps knows its height only at its width
 		d.pop.Resize(d.body.MinSize())
 	}
+	if top := d.env.Window.Canvas().Overlays().Top(); top != nil {
+		top.Refresh() // it stands in the middle at its new height as well
+	}
 }
 
 // Refit is to be called when the content has become higher or lower.
@@ -178,7 +181,9 @@ func ShowError(env *Env, err error) {
 	}
 	var d *Dialog
 	ok := NewPrimary(i18n.T("common.close"), nil, func() { d.Hide() })
-	d = NewDialog(env, i18n.T("kit.error.title"), NewErrorCard(e), ok)
+	card := NewErrorCard(e)
+	d = NewDialog(env, i18n.T("kit.error.title"), Section(card), ok)
+	card.Resized = d.Refit
 	d.Focus = ok
 	d.Show()
 }

@@ -98,12 +98,23 @@ func (l columnLayout) Layout(objects []fyne.CanvasObject, size fyne.Size) {
 // knows only once it has its width.
 func settle(o fyne.CanvasObject, width float32) float32 {
 	h := o.MinSize().Height
-	o.Resize(fyne.NewSize(width, h))
+	place(o, fyne.NewSize(width, h))
 	if again := o.MinSize().Height; again != h {
 		h = again
 		o.Resize(fyne.NewSize(width, h))
 	}
 	return h
+}
+
+// place resizes o. A container that has its size already is laid out all the
+// same: what is in it may have changed places without changing the whole.
+func place(o fyne.CanvasObject, s fyne.Size) {
+	c, ok := o.(*fyne.Container)
+	if ok && c.Layout != nil && c.Size() == s {
+		c.Layout.Layout(c.Objects, s)
+		return
+	}
+	o.Resize(s)
 }
 
 // Under sets content under top, which is as high as it needs to be at the width

@@ -56,6 +56,7 @@ func (p *Prompts) ask(prompt api.Prompt) {
 	add(f.problem, f.busy, f.left)
 	f.dialog = kit.NewDialog(p.env, title(prompt), kit.Section(objects...), buttons...)
 	f.dialog.OnCancel = f.cancelled
+	f.problem.Resized = f.dialog.Refit
 	f.dialog.KeepOpen = true
 	switch prompt.Kind {
 	case api.PromptServer:
