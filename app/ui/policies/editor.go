@@ -36,9 +36,10 @@ type editor struct {
 	general  *fyne.Container
 	text     *textPane
 
-	fields  []*field // of the form in front: findings are shown at them
-	pending []change // what is typed and not yet part of the draft
-	busy    bool     // it is being saved
+	form    *container.Scroll // in front; nil: none
+	fields  []*field          // of the form in front: findings are shown at them
+	pending []change          // what is typed and not yet part of the draft
+	busy    bool              // it is being saved
 }
 
 // A change is a value that waits to be set.
@@ -198,7 +199,7 @@ func (e *editor) head() {
 	if s == nil {
 		return
 	}
-	kit.SetText(e.title, kit.Clean(s.name))
+	kit.SetText(e.title, plain(s.name))
 	dirty := s.dirty() || len(e.pending) > 0
 	p, _ := e.v.find(s.name)
 	status := i18n.T("policies.status.saved")
@@ -212,7 +213,10 @@ func (e *editor) head() {
 	case dirty:
 		status = i18n.T("policies.status.dirty")
 	}
-	kit.SetText(e.status, status)
+	if e.status.Text != status {
+		e.status.SetText(status)
+		e.root.Refresh() // it may have become another number of lines
+	}
 	enable := func(b *kit.Button, on bool) {
 		if on == b.Disabled() {
 			if on {
@@ -254,8 +258,13 @@ func (e *editor) found() {
 		e.problems.Refresh()
 		e.root.Refresh()
 	}
+	moved := false
 	for _, f := range e.fields {
-		f.say(kit.Clean(e.s.at(f.path, f.deep)))
+		moved = f.say(plain(e.s.at(f.path, f.deep))) || moved
+	}
+	if moved && e.form != nil {
+		e.form.Content.Refresh()
+		e.form.Refresh()
 	}
 	e.text.marks(problems)
 	for _, l := range []*items{e.rules, e.lists, e.actions} {
@@ -268,7 +277,7 @@ func (e *editor) problem(f api.Finding) fyne.CanvasObject {
 	if f.Error {
 		icon = theme.NewErrorThemedResource(theme.ErrorIcon())
 	}
-	text := kit.Clean(f.Text)
+	text := plain(f.Text)
 	if at := place(&api.Position{Line: f.Position.Line, Field: f.Position.Field}); at != "" {
 		text = at + ": " + text
 	}
@@ -344,7 +353,7 @@ func (e *editor) build() {
 	if e.s == nil {
 		return
 	}
-	e.fields = nil
+	e.fields, e.form = nil, nil
 	e.names()
 	switch e.tabs.Selected() {
 	case "rules":
@@ -380,7 +389,7 @@ func (e *editor) doUndo() {
 
 func (e *editor) doDiscard() {
 	s := e.s
-	kit.Confirm(e.v.env, i18n.T("policies.discard.title"), i18n.T("policies.discard.text", "Name", kit.Clean(s.name)), i18n.T("policies.discard.verb"), true, func() {
+	kit.Confirm(e.v.env, i18n.T("policies.discard.title"), i18n.T("policies.discard.text", "Name", plain(s.name)), i18n.T("policies.discard.verb"), true, func() {
 		e.pending = nil
 		if s.new {
 			delete(e.v.sessions, s.name)

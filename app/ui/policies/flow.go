@@ -26,6 +26,7 @@ const maxFlow = 256
 type flow struct {
 	v    *View
 	root fyne.CanvasObject
+	page *fyne.Container // what scrolls: it is laid out anew when an answer is in
 
 	text                  *kit.Entry
 	from, to, port        *kit.Entry
@@ -75,7 +76,8 @@ func newFlow(v *View) *flow {
 	f.capture.Disable()
 	sim := kit.CardBox(kit.Tight(kit.Subheading(i18n.T("policies.simulate.title")), kit.Muted(i18n.T("policies.simulate.text"))),
 		newField("", i18n.T("policies.simulate.policy"), f.policy, ""), kit.Flow(f.capture), f.simBusy, f.simulation)
-	f.root = container.NewVScroll(container.NewPadded(kit.Spread(now, sim)))
+	f.page = container.NewPadded(kit.Spread(now, sim))
+	f.root = container.NewVScroll(f.page)
 	return f
 }
 
@@ -205,7 +207,8 @@ func (f *flow) explain() {
 		} else {
 			f.answer.Objects = []fyne.CanvasObject{f.say(a)}
 		}
-		f.answer.Refresh()
+		f.page.Refresh()
+		f.root.Refresh()
 	})
 }
 
@@ -215,7 +218,7 @@ func (f *flow) say(a api.FlowAnswer) fyne.CanvasObject {
 	badge.Set(protectionMark(a.Protection), protectionWord(a.Protection))
 	rule := i18n.T("policies.flow.norule")
 	if a.Rule != "" {
-		rule = kit.Clean(a.Rule)
+		rule = plain(a.Rule)
 	}
 	since := ""
 	if !a.Since.IsZero() {
@@ -223,7 +226,7 @@ func (f *flow) say(a api.FlowAnswer) fyne.CanvasObject {
 	}
 	policy := i18n.T("policies.flow.nopolicy")
 	if a.Assignment != nil {
-		policy = i18n.T("policies.assigned.of", "Name", kit.Clean(a.Assignment.Policy), "Who", kit.Clean(a.Assignment.By))
+		policy = i18n.T("policies.assigned.of", "Name", plain(a.Assignment.Policy), "Who", plain(a.Assignment.By))
 	}
 	action := ""
 	if a.Action == "permit" || a.Action == "block" || a.Action == "negotiate" {
@@ -231,10 +234,10 @@ func (f *flow) say(a api.FlowAnswer) fyne.CanvasObject {
 	}
 	fields := kit.NewFields(
 		kit.Field{Label: i18n.T("policies.flow.rule"), Value: rule},
-		kit.Field{Label: i18n.T("policies.flow.filter"), Value: kit.Clean(a.Filter)},
+		kit.Field{Label: i18n.T("policies.flow.filter"), Value: plain(a.Filter)},
 		kit.Field{Label: i18n.T("policies.flow.action"), Value: action},
-		kit.Field{Label: i18n.T("policies.flow.connection"), Value: kit.Clean(a.Connection)},
-		kit.Field{Label: i18n.T("policies.flow.sa"), Value: kit.Clean(a.SA), Mono: true},
+		kit.Field{Label: i18n.T("policies.flow.connection"), Value: plain(a.Connection)},
+		kit.Field{Label: i18n.T("policies.flow.sa"), Value: plain(a.SA), Mono: true},
 		kit.Field{Label: i18n.T("policies.flow.since"), Value: since},
 		kit.Field{Label: i18n.T("policies.flow.policy"), Value: policy},
 	)
@@ -243,7 +246,7 @@ func (f *flow) say(a api.FlowAnswer) fyne.CanvasObject {
 	why := []fyne.CanvasObject{kit.Caption(i18n.T("policies.flow.why"))}
 	const most = 60
 	for _, w := range a.Why[:min(len(a.Why), most)] {
-		t := kit.Text(kit.Clean(w))
+		t := kit.Text(plain(w))
 		t.Selectable = true
 		why = append(why, t)
 	}
@@ -256,7 +259,7 @@ func (f *flow) update() {
 	words := make([]string, 0, len(f.v.policies))
 	for _, p := range f.v.policies {
 		f.names = append(f.names, p.Name)
-		words = append(words, kit.Clean(p.Name))
+		words = append(words, plain(p.Name))
 	}
 	f.policy.SetOptions(words)
 	if a := f.v.snap.Assignment; a != nil && f.policy.SelectedIndex() < 0 {
@@ -330,14 +333,15 @@ func (f *flow) simulate(r io.ReadCloser, file string) {
 			f.simulated = sim
 			f.simulation.Objects = []fyne.CanvasObject{f.result(name, file)}
 		}
-		f.simulation.Refresh()
+		f.page.Refresh()
+		f.root.Refresh()
 	})
 }
 
 // result shows what a simulation found: sums first, then the flows.
 func (f *flow) result(name, file string) fyne.CanvasObject {
 	flows := f.simulated.Flows
-	head := kit.Text(i18n.T("policies.simulate.result", "File", kit.Clean(file), "Name", kit.Clean(name)))
+	head := kit.Text(i18n.T("policies.simulate.result", "File", plain(file), "Name", plain(name)))
 	if len(flows) == 0 {
 		return kit.Column(widget.NewSeparator(), head, kit.Muted(i18n.T("policies.simulate.nothing")))
 	}
@@ -365,11 +369,11 @@ func (f *flow) result(name, file string) fyne.CanvasObject {
 		objects = append(objects, kit.Muted(i18n.T("policies.simulate.skipped", "Count", int(min(f.simulated.Skipped, 1<<31)))))
 	}
 	table := kit.NewTable([]kit.TableColumn{
-		{Title: i18n.T("policies.column.flow"), Width: 22, Grow: true, Mono: true, Less: func(a, b int) bool { return flows[a].Flow < flows[b].Flow }},
-		{Title: i18n.T("policies.column.verdict"), Width: 11, Less: func(a, b int) bool { return flows[a].Verdict < flows[b].Verdict }},
-		{Title: i18n.T("policies.column.rule"), Width: 9, Grow: true, Less: func(a, b int) bool { return flows[a].Rule < flows[b].Rule }},
-		{Title: i18n.T("policies.column.packets"), Width: 6, Right: true, Less: func(a, b int) bool { return flows[a].Packets < flows[b].Packets }},
-		{Title: i18n.T("policies.column.bytes"), Width: 6, Right: true, Less: func(a, b int) bool { return flows[a].Bytes < flows[b].Bytes }},
+		{Title: i18n.T("policies.column.flow"), Width: 20, Grow: true, Mono: true, Less: func(a, b int) bool { return flows[a].Flow < flows[b].Flow }},
+		{Title: i18n.T("policies.column.verdict"), Width: 12.5, Less: func(a, b int) bool { return flows[a].Verdict < flows[b].Verdict }},
+		{Title: i18n.T("policies.column.rule"), Width: 8, Grow: true, Less: func(a, b int) bool { return flows[a].Rule < flows[b].Rule }},
+		{Title: i18n.T("policies.column.packets"), Width: 5.5, Right: true, Less: func(a, b int) bool { return flows[a].Packets < flows[b].Packets }},
+		{Title: i18n.T("policies.column.bytes"), Width: 5.5, Right: true, Less: func(a, b int) bool { return flows[a].Bytes < flows[b].Bytes }},
 	}, func() int { return len(flows) }, func(row, col int) kit.Cell {
 		s := &flows[row]
 		switch col {
@@ -382,7 +386,7 @@ func (f *flow) result(name, file string) fyne.CanvasObject {
 			if s.Rule == "" {
 				return kit.Cell{Text: "–"}
 			}
-			return kit.Cell{Text: kit.Clean(s.Rule)}
+			return kit.Cell{Text: plain(s.Rule)}
 		case 3:
 			return kit.Cell{Text: i18n.Count(s.Packets)}
 		}

@@ -169,17 +169,15 @@ func (e *editor) ruleForm(i int, base string) fyne.CanvasObject {
 		lists = append(lists, option{n, stock(n)})
 	}
 	for _, l := range p.FilterLists {
-		lists = append(lists, option{l.Name, kit.Clean(l.Name)})
+		lists = append(lists, option{l.Name, plain(l.Name)})
 	}
 	for _, a := range policydraft.StockActions() {
 		actions = append(actions, option{a.Name, stock(a.Name)})
 	}
 	for _, a := range p.FilterActions {
-		actions = append(actions, option{a.Name, kit.Clean(a.Name)})
+		actions = append(actions, option{a.Name, plain(a.Name)})
 	}
-	traffic := kit.Muted(trafficOf(p, r.FilterList))
 	a, _ := p.Action(r.FilterAction)
-	meaning := kit.Muted(actionMeaning(a))
 	pick := func(path string) func(string) {
 		return func(value string) {
 			e.flush()
@@ -198,10 +196,8 @@ func (e *editor) ruleForm(i int, base string) fyne.CanvasObject {
 	}
 	objects := []fyne.CanvasObject{
 		e.textField(base+".name", i18n.T("policies.field.name"), r.Name, "", ""),
-		e.field(base+".filter_list", i18n.T("policies.field.list"), selection(lists, r.FilterList, pick(base+".filter_list")), ""),
-		kit.Tight(traffic),
-		e.field(base+".filter_action", i18n.T("policies.field.action"), selection(actions, r.FilterAction, pick(base+".filter_action")), ""),
-		kit.Tight(meaning),
+		e.field(base+".filter_list", i18n.T("policies.field.list"), selection(lists, r.FilterList, pick(base+".filter_list")), trafficOf(p, r.FilterList)),
+		e.field(base+".filter_action", i18n.T("policies.field.action"), selection(actions, r.FilterAction, pick(base+".filter_action")), actionMeaning(a)),
 		e.field(base+".tunnel", i18n.T("policies.field.tunnel"), tunnel, i18n.T("policies.hint.tunnel")),
 		e.field(base+".connection_type", i18n.T("policies.field.type"), selection([]option{
 			{"", connectionType("")}, {"lan", connectionType("lan")}, {"remote", connectionType("remote")}},
@@ -285,7 +281,7 @@ func (e *editor) listForm(i int, base string) fyne.CanvasObject {
 			refresh(row)
 		})
 	})
-	remove = kit.NewButton("", theme.DeleteIcon(), func() {
+	remove = kit.NewButton(i18n.T("policies.delete"), theme.DeleteIcon(), func() {
 		if row, ok := table.Selected(); ok {
 			e.flush()
 			e.edit(func(d *policydraft.Draft) (*policydraft.Draft, error) { return d.Remove(path, row) })
@@ -310,7 +306,7 @@ func (e *editor) listForm(i int, base string) fyne.CanvasObject {
 	for _, b := range []*kit.Button{edit, remove, up, down} {
 		b.Disable()
 	}
-	rows := min(12, max(4, len(l.Filters)+2))
+	rows := min(9, max(4, len(l.Filters)+2))
 	box := e.field(path, i18n.T("policies.field.filters"), container.New(tall{float32(rows)}, table), "")
 	box.deep = true
 	return kit.Column(
@@ -327,7 +323,7 @@ func (e *editor) filterDialog(title string, f policydraft.Filter, done func(poli
 		d.Hide()
 		done(f)
 	}
-	d = kit.NewDialog(e.v.env, title, form, kit.NewButton(i18n.T("common.cancel"), nil, func() { d.Cancel() }), kit.NewPrimary(i18n.T("policies.ok"), nil, do))
+	d = newDialog(e.v.env, title, form, kit.NewButton(i18n.T("common.cancel"), nil, func() { d.Cancel() }), kit.NewPrimary(i18n.T("policies.ok"), nil, do))
 	d.OnEnter = do
 	d.Show()
 }
@@ -431,7 +427,8 @@ func (e *editor) generalForm() fyne.CanvasObject {
 		e.checkField("key_exchange.master_key_pfs", i18n.T("policies.field.masterpfs"), p.KeyExchange.MasterKeyPFS, i18n.T("policies.hint.masterpfs")),
 		e.textField("key_exchange.lifetime", i18n.T("policies.field.lifetime"), p.KeyExchange.Lifetime, "8h", ""),
 	)
-	return container.NewVScroll(container.NewPadded(kit.Measure(44, kit.Column(objects...))))
+	e.form = container.NewVScroll(container.NewPadded(kit.Measure(44, kit.Column(objects...))))
+	return e.form
 }
 
 // authBox edits authentication methods, which are in order of preference.
@@ -479,7 +476,7 @@ func (e *editor) authDialog(m policydraft.AuthMethod, done func(policydraft.Auth
 		d.Hide()
 		done(m)
 	}
-	d = kit.NewDialog(e.v.env, i18n.T("policies.auth.title"), form, kit.NewButton(i18n.T("common.cancel"), nil, func() { d.Cancel() }), kit.NewPrimary(i18n.T("policies.ok"), nil, do))
+	d = newDialog(e.v.env, i18n.T("policies.auth.title"), form, kit.NewButton(i18n.T("common.cancel"), nil, func() { d.Cancel() }), kit.NewPrimary(i18n.T("policies.ok"), nil, do))
 	d.OnEnter, d.Width = do, 38
 	d.Show()
 }

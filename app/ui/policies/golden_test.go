@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"context"
 	"net/netip"
 	"testing"
 
@@ -8,8 +9,12 @@ import (
 
 	"sallyport/app/ui/kit"
 	"sallyport/app/ui/uitest"
+	"sallyport/core/api"
 	"sallyport/platform/ipc/ipctest"
 )
+
+// over is a window for dialogs, whose ground is blurred and makes large pictures.
+var over = fyne.NewSize(640, 560)
 
 func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
 
@@ -29,11 +34,12 @@ func TestGolden(t *testing.T) {
 		{"malformed", stocked, uitest.Page, func(_ *testing.T, v *View, _ *kit.Env) { v.Select("Broken") }, few},
 		{"pending", func(t testing.TB) *ipctest.Backend {
 			b := assigned(t)
-			b.OnAssign = nil
-			b.SetPolicy(mustJudge(t, office), office+"\n[downgrade]\nttl = \"1h\"\n")
+			b.OnAssign = func(context.Context, string, bool) (api.AssignResult, error) {
+				return api.AssignResult{Changes: []string{"~ downgrade ttl: 720h → 1h"}}, nil
+			}
 			return b
 		}, uitest.Page, nil, few},
-		{"assign", assigned, uitest.Page, func(t *testing.T, v *View, env *kit.Env) {
+		{"assign", assigned, over, func(t *testing.T, v *View, env *kit.Env) {
 			v.Select("LAN")
 			uitest.Settle()
 			uitest.Tap(t, env.Window, "Assign…")
@@ -70,11 +76,11 @@ func TestGolden(t *testing.T) {
 		}, uitest.Page, func(t *testing.T, v *View, env *kit.Env) {
 			v.detail.edit("filter_lists[0]")
 		}, few},
-		{"wizard-endpoint", assigned, uitest.Page, wizardAt(0), []uitest.Variant{uitest.Light, uitest.Large}},
-		{"wizard-traffic", assigned, uitest.Page, wizardAt(1), few},
-		{"wizard-action", assigned, uitest.Page, wizardAt(2), []uitest.Variant{uitest.Light, uitest.German}},
-		{"wizard-auth", assigned, uitest.Page, wizardAt(3), few},
-		{"wizard-name", assigned, uitest.Page, wizardAt(4), few},
+		{"wizard-endpoint", assigned, over, wizardAt(0), []uitest.Variant{uitest.Light, uitest.Large}},
+		{"wizard-traffic", assigned, over, wizardAt(1), few},
+		{"wizard-action", assigned, over, wizardAt(2), []uitest.Variant{uitest.Light, uitest.German}},
+		{"wizard-auth", assigned, over, wizardAt(3), few},
+		{"wizard-name", assigned, over, wizardAt(4), few},
 		{"flow", assigned, uitest.Page, func(t *testing.T, v *View, env *kit.Env) {
 			v.tabs.Select("flow")
 			v.flow.text.SetText("192.168.178.20 -> 10.1.2.3:443/tcp")

@@ -41,7 +41,7 @@ func newItems(e *editor, path, add, none string, ordered bool, doAdd func(), for
 		if faulty {
 			text = i18n.T("policies.state.problem")
 		}
-		o.(*row).set(model.Fault, faulty, kit.Clean(name), text, false)
+		o.(*row).set(model.Fault, faulty, plain(name), text, false)
 	})
 	l.widget.HideSeparators = true
 	l.widget.OnSelected = func(i widget.ListItemID) {
@@ -53,14 +53,14 @@ func newItems(e *editor, path, add, none string, ordered bool, doAdd func(), for
 		l.e.build()
 	}
 	fresh := kit.NewButton(add, theme.ContentAddIcon(), func() { l.e.flush(); doAdd() })
-	l.remove = kit.NewButton("", theme.DeleteIcon(), l.doRemove)
+	l.remove = kit.NewButton(i18n.T("policies.delete"), theme.DeleteIcon(), l.doRemove)
 	l.up = kit.NewButton("", theme.MoveUpIcon(), func() { l.move(-1) })
 	l.down = kit.NewButton("", theme.MoveDownIcon(), func() { l.move(1) })
 	buttons := kit.Flow(fresh, l.remove)
 	if ordered {
 		buttons = kit.Flow(fresh, l.up, l.down, l.remove)
 	}
-	l.root = beside(container.NewBorder(nil, buttons, nil, nil, l.widget), l.right, 15)
+	l.root = beside(container.NewBorder(nil, buttons, nil, nil, l.widget), l.right, 17)
 	return l
 }
 
@@ -106,7 +106,8 @@ func (l *items) build() {
 		if l.n == 0 {
 			return kit.Empty(nil, "", l.none)
 		}
-		return container.NewVScroll(container.NewPadded(l.form(l.selected, l.at(l.selected))))
+		l.e.form = container.NewVScroll(container.NewPadded(l.form(l.selected, l.at(l.selected))))
+		return l.e.form
 	})}
 	l.right.Refresh()
 }
@@ -135,7 +136,7 @@ func (l *items) doRemove() {
 	}
 	name, _ := l.name(i)
 	if n := l.e.users(l.path, name); n > 0 {
-		kit.Confirm(l.e.v.env, i18n.T("policies.used.title"), i18n.T("policies.used.text", "Count", n, "Name", kit.Clean(name)), i18n.T("policies.used.verb"), true, do)
+		kit.Confirm(l.e.v.env, i18n.T("policies.used.title"), i18n.T("policies.used.text", "Count", n, "Name", plain(name)), i18n.T("policies.used.verb"), true, do)
 		return
 	}
 	do()

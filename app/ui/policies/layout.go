@@ -50,9 +50,17 @@ type field struct {
 }
 
 func newField(path, name string, control fyne.CanvasObject, hint string) *field {
-	f := &field{path: path, control: control, fault: kit.Text("")}
+	original := control
+	f := &field{path: path, control: original, fault: kit.Text("")}
 	f.fault.Importance = widget.DangerImportance
 	f.fault.Hide()
+	if s, ok := control.(*widget.Select); ok {
+		// Unlike an entry it has no frame.
+		panel := kit.NewPanel(s)
+		panel.Tight, panel.Fill, panel.Stroke = true, "", theme.ColorNameInputBorder
+		panel.Radius = theme.InputRadiusSize()
+		control = panel
+	}
 	objects := []fyne.CanvasObject{}
 	if name != "" {
 		objects = append(objects, kit.Caption(name))
@@ -72,14 +80,22 @@ func newField(path, name string, control fyne.CanvasObject, hint string) *field 
 // CreateRenderer implements fyne.Widget.
 func (f *field) CreateRenderer() fyne.WidgetRenderer { return widget.NewSimpleRenderer(f.box) }
 
-// say shows what is wrong with the field; an empty text hides it.
-func (f *field) say(text string) {
+// say shows what is wrong with the field; an empty text hides it. It reports
+// whether the field has become higher or lower.
+func (f *field) say(text string) bool {
 	if f.fault.Text == text {
-		return
+		return false
 	}
 	f.fault.SetText(text)
 	kit.SetShown(f.fault, text != "")
 	f.box.Refresh()
+	return true
+}
+
+// newDialog returns a dialog whose content has room for the frames of entries,
+// which the dialog's edge would cut.
+func newDialog(env *kit.Env, title string, content fyne.CanvasObject, buttons ...fyne.CanvasObject) *kit.Dialog {
+	return kit.NewDialog(env, title, container.NewPadded(content), buttons...)
 }
 
 // fieldLayout sets a name, a control and lines of text close to each other.
@@ -156,7 +172,7 @@ func selection(options []option, value string, changed func(string)) *widget.Sel
 	if at >= 0 {
 		s.SetSelectedIndex(at)
 	} else {
-		s.PlaceHolder = kit.Clean(value)
+		s.PlaceHolder = plain(value)
 	}
 	s.OnChanged = func(string) {
 		if i := s.SelectedIndex(); i >= 0 {

@@ -85,7 +85,8 @@ func (l *list) update() {
 		l.v.want = ""
 		return
 	}
-	if slices.Contains(l.names, l.selected) {
+	if i := slices.Index(l.names, l.selected); i >= 0 {
+		l.widget.ScrollTo(i)
 		l.v.detail.update()
 		return
 	}
@@ -119,7 +120,7 @@ func (l *list) show(r *row, name string) {
 	if p.Assigned && !bold {
 		state, bold = i18n.T("policies.state.assigned")+" · "+state, true
 	}
-	r.set(mark, mark != model.Off, kit.Clean(name), state, bold)
+	r.set(mark, mark != model.Off, plain(name), state, bold)
 }
 
 // A row is a policy in the list: its name, and how it stands below.
@@ -188,7 +189,7 @@ func (v *View) askName(title, verb, name string, then func(string)) {
 		}
 		d.Refit()
 	}
-	d = kit.NewDialog(v.env, title, f, kit.NewButton(i18n.T("common.cancel"), nil, func() { d.Cancel() }), kit.NewPrimary(verb, nil, do))
+	d = newDialog(v.env, title, f, kit.NewButton(i18n.T("common.cancel"), nil, func() { d.Cancel() }), kit.NewPrimary(verb, nil, do))
 	d.OnEnter, d.Focus = do, e
 	d.Show()
 }
@@ -260,7 +261,7 @@ func (v *View) importText(text []byte, replace bool) {
 				name = d.Policy().Name
 			}
 			if old, ok := v.find(name); ok && !old.Predefined {
-				kit.Confirm(v.env, i18n.T("policies.replace.title"), i18n.T("policies.replace.text", "Name", kit.Clean(name)),
+				kit.Confirm(v.env, i18n.T("policies.replace.title"), i18n.T("policies.replace.text", "Name", plain(name)),
 					i18n.T("policies.replace.verb"), true, func() { v.importText(text, true) })
 				return
 			}

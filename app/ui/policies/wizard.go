@@ -65,7 +65,7 @@ func newWizard(e *editor, done func(*wizard)) *wizard {
 	w.back = kit.NewButton(i18n.T("policies.wizard.back"), theme.NavigateBackIcon(), func() { w.step(-1) })
 	w.next = kit.NewPrimary("", nil, func() { w.step(1) })
 	cancel := kit.NewButton(i18n.T("common.cancel"), nil, func() { w.dialog.Cancel() })
-	w.dialog = kit.NewDialog(e.v.env, i18n.T("policies.wizard.title"), kit.Column(w.title, w.body, w.fault), cancel, w.back, w.next)
+	w.dialog = newDialog(e.v.env, i18n.T("policies.wizard.title"), kit.Column(w.title, w.body, w.fault), cancel, w.back, w.next)
 	w.dialog.Width = 42
 	w.dialog.OnEnter = func() { w.step(1) }
 	return w
@@ -236,7 +236,7 @@ func (w *wizard) endpointPage() fyne.CanvasObject {
 			}
 			var options []option
 			for _, n := range names {
-				options = append(options, option{n, kit.Clean(n)})
+				options = append(options, option{n, plain(n)})
 			}
 			more.Objects = []fyne.CanvasObject{newField("", i18n.T("policies.wizard.connection"), selection(options, w.rule.Tunnel, func(v string) { w.rule.Tunnel = v }), "")}
 		case byAddress:
@@ -273,7 +273,7 @@ func (w *wizard) trafficPage() fyne.CanvasObject {
 				lists = append(lists, option{n, stock(n)})
 			}
 			for _, l := range p.FilterLists {
-				lists = append(lists, option{l.Name, kit.Clean(l.Name)})
+				lists = append(lists, option{l.Name, plain(l.Name)})
 			}
 			what := kit.Muted(trafficOf(p, w.rule.FilterList))
 			more.Objects = []fyne.CanvasObject{kit.Column(newField("", i18n.T("policies.field.list"), selection(lists, w.rule.FilterList, func(v string) {
@@ -314,7 +314,7 @@ func (w *wizard) actionPage() fyne.CanvasObject {
 	const mostOwn = 20
 	own := w.e.s.draft.Policy().FilterActions
 	for _, a := range own[:min(len(own), mostOwn)] {
-		options = append(options, kit.Option{ID: a.Name, Title: kit.Clean(a.Name), Text: actionMeaning(a)})
+		options = append(options, kit.Option{ID: a.Name, Title: plain(a.Name), Text: actionMeaning(a)})
 	}
 	c := kit.NewChoice(options, func(id string) { w.rule.FilterAction = id }).Stacked()
 	c.SetSelected(w.rule.FilterAction)
