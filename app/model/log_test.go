@@ -51,7 +51,7 @@ func TestLogMemory(t *testing.T) {
 		name string
 		text int
 		n    int
-	}{{"usual lines", 90, 150_000}, {"long lines", 3000, 30_000}, {"endless lines", 1 << 20, 3000}} {
+	}{{"usual lines", 90, 110_000}, {"long lines", 3000, 8000}, {"endless lines", 64 << 10, 2000}} {
 		before := heap()
 		b := &book{}
 		long := strings.Repeat("x", tt.text)

@@ -14,8 +14,7 @@ const (
 
 // The other verbs.
 const (
-	ConnectAs       Verb = "connect-as"  // with another profile, for this attempt
-	SetProfile      Verb = "profile"     // for good
+	SetProfile      Verb = "profile"     // that is stored
 	Answer          Verb = "answer"      // a prompt
 	AllowClear      Verb = "allow-clear" // for a while
 	Import          Verb = "import"
@@ -64,7 +63,6 @@ type Offer struct {
 func Verbs() []Offer {
 	return []Offer{
 		{Connect, "sallyport connect", "Connect"},
-		{ConnectAs, "sallyport connect", "Connect"},
 		{Answer, "sallyport answer", "Answer"},
 		{ListPrompts, "sallyport prompts", "State"},
 		{Cancel, "sallyport disconnect", "Disconnect"},
