@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -120,17 +121,19 @@ func TestSetProfileRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, clientProfile, gatewayProfile)
 		defer w.stop()
-		w.net.SetTap(dropAll)
-		begin(t, w.client)
-		before := must(w.cm.Profiles.Read("office.toml"))
+		var refuse atomic.Bool
 		w.cm.Fail = func(call string) error {
-			if strings.HasPrefix(call, "firewall ") {
+			if refuse.Load() && strings.HasPrefix(call, "firewall ") {
 				return errors.New("no nftables")
 			}
 			return nil
 		}
+		w.net.SetTap(dropAll)
+		begin(t, w.client)
+		before := must(w.cm.Profiles.Read("office.toml"))
+		refuse.Store(true)
 		wantCode(t, w.client.SetProfile(t.Context(), "office", api.Require), api.CodeFirewall)
-		w.cm.Fail = nil
+		refuse.Store(false)
 		if got := must(w.cm.Profiles.Read("office.toml")); got != before {
 			t.Errorf("the file is now\n%s", got)
 		}
