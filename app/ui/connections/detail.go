@@ -34,6 +34,7 @@ type detail struct {
 	menu     *kit.Button
 	decide   *kit.Button
 	asks     *kit.Panel
+	asking   *kit.Dialog // the question, when the user wanted to see it again
 	problem  *kit.ErrorCard
 	retry    *kit.Button
 	rule     *kit.Panel
@@ -66,7 +67,7 @@ func newDetail(env *kit.Env) *detail {
 	d.since = kit.Muted("")
 	d.since.Wrapping = fyne.TextWrapOff
 	d.menu = kit.NewQuiet("", theme.MoreVerticalIcon(), d.showMenu)
-	d.decide = kit.NewButton(i18n.T("connections.decide"), nil, func() { prompts.AskClear(d.env, d.conn) })
+	d.decide = kit.NewButton(i18n.T("connections.decide"), nil, func() { d.asking = prompts.AskClear(d.env, d.conn) })
 	d.asks = kit.NewPanel(kit.WithIcon(theme.NewWarningThemedResource(theme.WarningIcon()), kit.Section(kit.Text(i18n.T("connections.question")),
 		kit.Flow(d.decide, kit.NewButton(i18n.T("connections.diagnose"), theme.SearchIcon(), d.diagnose)))))
 	d.asks.Fill = apptheme.TintOf(model.Partly)
@@ -190,6 +191,10 @@ func (d *detail) update(c *model.Connection) {
 	d.tell(c)
 	d.showVerb(c)
 	kit.SetShown(d.asks, c.Question != "")
+	if d.asking != nil && (c.Question == "" || old == nil || old.Name != c.Name) {
+		d.asking.Hide()
+		d.asking = nil
+	}
 	d.showProblem(c)
 	d.showWarnings(c)
 	kit.SetShown(d.rule, c.Rule != "")

@@ -406,3 +406,16 @@ func BenchmarkGraphIdle(b *testing.B) {
 		g.show(y, model.Minute)
 	}
 }
+
+func TestQuestionAnsweredElsewhereCloses(t *testing.T) {
+	b := uitest.Calm(t)
+	env, _ := shown(t, b, "paris-partner", uitest.Page)
+	uitest.Tap(t, env.Window, "Decide…")
+	if env.Window.Canvas().Overlays().Top() == nil {
+		t.Fatal("it is not asked")
+	}
+	if err := b.AllowClear(t.Context(), "paris-partner", time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	uitest.Until(t, "the dialog closes", func() bool { return env.Window.Canvas().Overlays().Top() == nil })
+}

@@ -58,12 +58,13 @@ func (f *Fields) Set(fields ...Field) {
 		if row.Field == field {
 			continue
 		}
-		changed = changed || row.Copy != field.Copy
+		changed = true // it may be higher now
 		row.set(field)
 	}
 	if n < len(f.rows) {
 		f.rows, changed = f.rows[:n], true
 	}
+	SetShown(f, n > 0)
 	if !changed {
 		return
 	}
@@ -72,7 +73,6 @@ func (f *Fields) Set(fields ...Field) {
 		f.box.Objects = append(f.box.Objects, r.name, r.value, r.copy)
 	}
 	f.box.Refresh()
-	SetShown(f, n > 0)
 }
 
 func newFieldRow() *fieldRow {

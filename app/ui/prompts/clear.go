@@ -27,8 +27,13 @@ func (p *Prompts) askClear(c *model.Connection) {
 }
 
 // AskClear puts the question of a connection to the user: whether its traffic
-// may leave in clear although it was protected here before.
-func AskClear(env *kit.Env, c *model.Connection) { clearDialog(env, c, func() {}).Show() }
+// may leave in clear although it was protected here before. Who calls it hides
+// the dialog when the question has been answered elsewhere.
+func AskClear(env *kit.Env, c *model.Connection) *kit.Dialog {
+	d := clearDialog(env, c, func() {})
+	d.Show()
+	return d
+}
 
 // clearDialog returns the dialog of the question; closed is called when the
 // user has decided, or not.
