@@ -41,7 +41,7 @@ type messagesTab struct {
 	head     *seqHead
 	list     *widget.List
 	title    *widget.Label
-	facts    *widget.Label
+	facts    *kit.Fields
 	payloads *fyne.Container
 	inner    *container.Scroll
 	panel    *kit.Panel
@@ -76,9 +76,9 @@ func newMessagesTab(env *kit.Env) *messagesTab {
 	})
 	t.list.HideSeparators = true
 	t.list.OnSelected = t.choose
-	t.title, t.facts = kit.Subheading(""), kit.Muted("")
+	t.title, t.facts = kit.Subheading(""), kit.NewFields()
 	t.payloads = kit.Column()
-	t.inner = container.NewVScroll(kit.Column(kit.Tight(t.title, t.facts), t.payloads))
+	t.inner = container.NewVScroll(kit.Column(t.title, t.facts, t.payloads))
 	shut := kit.NewQuiet("", theme.CancelIcon(), t.close)
 	t.panel = kit.NewPanel(container.NewBorder(nil, nil, nil, container.NewVBox(shut), t.inner))
 	t.panel.Hide()
@@ -272,7 +272,7 @@ func (t *messagesTab) choose(i int) {
 	m := t.rows[i]
 	t.chosen = key(m)
 	kit.SetText(t.title, title(m))
-	kit.SetText(t.facts, facts(m, t.env.Now()))
+	t.facts.Set(facts(m, t.env.Now())...)
 	t.payloads.Objects = payloads(m)
 	t.payloads.Refresh()
 	t.inner.ScrollToTop()
@@ -345,20 +345,21 @@ func remarks(m *api.Message) []string {
 	return out
 }
 
-// facts says the rest of a message's header.
-func facts(m *api.Message, now time.Time) string {
-	arrow := i18n.T("diagnosis.received")
+// facts are the rest of a message's header. (No arrow stands between the two
+// addresses: Fyne 2.8 draws a space after one as a missing glyph.)
+func facts(m *api.Message, now time.Time) []kit.Field {
+	way := i18n.T("diagnosis.received")
 	if m.Sent {
-		arrow = i18n.T("diagnosis.sent")
+		way = i18n.T("diagnosis.sent")
 	}
-	lines := []string{arrow + ", " + m.Time.In(now.Location()).Format("15:04:05.000") + ", " + size(m)}
-	if m.Sent {
-		lines = append(lines, kit.Clean(m.Local)+" → "+kit.Clean(m.Remote))
-	} else {
-		lines = append(lines, kit.Clean(m.Local)+" ← "+kit.Clean(m.Remote))
+	return []kit.Field{
+		{Label: i18n.T("diagnosis.field.remark"), Value: strings.Join(remarks(m), "\n")},
+		{Label: way, Value: m.Time.In(now.Location()).Format("15:04:05.000") + ", " + size(m)},
+		{Label: i18n.T("diagnosis.us"), Value: kit.Clean(m.Local), Mono: true},
+		{Label: i18n.T("diagnosis.peer"), Value: kit.Clean(m.Remote), Mono: true},
+		{Label: i18n.T("diagnosis.field.spi_i"), Value: kit.Clean(m.SPIi), Mono: true},
+		{Label: i18n.T("diagnosis.field.spi_r"), Value: kit.Clean(m.SPIr), Mono: true},
 	}
-	lines = append(lines, "SPI "+kit.Clean(m.SPIi)+" / "+kit.Clean(m.SPIr))
-	return strings.Join(append(lines, remarks(m)...), "\n")
 }
 
 func size(m *api.Message) string {
