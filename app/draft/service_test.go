@@ -200,6 +200,37 @@ only = ["example.com"]
 	}
 }
 
+// TestEditOfAnExport changes what an export says, with its certificates within
+// and its key left out: the service keeps both.
+func TestEditOfAnExport(t *testing.T) {
+	quoted := func(label string, data []byte) string { return "['''" + label + "\n" + string(data) + "''']" }
+	text := "version = 1\nname = \"work\"\ngateways = [\"vpn.example.com\"]\n[local]\nmethod = \"certificate\"\ncertificates = " + quoted("alice", files().cert) +
+		"\n[remote]\nmethod = \"certificate\"\nid = \"vpn.example.com\"\ncas = " + quoted("company", files().ca) + "\n[[children]]\nname = \"net\"\n"
+	d, err := draft.Parse([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, a := d.StoredCertificate(), d.StoredCAs(); len(c) != 1 || len(a) != 1 || c[0].Name != "alice" || len(draft.Inspect(a[0].Data).Certificates) != 1 {
+		t.Errorf("stored are %v and %v", c, a)
+	}
+	d.Gateways = []string{"other.example.com"}
+	if f := d.Check(); len(f) > 0 {
+		t.Fatalf("faults: %v", f)
+	}
+	b := read(t, d)
+	if !b.Keep.Key || len(b.Connection.Local.Certificates) != 1 || len(b.Connection.Remote.CAs) != 1 || b.Connection.Gateways[0] != "other.example.com" || b.Connection.Remote.ID != "vpn.example.com" {
+		t.Errorf("it becomes %+v, keeping %+v", b.Connection, b.Keep)
+	}
+	d.CAs = []draft.File{draft.NewFile("new.pem", files().ca)}
+	d.Certificate, d.Key = file("new.crt", files().cert), file("new.key", files().key)
+	if b := read(t, d); b.Keep.Key || len(b.Secrets) != 1 {
+		t.Errorf("it keeps %+v", b.Keep)
+	}
+	if s := string(d.WithoutCertificates()); strings.Contains(s, "BEGIN CERT") || !strings.Contains(s, "other.example.com") {
+		t.Errorf("without certificates:\n%s", s)
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
 	for text, want := range map[string]error{
 		"":      draft.ErrMalformed,

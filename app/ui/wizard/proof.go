@@ -24,7 +24,7 @@ type proofPage struct {
 	passBox    *fyne.Container
 	passphrase *kit.Entry
 	passFault  *fault
-	askPass    *kit.Check
+	askPass    *tick
 	askFault   *fault
 
 	byKey     *fyne.Container
@@ -32,8 +32,8 @@ type proofPage struct {
 	secFault  *fault
 	typed     *fyne.Container // what belongs to a key that is typed
 	meter     *meter
-	weak      *kit.Check
-	askSecret *kit.Check
+	weak      *tick
+	askSecret *tick
 }
 
 func newProofPage(f *flow) *proofPage {
@@ -72,9 +72,9 @@ func (p *proofPage) certificate() *fyne.Container {
 	p.passphrase, p.passFault, p.askFault = kit.NewSecretEntry(), newFault(), newFault()
 	p.secretOf(draft.Certificate, p.passphrase)
 	p.passphrase.OnChanged = func(string) { p.passFault.set(""); p.take() }
-	p.askPass = kit.NewCheck(i18n.T("wizard.passphrase.ask"), func(bool) { p.askFault.set(""); p.take(); p.f.refresh() })
+	p.askPass = newTick(i18n.T("wizard.passphrase.ask"), func(bool) { p.askFault.set(""); p.take(); p.f.refresh() })
 	p.askPass.SetChecked(d.Ask && d.Method == draft.Certificate)
-	p.passBox = kit.Column(labelled(i18n.T("wizard.passphrase.label"), i18n.T("wizard.passphrase.hint"), p.passphrase, p.passFault), p.askPass, p.askFault.box)
+	p.passBox = kit.Column(labelled(i18n.T("wizard.passphrase.label"), i18n.T("wizard.passphrase.hint"), p.passphrase, p.passFault), p.askPass.box, p.askFault.box)
 	return kit.Spread(p.cert.box, p.key.box, p.passBox)
 }
 
@@ -92,12 +92,12 @@ func (p *proofPage) psk() *fyne.Container {
 	if d.KeepsSecret() {
 		p.secret.SetPlaceHolder(i18n.T("wizard.secret.stays"))
 	}
-	p.weak = kit.NewCheck(i18n.T("wizard.secret.weakOK"), func(on bool) {
+	p.weak = newTick(i18n.T("wizard.secret.weakOK"), func(on bool) {
 		p.f.weakOK = on
 		p.secFault.set("")
 		p.f.refresh()
 	})
-	p.weak.Hide()
+	p.weak.box.Hide()
 	p.secret.OnChanged = func(string) {
 		p.secFault.set("")
 		p.f.weakOK = false
@@ -114,10 +114,10 @@ func (p *proofPage) psk() *fyne.Container {
 	paste := kit.NewQuiet(i18n.T("wizard.secret.paste"), theme.ContentPasteIcon(), func() {
 		p.secret.SetText(strings.TrimRight(fyne.CurrentApp().Clipboard().Content(), "\r\n"))
 	})
-	p.askSecret = kit.NewCheck(i18n.T("wizard.secret.ask"), func(bool) { p.take(); p.f.refresh() })
+	p.askSecret = newTick(i18n.T("wizard.secret.ask"), func(bool) { p.take(); p.f.refresh() })
 	p.askSecret.SetChecked(d.Ask && d.Method == draft.PSK)
-	p.typed = kit.Column(labelled(i18n.T("wizard.secret.label"), "", p.secret, p.secFault), p.meter, p.weak, kit.Flow(paste, generate))
-	return kit.Column(p.typed, p.askSecret)
+	p.typed = kit.Column(labelled(i18n.T("wizard.secret.label"), "", p.secret, p.secFault), p.meter, p.weak.box, kit.Flow(paste, generate))
+	return kit.Column(p.typed, p.askSecret.box)
 }
 
 // take carries what the widgets hold into the draft, and shows what belongs to it.
@@ -137,7 +137,7 @@ func (p *proofPage) take() {
 		kit.SetShown(p.typed, !d.Ask)
 		s := draft.Measure(p.secret.Text)
 		p.meter.set(s)
-		kit.SetShown(p.weak, p.secret.Text != "" && s.Weak())
+		kit.SetShown(p.weak.box, p.secret.Text != "" && s.Weak())
 		return
 	}
 	sealed := d.NeedsPassphrase() || d.Ask && d.Key == nil && d.Certificate == nil

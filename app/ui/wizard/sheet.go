@@ -21,20 +21,24 @@ type sheet struct {
 	owner             any    // the flow that has opened it
 	onEscape, onEnter func() // keys that nothing with the focus had a use for
 
-	env    *kit.Env
-	back   *canvas.Rectangle
-	bar    *canvas.Rectangle
-	title  fyne.CanvasObject
-	rail   fyne.CanvasObject // nil: none
-	narrow fyne.CanvasObject // instead of the rail where there is no place for it
-	scroll *container.Scroll
-	foot   fyne.CanvasObject
-	before func(*fyne.KeyEvent)
+	env  *kit.Env
+	back *canvas.Rectangle
+	bar  *canvas.Rectangle
+	// above and below lie over what the scroll draws outside its bounds: the
+	// text of an entry that is half out of sight.
+	above, below *canvas.Rectangle
+	title        fyne.CanvasObject
+	rail         fyne.CanvasObject // nil: none
+	narrow       fyne.CanvasObject // instead of the rail where there is no place for it
+	scroll       *container.Scroll
+	foot         fyne.CanvasObject
+	before       func(*fyne.KeyEvent)
 }
 
 func newSheet(env *kit.Env, title string, rail, narrow, body fyne.CanvasObject, buttons ...fyne.CanvasObject) *sheet {
 	s := &sheet{env: env, rail: rail, narrow: narrow, title: kit.Subheading(title),
 		back: canvas.NewRectangle(color.Transparent), bar: canvas.NewRectangle(color.Transparent),
+		above: canvas.NewRectangle(color.Transparent), below: canvas.NewRectangle(color.Transparent),
 		scroll: container.NewVScroll(container.New(insetLayout{}, body)), foot: kit.EndFlow(buttons...)}
 	s.ExtendBaseWidget(s)
 	return s
@@ -83,6 +87,7 @@ type sheetRenderer struct{ s *sheet }
 func (r *sheetRenderer) paint() {
 	th, v := r.s.Theme(), fyne.CurrentApp().Settings().ThemeVariant()
 	r.s.back.FillColor = th.Color(theme.ColorNameBackground, v)
+	r.s.above.FillColor, r.s.below.FillColor = r.s.back.FillColor, r.s.back.FillColor
 	r.s.bar.FillColor = th.Color(apptheme.ColorRail, v)
 }
 
@@ -131,6 +136,10 @@ func (r *sheetRenderer) Layout(size fyne.Size) {
 	s.foot.Move(fyne.NewPos(rail+pad, size.Height-pad/2-foot))
 	s.scroll.Move(fyne.NewPos(rail+pad-inset(), y))
 	s.scroll.Resize(fyne.NewSize(inner+pad/2+inset(), max(0, size.Height-y-foot-pad)))
+	s.above.Move(fyne.NewPos(rail, 0))
+	s.above.Resize(fyne.NewSize(size.Width-rail, y))
+	s.below.Move(fyne.NewPos(rail, size.Height-foot-pad))
+	s.below.Resize(fyne.NewSize(size.Width-rail, foot+pad))
 }
 
 func (r *sheetRenderer) MinSize() fyne.Size { return fyne.NewSize(1, 1) }
@@ -139,17 +148,19 @@ func (r *sheetRenderer) Refresh() {
 	r.paint()
 	r.s.back.Refresh()
 	r.s.bar.Refresh()
+	r.s.above.Refresh()
+	r.s.below.Refresh()
 	r.Layout(r.s.Size())
 }
 
 func (r *sheetRenderer) Objects() []fyne.CanvasObject {
-	out := []fyne.CanvasObject{r.s.back, r.s.bar, r.s.title}
+	out := []fyne.CanvasObject{r.s.back, r.s.scroll, r.s.above, r.s.below, r.s.bar, r.s.title}
 	for _, o := range []fyne.CanvasObject{r.s.rail, r.s.narrow} {
 		if o != nil {
 			out = append(out, o)
 		}
 	}
-	return append(out, r.s.scroll, r.s.foot)
+	return append(out, r.s.foot)
 }
 
 func (r *sheetRenderer) Destroy() {}

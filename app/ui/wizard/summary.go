@@ -145,6 +145,7 @@ func (p *summaryPage) failed(e *api.Error) {
 		}
 	}
 	p.f.refresh()
+	p.f.sheet.scroll.ScrollToBottom()
 }
 
 // detail is the service's own sentence on a fault.
