@@ -610,6 +610,7 @@ var routes = []struct{ method, path string }{
 	{"GET", "/v1/policies/p/diff/p"}, {"POST", "/v1/policies/p/assign"}, {"POST", "/v1/unassign"}, {"GET", "/v1/explain?flow=a"},
 	{"POST", "/v1/simulate"}, {"POST", "/v1/connections/a/allow-clear"}, {"GET", "/v1/memories"},
 	{"POST", "/v1/memories/pin"}, {"POST", "/v1/memories/forget"},
+	{"GET", "/v1/connections/a/export"}, {"POST", "/v1/test"}, {"GET", "/v1/traffic"}, {"GET", "/v1/exchanges"},
 }
 
 // FuzzRequest decodes any body on any route: it must answer, with an explained
