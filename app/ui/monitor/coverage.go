@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"fmt"
 	"image/color"
 	"math"
 
@@ -138,7 +137,7 @@ func share(r *api.Coverage) string {
 
 // A bar shows three amounts as shares of their sum. Beside colour they differ
 // in height: what is protected fills the bar, what is clear stands half as
-// high, what was blocked is a thin line.
+// high, what was blocked is a thin line. The words beside it say the same.
 type bar struct {
 	widget.BaseWidget
 	parts [3]uint64 // protected, clear, blocked
@@ -154,12 +153,6 @@ func (b *bar) set(protected, clear, blocked uint64) {
 	b.parts = [3]uint64{protected, clear, blocked}
 	b.Refresh()
 }
-
-// AccessibilityLabel implements fyne.Accessible.
-func (b *bar) AccessibilityLabel() string { return fmt.Sprint(b.parts) }
-
-// AccessibilityRole implements fyne.Accessible.
-func (b *bar) AccessibilityRole() fyne.AccessibleRole { return fyne.AccessibleRoleText }
 
 // CreateRenderer implements fyne.Widget.
 func (b *bar) CreateRenderer() fyne.WidgetRenderer {
