@@ -184,6 +184,3 @@ func Date(t time.Time) string {
 	}
 	return t.Format("2 Jan 2006")
 }
-
-// Seconds returns the time of day to the second, as a log shows it.
-func Seconds(t time.Time) string { return t.In(now().Location()).Format("15:04:05") }

@@ -3,6 +3,7 @@ package model
 import (
 	"bytes"
 	"context"
+	"reflect"
 	"slices"
 	"time"
 
@@ -19,7 +20,13 @@ type desk struct {
 	prompts map[string]api.Prompt // that wait for an answer, by ID
 	given   map[key]*given
 	tried   map[key]bool // the vault's answer was given in this attempt
+	doubts  map[key]int  // attempts since the last success that the vault's answer did not bring up
 }
+
+// maxDoubts is how often the vault's answer is given without success, for
+// whatever reason: an account may be locked after some wrong passwords, and not
+// every gateway says that it was the password.
+const maxDoubts = 3
 
 type key struct {
 	connection string
@@ -30,10 +37,13 @@ type key struct {
 type given struct {
 	prompt string
 	secret []byte // what to keep; nil: it came from the vault
+	// How the connection stood: what it said already says nothing of the answer.
+	state   api.TunnelState
+	problem *api.Error
 }
 
 func newDesk() desk {
-	return desk{prompts: map[string]api.Prompt{}, given: map[key]*given{}, tried: map[key]bool{}}
+	return desk{prompts: map[string]api.Prompt{}, given: map[key]*given{}, tried: map[key]bool{}, doubts: map[key]int{}}
 }
 
 // Answer answers a prompt. With remember, and if the prompt allows it, the
@@ -46,7 +56,7 @@ func (m *Model) Answer(ctx context.Context, a api.Answer, remember bool) error {
 	if ok {
 		m.bell.acted(p.Connection, m.now())
 		if remember && p.Rememberable && m.opt.Vault != nil && len(a.Secret) > 0 && !a.Cancel {
-			m.desk.give(p, slices.Clone(a.Secret))
+			m.giveLocked(p, slices.Clone(a.Secret))
 		}
 	}
 	m.mu.Unlock()
@@ -77,7 +87,7 @@ func (m *Model) promptLocked(p api.Prompt) {
 	if g := m.desk.given[k]; g != nil && g.prompt != p.ID && p.Attempt > 1 {
 		m.wrongLocked(k) // it is asked again: that answer was wrong
 	}
-	if p.Attempt > 1 || !p.Rememberable || m.opt.Vault == nil || m.desk.tried[k] {
+	if p.Attempt > 1 || !p.Rememberable || m.opt.Vault == nil || m.desk.tried[k] || m.desk.doubts[k] >= maxDoubts {
 		m.world.ask(p)
 		return
 	}
@@ -123,7 +133,7 @@ func (m *Model) fromVault(ctx context.Context, p api.Prompt) {
 	m.mu.Lock()
 	_, waits := m.desk.prompts[p.ID]
 	if waits {
-		m.desk.give(p, nil)
+		m.giveLocked(p, nil)
 	}
 	m.mu.Unlock()
 	if !waits {
@@ -137,13 +147,17 @@ func (m *Model) fromVault(ctx context.Context, p api.Prompt) {
 	}
 }
 
-// give notes an answer whose proof is awaited.
-func (d *desk) give(p api.Prompt, secret []byte) {
+// giveLocked notes an answer whose proof is awaited.
+func (m *Model) giveLocked(p api.Prompt, secret []byte) {
 	k := key{p.Connection, p.Kind}
-	if old := d.given[k]; old != nil {
+	if old := m.desk.given[k]; old != nil {
 		clear(old.secret)
 	}
-	d.given[k] = &given{prompt: p.ID, secret: secret}
+	g := &given{prompt: p.ID, secret: secret}
+	if i, ok := m.world.find(p.Connection); ok {
+		g.state, g.problem = m.world.conns[i].State, m.world.conns[i].Problem
+	}
+	m.desk.given[k] = g
 }
 
 // drop forgets an answer that did not arrive.
@@ -194,9 +208,15 @@ func (d *desk) see(m *Model, c *api.Connection) {
 		if _, waits := d.prompts[g.prompt]; waits {
 			continue // the answer is still on its way: this is older news
 		}
+		if c.State == g.state && reflect.DeepEqual(c.Problem, g.problem) {
+			continue
+		}
 		if wrong {
 			m.wrongLocked(k)
 		} else if c.State != api.Connecting && c.State != api.Reconnecting {
+			if g.secret == nil {
+				d.doubts[k]++
+			}
 			clear(g.secret) // neither right nor wrong
 			delete(d.given, k)
 		}
@@ -223,6 +243,7 @@ func (m *Model) rightLocked(name string) {
 			continue
 		}
 		delete(m.desk.given, k)
+		delete(m.desk.doubts, k)
 		if g.secret != nil {
 			m.besideLocked(func(context.Context) {
 				_ = m.opt.Vault.Set(k.connection, k.kind, g.secret) // what cannot be kept is asked for again

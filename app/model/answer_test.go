@@ -198,6 +198,22 @@ func TestVault(t *testing.T) {
 		if v.password() != "maybe" {
 			t.Errorf("kept %q", v.password())
 		}
+
+		// But nobody's account is locked by an answer that never helps.
+		g.tries = nil
+		for range 2 {
+			<-connect()
+			time.Sleep(time.Second)
+		}
+		done = connect()
+		if len(m.Snapshot().Prompts) != 1 || len(g.tries) != 2 {
+			t.Errorf("%d prompts after %d more failures", len(m.Snapshot().Prompts), len(g.tries))
+		}
+		answer("changed", false)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		disconnect()
 		if err := m.Backend().Remove(t.Context(), "office"); err != nil || v.password() != "" {
 			t.Errorf("Remove: %v; kept %q", err, v.password())
 		}

@@ -90,7 +90,9 @@ func (f *follower) follow(ctx context.Context) {
 
 	sctx, cancel := context.WithCancel(ctx)
 	life := st.Service.Started
+	checked := make(chan struct{})
 	check := time.AfterFunc(steady, func() {
+		defer close(checked)
 		// The service can have been restarted between our two questions: the
 		// events would then be those of another life.
 		if again, err := f.m.opt.Backend.State(sctx); err == nil && !again.Service.Started.Equal(life) {
@@ -104,10 +106,10 @@ func (f *follower) follow(ctx context.Context) {
 		return !resync
 	})
 	another := sctx.Err() != nil && ctx.Err() == nil
-	if !check.Stop() {
-		cancel()
-	}
 	cancel()
+	if !check.Stop() {
+		<-checked
+	}
 	switch {
 	case resync || another:
 		f.retry = 0

@@ -66,3 +66,67 @@ func TestFollow(t *testing.T) {
 		}
 	})
 }
+
+// A swapper is a service that is restarted between the question for its state
+// and the one for its events.
+type swapper struct {
+	*host
+	once bool
+}
+
+func (s *swapper) State(ctx context.Context) (api.State, error) {
+	st, err := s.host.State(ctx)
+	if !s.once {
+		s.once = true
+		time.Sleep(time.Second)
+		s.stop()
+		s.start(office(api.Disconnected), api.Connection{Name: "home", State: api.Blocked})
+	}
+	return st, err
+}
+
+// TestRestartBetweenQuestions finds out that the events are of another life,
+// although their numbers fit.
+func TestRestartBetweenQuestions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &swapper{host: &host{}}
+		h.start(office(api.Connected))
+		m := New(Options{Backend: h})
+		defer run(t, m)()
+		time.Sleep(5 * time.Second)
+		if s := m.Snapshot(); s.Mark != Blocked || len(s.Connections) != 2 {
+			t.Errorf("got %+v", s)
+		}
+	})
+}
+
+// TestWatchStops waits for the call under way, and calls no more.
+func TestWatchStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &ipctest.Backend{}
+		m := New(Options{Backend: b})
+		defer run(t, m)()
+		calls, ended := 0, false
+		stop := m.Watch(func(*Snapshot) {
+			calls++
+			ended = false
+			time.Sleep(time.Second)
+			ended = true
+		})
+		for range 100 {
+			b.SetConnection(office(api.Connected))
+		}
+		time.Sleep(1500 * time.Millisecond)
+		stop()
+		stop() // again is no fault
+		n := calls
+		if !ended || n != 2 {
+			t.Errorf("%d calls, the last one ended: %t", n, ended)
+		}
+		b.SetConnection(office(api.Disconnected))
+		time.Sleep(time.Minute)
+		if calls != n {
+			t.Error("called after it was stopped")
+		}
+	})
+}
