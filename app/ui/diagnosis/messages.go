@@ -355,8 +355,8 @@ func facts(m *api.Message, now time.Time) []kit.Field {
 	return []kit.Field{
 		{Label: i18n.T("diagnosis.field.remark"), Value: strings.Join(remarks(m), "\n")},
 		{Label: way, Value: m.Time.In(now.Location()).Format("15:04:05.000") + ", " + size(m)},
-		{Label: i18n.T("diagnosis.us"), Value: kit.Clean(m.Local), Mono: true},
-		{Label: i18n.T("diagnosis.peer"), Value: kit.Clean(m.Remote), Mono: true},
+		{Label: i18n.T("diagnosis.us"), Value: kit.Clean(m.Local)},
+		{Label: i18n.T("diagnosis.peer"), Value: kit.Clean(m.Remote)},
 		{Label: i18n.T("diagnosis.field.spi_i"), Value: kit.Clean(m.SPIi), Mono: true},
 		{Label: i18n.T("diagnosis.field.spi_r"), Value: kit.Clean(m.SPIr), Mono: true},
 	}
