@@ -96,7 +96,27 @@ func leftOutNote(x api.Export) fyne.CanvasObject {
 	if len(x.Missing) == 0 {
 		return kit.Info(i18n.T("wizard.export.nothingLeft"))
 	}
-	return kit.Info(i18n.T("wizard.export.left", "What", kit.Clean(strings.Join(x.Missing, ", "))))
+	words := make([]string, len(x.Missing))
+	for i, m := range x.Missing {
+		words[i] = kit.Clean(secretName(m))
+	}
+	return kit.Info(i18n.T("wizard.export.left", "What", strings.Join(words, ", ")))
+}
+
+// secretName puts the service's name of a secret into the user's language, as
+// far as it is known.
+func secretName(s string) string {
+	switch s {
+	case "the pre-shared key":
+		return i18n.T("wizard.asks.secret")
+	case "the pre-shared key of the remote end":
+		return i18n.T("wizard.left.remote")
+	case "the private key of the certificate":
+		return i18n.T("wizard.left.key")
+	case "the encrypted private key of the certificate":
+		return i18n.T("wizard.left.sealed")
+	}
+	return s
 }
 
 // writeFile writes a file that only this user can read. Without replace it

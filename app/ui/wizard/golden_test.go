@@ -200,7 +200,7 @@ func TestHandOutPictures(t *testing.T) {
 			return nil
 		}
 	}
-	uitest.Golden(t, b(small, "the pre-shared key"), "export", uitest.Window, show(Export), uitest.Light, uitest.Large)
+	uitest.Golden(t, b(small, "the pre-shared key"), "export", uitest.Window, show(Export), uitest.German, uitest.Large)
 	uitest.Golden(t, b(small, "the pre-shared key"), "qr", uitest.Window, show(QR), uitest.Light, uitest.Dark)
 	uitest.Golden(t, b(profileText(100), "the pre-shared key"), "qr-large", uitest.Window, show(QR), uitest.Light)
 }

@@ -132,7 +132,9 @@ func (p *summaryPage) failed(e *api.Error) {
 	if e.Code == api.CodeExists {
 		p.wrong.set(i18n.T("wizard.fault.taken"))
 	}
-	p.error.Set(e)
+	shown := *e
+	shown.Position = nil // a line of a text that the user has never seen
+	p.error.Set(&shown)
 	if e.Position != nil {
 		for i, other := range p.f.pages {
 			if other.has(e.Position.Field) && i != p.f.at {

@@ -21,7 +21,24 @@ import (
 )
 
 // New opens the wizard for a new connection.
-func New(env *kit.Env) { start(env, draft.New(), dialogs{env}) }
+// While a wizard is open it stays, with what is in it.
+func New(env *kit.Env) {
+	if !open(env) {
+		start(env, draft.New(), dialogs{env})
+	}
+}
+
+// open reports whether a wizard is open.
+func open(env *kit.Env) bool {
+	for _, o := range env.Window.Canvas().Overlays().List() {
+		if s, ok := o.(*sheet); ok {
+			if _, ok := s.owner.(*flow); ok {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 // Edit opens the wizard with the settings of a connection. Its secrets stay
 // what they are where the fields for them are left empty.
@@ -36,6 +53,9 @@ func edit(env *kit.Env, name string, pick picker) {
 		if err != nil {
 			kit.ShowError(env, err)
 			return
+		}
+		if open(env) {
+			return // meanwhile
 		}
 		d, err := draft.Parse(x.Text)
 		if err != nil {

@@ -219,6 +219,12 @@ func TestNothingIsLost(t *testing.T) {
 	if w.Canvas().Overlays().Top() != nil {
 		t.Error("Escape does not close an empty wizard")
 	}
+	New(env)
+	New(env) // one is enough
+	if n := len(w.Canvas().Overlays().List()); n != 1 {
+		t.Errorf("%d wizards are open", n)
+	}
+	uitest.Key(w, fyne.KeyEscape)
 	f = start(env, draft.New(), noPicker{})
 	f.draft.Gateways[0] = "x"
 	uitest.Key(w, fyne.KeyEscape)
