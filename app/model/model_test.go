@@ -3,6 +3,7 @@ package model
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -129,4 +130,25 @@ func TestWatchStops(t *testing.T) {
 			t.Error("called after it was stopped")
 		}
 	})
+}
+
+// BenchmarkFold folds the event of one of 500 connections in.
+func BenchmarkFold(b *testing.B) {
+	m := New(Options{Backend: &ipctest.Backend{}})
+	var st api.State
+	for i := range 500 {
+		c := office(api.Connected)
+		c.Name = fmt.Sprintf("office %03d", i)
+		st.Connections = append(st.Connections, c)
+	}
+	m.meet(st)
+	c := st.Connections[250]
+	seq := uint64(0)
+	b.ReportAllocs()
+	for b.Loop() {
+		seq++
+		if !m.fold(&api.Event{Seq: seq, Kind: api.EventConnection, Name: c.Name, Connection: &c}) {
+			b.Fatal("a gap")
+		}
+	}
 }
