@@ -2,6 +2,7 @@ package profile
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/x509"
 	"errors"
 
@@ -127,7 +128,7 @@ func (im *tomlImport) keepKey(b *Bundle, a *Auth, certs []*x509.Certificate) {
 // stored. One that comes with the request shows that key and certificate belong
 // together; otherwise the first connect does.
 func (im *tomlImport) encryptedKey(b *Bundle, a *Auth, certs []*x509.Certificate, data []byte) {
-	key, err := pki.ParsePrivateKey(data, nil)
+	_, err := pki.ParsePrivateKey(data, nil)
 	switch {
 	case err == nil:
 		im.bad("local.ask", "the private key %s is not encrypted, so there is no passphrase to ask for", shown(a.Key))
@@ -137,6 +138,7 @@ func (im *tomlImport) encryptedKey(b *Bundle, a *Auth, certs []*x509.Certificate
 		return
 	}
 	if len(im.req.Password) > 0 {
+		var key crypto.Signer
 		if key, err = pki.ParsePrivateKey(data, im.req.Password); err == nil {
 			err = (&pki.Credential{Chain: certs, Key: key}).Check()
 		}
