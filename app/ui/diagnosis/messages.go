@@ -346,7 +346,8 @@ func remarks(m *api.Message) []string {
 }
 
 // facts are the rest of a message's header. (No arrow stands between the two
-// addresses: Fyne 2.8 draws a space after one as a missing glyph.)
+// addresses: Fyne 2.8 draws a space after one as a missing glyph. SPIi and SPIr
+// are what RFC 7296 calls them, in every language.)
 func facts(m *api.Message, now time.Time) []kit.Field {
 	way := i18n.T("diagnosis.received")
 	if m.Sent {
@@ -357,8 +358,8 @@ func facts(m *api.Message, now time.Time) []kit.Field {
 		{Label: way, Value: m.Time.In(now.Location()).Format("15:04:05.000") + ", " + size(m)},
 		{Label: i18n.T("diagnosis.us"), Value: kit.Clean(m.Local)},
 		{Label: i18n.T("diagnosis.peer"), Value: kit.Clean(m.Remote)},
-		{Label: i18n.T("diagnosis.field.spi_i"), Value: kit.Clean(m.SPIi), Mono: true},
-		{Label: i18n.T("diagnosis.field.spi_r"), Value: kit.Clean(m.SPIr), Mono: true},
+		{Label: "SPIi", Value: kit.Clean(m.SPIi), Mono: true},
+		{Label: "SPIr", Value: kit.Clean(m.SPIr), Mono: true},
 	}
 }
 
