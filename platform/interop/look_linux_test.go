@@ -1,8 +1,10 @@
 package interop_test
 
 import (
+	"archive/zip"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -153,6 +155,13 @@ func TestExchanges(t *testing.T) {
 	if p := l.Client.Pings(lab.InsideV4, 20); p.Lost > 0 {
 		t.Errorf("after the test the tunnel loses packets: %v", p)
 	}
+	if line := s.Must("traffic", "office", "--count", "1", "--json"); !strings.Contains(line, `"connection":"office"`) {
+		t.Errorf("traffic: %s", line)
+	}
+	if text := s.Must("export", "office"); !strings.Contains(text, "-----BEGIN CERTIFICATE-----") || strings.Contains(text, "PRIVATE KEY") {
+		t.Errorf("export:\n%s", text)
+	}
+	mustHoldNoName(t, s, dir+"/bundle.zip")
 	s.Must("disconnect", "office")
 	var out struct{ Messages []api.Message }
 	if err := json.Unmarshal([]byte(s.Must("exchanges", "office", "--json")), &out); err != nil {
@@ -194,5 +203,33 @@ func TestExchanges(t *testing.T) {
 	}
 	if text := s.Must("exchanges", "other (test)", "--details"); !strings.Contains(text, "received IKE_AUTH response") || strings.Contains(text, "horse") {
 		t.Errorf("the test's messages:\n%s", text)
+	}
+}
+
+// mustHoldNoName writes a diagnostics bundle of a service whose tunnel is up,
+// and looks in it for who and where.
+func mustHoldNoName(t *testing.T, s *lab.Service, path string) {
+	t.Helper()
+	s.Must("diagnose", path)
+	z, err := zip.OpenReader(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	for _, f := range z.File {
+		r, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(r)
+		r.Close()
+		if err != nil || len(text) == 0 {
+			t.Errorf("%s: %d bytes, %v", f.Name, len(text), err)
+		}
+		for _, private := range []string{"vpn.test", "198.51.100.", "10.20.0.", "10.10.", "fd00:10:", "fd00:20:", "Sallyport Lab", "gw-ecdsa256", "ca-ecdsa256", "alice", "horse"} {
+			if strings.Contains(string(text), private) {
+				t.Errorf("%s in the bundle tells %q", f.Name, private)
+			}
+		}
 	}
 }
