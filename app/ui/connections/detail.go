@@ -182,10 +182,13 @@ func (d *detail) update(c *model.Connection) {
 		d.setting = false
 		d.scroll.ScrollToTop()
 	}
-	d.tickFacts()
 	if old != nil && same(old, c) {
+		if d.stop == nil {
+			d.tickFacts() // else the clock does, together with the graph: a window is drawn as a whole
+		}
 		return
 	}
+	d.tickFacts()
 	kit.SetText(d.title, c.Name)
 	d.badge.Set(c.Mark, i18n.Say(c.Word))
 	d.tell(c)

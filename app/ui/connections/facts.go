@@ -19,10 +19,10 @@ func (d *detail) tickFacts() {
 	c := d.conn
 	since := ""
 	if (up(c) || c.State == api.Connecting) && !c.Since.IsZero() {
-		passed := clock(d.env.Now().Sub(c.Since))
-		since = i18n.T("connections.elapsed", "Duration", passed)
+		time := passed(d.env.Now().Sub(c.Since))
+		since = i18n.T("connections.elapsed", "Duration", time)
 		if c.State == api.Connected {
-			since = i18n.T("connections.for", "Duration", passed)
+			since = i18n.T("connections.for", "Duration", time)
 		}
 	}
 	kit.SetText(d.since, since)
@@ -57,14 +57,14 @@ func facts(c *model.Connection) []kit.Field {
 // few makes an int of a number for the choice of a plural form.
 func few(n uint64) int { return int(min(n, 1_000_000)) }
 
-// clock says a time that passes, to the second: "02:14:05".
-func clock(d time.Duration) string {
-	s := int(max(0, d) / time.Second)
-	text := fmt.Sprintf("%02d:%02d:%02d", s/3600%24, s/60%60, s%60)
-	if days := s / 86400; days > 0 {
-		return i18n.T("connections.days", "Count", days, "Clock", text)
+// passed says a time that passes: to the second in the first minute, and then
+// to the minute. A window is drawn anew with each change, which without a
+// graphics processor is what a tunnel at rest would cost most.
+func passed(d time.Duration) string {
+	if d > time.Minute {
+		d = d.Truncate(time.Minute)
 	}
-	return text
+	return i18n.Duration(d)
 }
 
 // lines lists values, a line each, and counts those beyond mostLines.

@@ -67,9 +67,9 @@ func (v *View) Update(s *model.Snapshot) {
 		v.opened = false
 		v.selected, c = pick(s, v.selected)
 		v.list.mark(v.selected)
+		v.arrange()
 	}
 	v.detail.update(c)
-	v.arrange()
 }
 
 // pick returns what is selected when the selection is gone: what follows it in
