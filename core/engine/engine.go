@@ -89,7 +89,7 @@ func New(opt Options) *Engine {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", name)
 		}
 	}
-	return &Engine{
+	e := &Engine{
 		opt:     opt,
 		store:   &profile.Store{Profiles: opt.Host.Profiles, Certs: opt.Host.Certs, Secrets: opt.Host.Secrets},
 		journal: newJournal(time.Now),
@@ -108,6 +108,11 @@ func New(opt Options) *Engine {
 		lost:    make(map[string]uint64),
 		guard:   guard{traps: make(map[string]uint32), failures: make(map[string]uint64), carried: make(map[string]uint64)},
 	}
+	e.exchanges.stored = func(name string) bool {
+		c := e.conns[name]
+		return c != nil && c.rule == ""
+	}
+	return e
 }
 
 // errStopping answers calls that come when the service ends.

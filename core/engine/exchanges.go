@@ -27,6 +27,9 @@ const (
 // proved to have sent have a trail of their own, under an empty name, so that no
 // flood of them pushes out what a connection said.
 type exchanges struct {
+	// stored tells connections with a profile from those that traffic starts,
+	// whose messages go first where there are too many; nil: all are alike.
+	stored func(name string) bool
 	trails map[string]*trail
 	n      int
 	bytes  int
@@ -94,29 +97,36 @@ func (x *exchanges) forget(name string) {
 	}
 }
 
-// longest returns the connection with the most messages.
+// longest returns the connection with the most messages, rather one without a
+// profile.
 func (x *exchanges) longest() string {
-	var name string
-	most := 0
-	for n, t := range x.trails {
-		if len(t.messages) > most || len(t.messages) == most && n < name {
-			name, most = n, len(t.messages)
-		}
-	}
-	return name
+	return x.first(func(string) bool { return true }, func(a, b *trail) int { return cmp.Compare(len(b.messages), len(a.messages)) })
 }
 
-// oldest returns the connection that was silent for the longest time.
+// oldest returns another connection, that was silent for the longest time.
 func (x *exchanges) oldest(but string) string {
-	var name string
-	var since time.Time
-	for n, t := range x.trails {
-		last := t.messages[len(t.messages)-1].Time
-		if n != but && n != "" && (since.IsZero() || last.Before(since)) {
-			name, since = n, last
+	last := func(t *trail) time.Time { return t.messages[len(t.messages)-1].Time }
+	return x.first(func(n string) bool { return n != but && n != "" }, func(a, b *trail) int { return last(a).Compare(last(b)) })
+}
+
+// first returns the first of some connections by order: those without a profile
+// come before those with one. There must be one.
+func (x *exchanges) first(some func(name string) bool, order func(a, b *trail) int) string {
+	rank := func(name string) int {
+		if x.stored == nil || !x.stored(name) {
+			return 0
+		}
+		return 1
+	}
+	var names []string
+	for n := range x.trails {
+		if some(n) {
+			names = append(names, n)
 		}
 	}
-	return name
+	return slices.MinFunc(names, func(a, b string) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), order(x.trails[a], x.trails[b]), cmp.Compare(a, b))
+	})
 }
 
 // claim gives the messages of an IKE SA that strangers sent to the connection

@@ -149,6 +149,27 @@ func TestExchangesAreBounded(t *testing.T) {
 			t.Fatal("out of order")
 		}
 	}
+	// Connections with a profile keep what they have, whatever the others say.
+	x.stored = func(name string) bool { return name == "c1" || name == "c2" }
+	for range maxMessages {
+		x.add(api.Message{Time: at, Connection: "c1"})
+	}
+	for i := range 5000 {
+		at = at.Add(time.Second)
+		x.add(api.Message{Time: at, Connection: fmt.Sprintf("rule @ %d", i), Payloads: []api.Payload{{Name: strings.Repeat("x", i)}}})
+	}
+	check()
+	if n := len(x.newest("c1", 0)); n != maxMessages {
+		t.Errorf("of a connection with a profile %d messages are left", n)
+	}
+	// Strangers alone cannot fill more than their share.
+	var alone exchanges
+	for range 200 {
+		alone.add(api.Message{Payloads: []api.Payload{{Name: strings.Repeat("x", maxMessageBytes/8)}}})
+	}
+	if alone.n > 9 || alone.bytes > maxMessageBytes {
+		t.Errorf("%d messages of %d bytes", alone.n, alone.bytes)
+	}
 	for name := range x.trails {
 		x.forget(name)
 	}

@@ -26,7 +26,8 @@ const (
 	maxPayloads = 64
 	maxFields   = 32      // of one payload
 	maxValue    = 600     // bytes of one value
-	maxText     = 8 << 10 // bytes of all values
+	maxText     = 8 << 10 // bytes of all fields
+	fieldCost   = 16      // bytes that a field counts beside its text
 )
 
 // Payloads describes the payloads of a message.
@@ -81,7 +82,7 @@ func (w *writer) field(name, format string, args ...any) {
 		name, format, args = "more", "further values are left out", nil
 	}
 	v := clean(fmt.Sprintf(format, args...), min(maxValue, w.room))
-	w.room -= len(v)
+	w.room -= len(v) + len(name) + fieldCost
 	w.fields = append(w.fields, api.Field{Name: name, Value: v})
 }
 
