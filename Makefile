@@ -1,5 +1,6 @@
 # make demo   see it work, on this machine alone        make test   everything CI checks
 # make build  binaries into bin/                        make lint   gofmt, vet, staticcheck, all systems
+# make gui    the window alone into bin/                make unit   tests without privilege
 # make bench  benchmarks, against strongSwan where a claim is made     make fuzz [FUZZTIME=1m]
 
 SHELL := /bin/bash
@@ -11,16 +12,31 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X sallyport/core/api.Version=$(VERSION)
 SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 ROOTENV := $(SUDO) env PATH="$$PATH" HOME="$$HOME" GOFLAGS="$(GOFLAGS)" SALLYPORT_ROOT_TESTS=1 SALLYPORT_BIN="$(CURDIR)/bin"
+# The packages of the window: with cgo and OpenGL in the program, without either
+# (ci) in tests, which need no screen.
+GUI     := ./app/theme ./app/tray ./app/ui/... ./app/cmd/sallyport-gui
+GUITAGS := migrated_fynedo
+CITAGS  := ci,migrated_fynedo
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 TARGETS := linux/amd64 linux/arm64 windows/amd64 windows/arm64 darwin/amd64 darwin/arm64
 FUZZTIME ?= 30s
 
-.PHONY: build demo test lint cross unit root bench fuzz clean
+# What cgo needs for the window; empty when it is there.
+GUILACKS := $(shell .ci/setup lacks gui 2>/dev/null)
+
+.PHONY: build gui demo test lint cross unit root bench fuzz clean
 
 build:
 	@mkdir -p bin
 	CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)' -o bin/ ./platform/cmd/sallyportd ./app/cmd/sallyport
+	@if [ -z "$(GUILACKS)" ]; then $(MAKE) --no-print-directory gui; \
+	else echo "bin/sallyport-gui is not built; it needs: $(GUILACKS) (.ci/setup gui installs them)"; rm -f bin/sallyport-gui; fi
 
+gui:
+	@mkdir -p bin
+	go build -tags $(GUITAGS) -ldflags '$(LDFLAGS)' -o bin/ ./app/cmd/sallyport-gui
+
+# The window opens where there is a display and what it is built from.
 demo:
 	@.ci/setup demo
 	@$(MAKE) --no-print-directory build
@@ -33,20 +49,21 @@ test:
 lint:
 	@echo "== gofmt, vet, staticcheck"
 	@out=$$(gofmt -l app core platform installer assets); [ -z "$$out" ] || { echo "not gofmt'ed:"; echo "$$out"; exit 1; }
-	@go vet ./...
-	@$(STATICCHECK) ./...
+	@go vet -tags $(CITAGS) ./...
+	@$(STATICCHECK) -tags $(CITAGS) ./...
+	@[ -n "$(GUILACKS)" ] || go vet -tags $(GUITAGS) ./app/cmd/sallyport-gui
 
 # core, service and command line build and vet for every system we ship.
 cross:
 	@for t in $(TARGETS); do echo "== build and vet $$t"; \
 		CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} go build -o /dev/null ./platform/cmd/sallyportd; \
 		CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} go build -o /dev/null ./app/cmd/sallyport; \
-		CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} go vet ./...; done
+		CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} go vet -tags $(CITAGS) ./...; done
 
 # Everything that needs no privilege, with the race detector; benchmarks once.
 unit:
 	@echo "== unit tests"
-	@go test -race -shuffle=on ./core/... ./app/...
+	@go test -race -shuffle=on -tags $(CITAGS) ./core/... ./app/...
 	@go test -run '^$$' -bench . -benchtime 1x ./core/... >/dev/null
 
 # Everything that changes a machine: TUN devices, routes, namespaces, real gateways.
@@ -60,8 +77,8 @@ bench: build
 	@$(ROOTENV) go test -count=1 -run '^$$' -bench . -benchtime 1x -timeout 30m ./platform/interop
 
 fuzz:
-	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || :); do \
-		echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$p; done; done
+	@for p in $$(go list -tags $(CITAGS) ./...); do for f in $$(go test -tags $(CITAGS) -list '^Fuzz' $$p | grep '^Fuzz' || :); do \
+		echo "== $$p $$f"; go test -tags $(CITAGS) -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$p; done; done
 
 clean:
 	rm -rf bin
