@@ -118,6 +118,7 @@ type Peer struct {
 	request Packet // that waits for an answer of the user
 	waiting bool
 	notice  string // the last notification
+	refused Type   // the last method that we answered with a Nak
 	over    bool
 }
 
@@ -201,6 +202,9 @@ func (p *Peer) Handle(b []byte) (Step, error) {
 		if err := refusal(p.method); err != nil {
 			return Step{}, err
 		}
+		if p.method == nil && p.refused != 0 {
+			return Step{}, fmt.Errorf("eap: the server has nothing but %v: %w", p.refused, ErrNoMethod)
+		}
 		return Step{}, &RefusedError{Message: p.notice}
 	case CodeRequest:
 	default:
@@ -280,6 +284,7 @@ func (p *Peer) nak(in Packet) (Step, error) {
 	if len(p.cfg.Methods) == 0 {
 		return Step{}, fmt.Errorf("eap: the server asks for %v: %w", in.Type, ErrNoMethod)
 	}
+	p.refused = in.Type
 	var want []byte
 	for _, t := range p.cfg.Methods {
 		want = append(want, byte(t))

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"sallyport/core/eap"
 	"sallyport/core/ike/auth"
 	"sallyport/core/transform"
 	"sallyport/core/ts"
@@ -136,6 +137,14 @@ type Reauthenticate struct {
 	By time.Time
 }
 
+// Ask says that the authentication waits for what only the user knows; SA.Answer
+// goes on with it. Whoever is asked sees Question.Text as a stranger's words: the
+// gateway's, which has proved itself (or will within EAP).
+type Ask struct {
+	SA       *SA
+	Question eap.Question
+}
+
 // Closed says that an IKE SA is gone, after RemoveChild of each of its
 // children.
 type Closed struct {
@@ -169,5 +178,6 @@ func (ChildFailed) effect()    {}
 func (Replaced) effect()       {}
 func (PathChanged) effect()    {}
 func (Reauthenticate) effect() {}
+func (Ask) effect()            {}
 func (Closed) effect()         {}
 func (Log) effect()            {}

@@ -65,6 +65,9 @@ func (sa *SA) dispatchResponse(f *flight, in *inbox, now time.Time) *notifyError
 		if in.has&m.need == m.need {
 			return m.run(sa, t, in, f.deleted, now)
 		}
+		if i+1 < len(responses) && responses[i+1].task == m.task {
+			continue
+		}
 		n := in.refusal()
 		if n == nil {
 			return syntaxError("response lacks payloads to %s", m.story)
