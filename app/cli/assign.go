@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sallyport/app/gather"
 	"sallyport/core/api"
 )
 
@@ -163,11 +164,11 @@ Nothing is stored and nothing changes.`,
 			return nil
 		},
 		RunE: c.run(func(ctx context.Context, args []string) error {
-			text, err := readNamed(args[0], maxPolicy)
+			text, err := gather.Named(args[0], maxPolicy)
 			if err != nil {
 				return err
 			}
-			packets, err := readNamed(capture, maxCapture)
+			packets, err := gather.Named(capture, maxCapture)
 			if err != nil {
 				return err
 			}

@@ -224,6 +224,13 @@ func sentence(s string) string {
 	return capital(s) + "."
 }
 
+func capital(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
+
 // What a verb takes, with sentences for those who give it something else.
 func nothing(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sallyport/app/gather"
 	"sallyport/core/api"
 )
 
@@ -91,23 +92,23 @@ func (c *command) importFiles(ctx context.Context, paths []string, f importFlags
 // importFile imports one file. A missing secret is asked for at the terminal,
 // and kept in password for the files that follow.
 func (c *command) importFile(ctx context.Context, path string, f importFlags, password *[]byte) (imported, error) {
-	g, err := newGathering(path)
+	g, err := gather.Open(path)
 	if err != nil {
 		return imported{}, err
 	}
 	req := api.ImportRequest{Name: f.name, Replace: f.replace, Password: *password}
-	res, err := g.run(ctx, c.service(), req)
+	res, err := g.Import(ctx, c.service(), req)
 	if e := api.AsError(err); e != nil && e.Code == api.CodeLocalCredential && e.Params["needs"] == "password" &&
 		len(*password) == 0 && c.Prompt != nil && !c.json {
 		secret, perr := c.Prompt(fmt.Sprintf("Secret for %s (PSK, password or passphrase): ", clean(path)))
 		if perr == nil && len(secret) > 0 {
 			*password = secret
 			req.Password = secret
-			res, err = g.run(ctx, c.service(), req)
+			res, err = g.Import(ctx, c.service(), req)
 		}
 	}
 	if err != nil {
-		return imported{}, g.annotate(err)
+		return imported{}, g.Annotate(err)
 	}
 	if len(res.Imported) == 0 {
 		e := &api.Error{Code: api.CodeProfileInvalid, What: fmt.Sprintf("No connection was imported from %s.", path),
@@ -115,9 +116,9 @@ func (c *command) importFile(ctx context.Context, path string, f importFlags, pa
 		if e.Why == "" {
 			e.Why = "The file has none."
 		}
-		return imported{}, g.annotate(e)
+		return imported{}, g.Annotate(e)
 	}
-	return imported{File: path, ImportResult: res, Read: g.read(), Unreadable: g.unreadable}, nil
+	return imported{File: path, ImportResult: res, Read: g.Beside(), Unreadable: g.Unreadable()}, nil
 }
 
 func (c *command) printImported(res imported) {

@@ -3,11 +3,8 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
-	"path"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -156,48 +153,6 @@ func TestImportAsksForTheSecret(t *testing.T) {
 	}
 }
 
-func TestImportRefusesToRunAway(t *testing.T) {
-	files := map[string]string{"big": strings.Repeat("x", maxFile+1), "half": strings.Repeat("x", maxFile)}
-	for i := range maxFiles + 2 {
-		files[fmt.Sprintf("many/%d", i)] = ""
-	}
-	dir := write(t, files)
-	for _, tt := range []struct {
-		name    string
-		missing func(round int) []string
-	}{
-		{"always the same", func(int) []string { return []string{"x"} }},
-		{"always another", func(n int) []string { return []string{fmt.Sprint(n)} }},
-		{"many names", func(int) []string {
-			var s []string
-			for i := range maxPatterns + 1 {
-				s = append(s, fmt.Sprint(i))
-			}
-			return s
-		}},
-		{"many files", func(int) []string { return []string{"many/*"} }},
-		{"large file", func(int) []string { return []string{"big"} }},
-		{"large together", func(int) []string { return []string{"half", "./half", "././half"} }},
-		{"bad pattern", func(int) []string { return []string{"[/x"} }},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			main := filepath.Join(dir, "main")
-			if err := os.WriteFile(main, nil, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			round := 0
-			b := &ipctest.Backend{OnImport: func(context.Context, api.ImportRequest) (api.ImportResult, error) {
-				round++
-				return api.ImportResult{Missing: tt.missing(round)}, nil
-			}}
-			code, _, errOut := shell{b: b}.run(t.Context(), "import", main)
-			if code != 1 || round > maxRounds || !strings.Contains(errOut, "could not be imported") {
-				t.Errorf("exit %d after %d rounds\n%s", code, round, errOut)
-			}
-		})
-	}
-}
-
 func TestImportUnreadable(t *testing.T) {
 	dir := write(t, map[string]string{"empty/": "", "ok": "x\n", "main": "include wanted\n"})
 	for _, tt := range []struct {
@@ -236,73 +191,5 @@ func TestImportUnreadable(t *testing.T) {
 	code, _, errOut := shell{b: b}.run(t.Context(), "import", filepath.Join(dir, "main"))
 	if code != 1 || !strings.Contains(errOut, "Could not read wanted: it is not a regular file.") {
 		t.Errorf("exit %d\n%s", code, errOut)
-	}
-}
-
-func TestExpand(t *testing.T) {
-	dir := write(t, map[string]string{"a/x.pem": "", "b/x.pem": "", "b/y.pem": "", "b/.z.pem": "", ".c/x.pem": ""})
-	for _, tt := range []struct {
-		pattern string
-		want    []string
-	}{
-		{"b/y.pem", []string{"b/y.pem"}},
-		{"nowhere", []string{"nowhere"}},
-		{"*/x.pem", []string{"a/x.pem", "b/x.pem"}},
-		{"b/*", []string{"b/x.pem", "b/y.pem"}},
-		{"b/.*", []string{"b/.z.pem"}},
-		{"./b/../?/x*", []string{"./b/../a/x.pem", "./b/../b/x.pem"}},
-		{path.Join(filepath.ToSlash(dir), "a/*.pem"), []string{path.Join(filepath.ToSlash(dir), "a/x.pem")}},
-		{"gone/*", nil},
-		{"a/x.pem/*", nil},
-	} {
-		got, err := expand(dir, tt.pattern)
-		if err != nil || !slices.Equal(got, tt.want) {
-			t.Errorf("%s: got %q, %v; want %q", tt.pattern, got, err, tt.want)
-		}
-	}
-}
-
-// FuzzExpand asks for any pattern: it must come back with names that the
-// pattern stands for, and never look at more than it may.
-func FuzzExpand(f *testing.F) {
-	dir := f.TempDir()
-	for _, name := range []string{"a.conf", "b.conf", ".c"} {
-		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
-			f.Fatal(err)
-		}
-	}
-	for _, p := range []string{"*.conf", "a.conf", "[", "", "/", "..", "\x00", "?/*/../**", "[a-b].conf"} {
-		f.Add(p)
-	}
-	f.Fuzz(func(t *testing.T, pattern string) {
-		// What an absolute pattern or ".." leads to is the machine's, not the test's;
-		// a backslash escapes only beside a wildcard, which path.Match does not know.
-		if strings.HasPrefix(pattern, "/") || strings.Contains(pattern, "..") || strings.Contains(pattern, `\`) || runtime.GOOS == "windows" {
-			return
-		}
-		names, err := expand(dir, pattern)
-		if err != nil {
-			return
-		}
-		if len(names) > maxFiles {
-			t.Fatalf("%d names", len(names))
-		}
-		for _, name := range names {
-			if name == pattern {
-				continue
-			}
-			if ok, err := path.Match(pattern, name); err != nil || !ok {
-				t.Errorf("%q stands for %q: %v", pattern, name, err)
-			}
-		}
-	})
-}
-
-func TestReadFileDoesNotWaitForAPipe(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("named pipes are not files on Windows")
-	}
-	if _, err := readFile(os.DevNull, 10); !errors.Is(err, errNotRegular) {
-		t.Errorf("a device: %v", err)
 	}
 }

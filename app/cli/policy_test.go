@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"sallyport/app/gather"
 	"sallyport/core/api"
 	"sallyport/platform/ipc/client"
 	"sallyport/platform/ipc/ipctest"
@@ -386,7 +387,7 @@ func TestPolicyFiles(t *testing.T) {
 	told := story.String()
 	for _, name := range []string{"none.toml", "none/out.toml"} { // each system has its own words
 		_, err := os.Stat(name)
-		told = strings.ReplaceAll(told, capital(reason(err)), "No such file or directory")
+		told = strings.ReplaceAll(told, capital(gather.Reason(err)), "No such file or directory")
 	}
 	t.Chdir(home)
 	golden(t, "policy-files", told)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sallyport/app/gather"
 	"sallyport/core/api"
 )
 
@@ -79,7 +80,7 @@ func (c *command) importPolicies(ctx context.Context, paths []string, name strin
 }
 
 func (c *command) importPolicy(ctx context.Context, path, name string, replace bool) (api.Policy, error) {
-	text, err := readNamed(path, maxPolicy)
+	text, err := gather.Named(path, maxPolicy)
 	if err != nil {
 		return api.Policy{}, err
 	}
@@ -101,23 +102,6 @@ func inFile(path string, err error) error {
 	pos.File = path
 	out.Position = &pos
 	return &out
-}
-
-// readNamed reads a file that the user named.
-func readNamed(path string, limit int) ([]byte, error) {
-	data, err := readFile(path, limit)
-	switch {
-	case err == nil:
-		return data, nil
-	case errors.Is(err, errTooLarge):
-		return nil, usagef("%s is larger than the %d MiB that are taken.", path, limit>>20)
-	}
-	e := &api.Error{Code: api.CodeUsage, What: fmt.Sprintf("%s could not be read.", path), Why: capital(reason(err)) + "."}
-	if errors.Is(err, fs.ErrPermission) {
-		e.Code = api.CodeNotAllowed
-		e.Next = "Check who may read the file, or use sudo."
-	}
-	return nil, e
 }
 
 func (c *command) policyExportCmd() *cobra.Command {
@@ -179,7 +163,7 @@ func writeFile(path string, data []byte, replace bool) error {
 	case errors.Is(err, fs.ErrExist):
 		return &api.Error{Code: api.CodeExists, What: fmt.Sprintf("%s is there already.", path), Next: "Choose another name, or overwrite it with --replace."}
 	}
-	e := &api.Error{Code: api.CodeInternal, What: fmt.Sprintf("%s could not be written.", path), Why: capital(reason(err)) + "."}
+	e := &api.Error{Code: api.CodeInternal, What: fmt.Sprintf("%s could not be written.", path), Why: capital(gather.Reason(err)) + "."}
 	if errors.Is(err, fs.ErrPermission) {
 		e.Code, e.Next = api.CodeNotAllowed, "Check who may write there."
 	}

@@ -16,7 +16,7 @@ const (
 	Linked              // State is the service's
 	Missing             // it is not installed, as far as this user can see
 	Stopped             // it is installed and does not run
-	Lost                // it ran a moment ago and does not answer
+	Lost                // it ran a moment ago and does not answer, or nothing that makes sense
 	Older               // it speaks an older API than this front end
 	Newer               // it speaks a newer one
 	Refused             // it does not serve this user
@@ -31,7 +31,11 @@ type Snapshot struct {
 	Service     api.Service
 	Connections []Connection // sorted by name
 	Assignment  *api.Assignment
-	Prompts     []api.Prompt // oldest first
+	// Prompts are those that the user is to answer, oldest first: not one that
+	// the vault is answering.
+	Prompts []api.Prompt
+	// CanRemember says that there is a vault: Answer may be asked to remember.
+	CanRemember bool
 	// Mark and Headline sum up all of it, for the tray.
 	Mark     Mark
 	Headline Text

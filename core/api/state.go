@@ -91,7 +91,21 @@ type Connection struct {
 	DNS       []netip.Addr   `json:"dns,omitempty"`
 	Routes    []netip.Prefix `json:"routes,omitempty"` // protected networks
 	Counters  Counters       `json:"counters"`
+	SAs       int            `json:"sas,omitempty"` // Child SAs that carry traffic
+	// QuantumSafe says that who records the traffic today cannot read it with a
+	// quantum computer later; QuantumWhy says why it is not so.
+	QuantumSafe bool       `json:"quantum_safe,omitempty"`
+	QuantumWhy  QuantumWhy `json:"quantum_why,omitempty"`
 }
+
+// A QuantumWhy says why a tunnel is not safe from quantum computers.
+type QuantumWhy string
+
+// The values of QuantumWhy.
+const (
+	QuantumNotOffered   QuantumWhy = "not_offered"   // this client does not offer an exchange that is
+	QuantumNotSupported QuantumWhy = "not_supported" // the gateway did not take up the offer
+)
 
 // Counters count inner packets and bytes.
 type Counters struct {

@@ -60,6 +60,11 @@ func (e *Engine) Import(ctx context.Context, r api.ImportRequest) (api.ImportRes
 		if err = e.mayStore(res.Bundles, r.Replace); err != nil {
 			return
 		}
+		for i := range res.Bundles {
+			if err = e.store.Complete(&res.Bundles[i]); err != nil {
+				return
+			}
+		}
 		for _, b := range res.Bundles {
 			if err = e.store.Save(b, r.Replace); err != nil {
 				break // what is stored already, stays

@@ -66,6 +66,9 @@ func (e *Engine) view(c *conn) api.Connection {
 		if k.session.conn != c {
 			continue
 		}
+		if !k.retired {
+			v.SAs++
+		}
 		if counters, err := e.net.dp.Counters(k.sa.InSPI); err == nil {
 			addCounters(&v.Counters, counters)
 		}
@@ -79,6 +82,7 @@ func (e *Engine) view(c *conn) api.Connection {
 		v.Addresses = s.est.Addresses
 		v.DNS = s.est.DNS
 		v.Routes = c.protected()
+		v.QuantumWhy = api.QuantumNotOffered // no key exchange of ours withstands quantum computers yet
 	}
 	return v
 }

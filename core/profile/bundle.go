@@ -30,14 +30,31 @@ type Bundle struct {
 	Auth       string            // what the local end proves itself with: "PSK", "certificate (ECDSA P-256)"
 	Warnings   []string
 	Ignored    []string
+	// Keep says which secrets the files leave out, to stay as they are stored:
+	// see Store.Complete. Until then Connection names them and Secrets lacks them.
+	Keep Keep
 }
+
+// A Keep names the secrets of a connection.
+type Keep struct{ Secret, RemoteSecret, Key bool }
 
 // Imported describes the bundle for the result of an import.
 func (b *Bundle) Imported() api.ImportedConnection {
 	return api.ImportedConnection{
 		Name: b.Connection.Name, Gateway: b.Connection.Gateways, Auth: b.Auth,
-		Warnings: b.Warnings, Ignored: b.Ignored,
+		Warnings: b.Warnings, Ignored: b.Ignored, Asks: b.Connection.Asks(),
 	}
+}
+
+// Asks lists what the user is asked for when the connection is made.
+func (c *Connection) Asks() []api.PromptKind {
+	switch {
+	case !c.Local.Ask:
+		return nil
+	case c.Local.Method == MethodPSK:
+		return []api.PromptKind{api.PromptSecret}
+	}
+	return []api.PromptKind{api.PromptPassphrase}
 }
 
 // The names of a connection's secrets. The "+" cannot occur in a connection's
@@ -91,15 +108,23 @@ func (b *Bundle) addCredential(file string, cred *pki.Credential) error {
 	if err != nil {
 		return err
 	}
+	defer clear(der)
 	local := &b.Connection.Local
 	local.Key = keyName(b.Connection.Name)
 	b.Secrets[local.Key] = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	local.Certificates = []string{b.addCert(file, cred.Chain[:1])}
-	for i, c := range cred.Chain[1:] {
+	b.addChain(file, cred.Chain, key.Public())
+	return nil
+}
+
+// addChain stores the local end's certificates, its own first. keys are public
+// keys of the same credential that say more of it than the certificate does.
+func (b *Bundle) addChain(file string, chain []*x509.Certificate, keys ...crypto.PublicKey) {
+	local := &b.Connection.Local
+	local.Certificates = []string{b.addCert(file, chain[:1])}
+	for i, c := range chain[1:] {
 		local.Certificates = append(local.Certificates, b.addCert(fmt.Sprintf("intermediate-%d", i+1), []*x509.Certificate{c}))
 	}
-	b.Auth = "certificate (" + keyKind(cred.Chain[0].PublicKey, key.Public()) + ")"
-	return nil
+	b.Auth = "certificate (" + keyKind(append([]crypto.PublicKey{chain[0].PublicKey}, keys...)...) + ")"
 }
 
 // keyKind names the kind of the first public key that it knows.

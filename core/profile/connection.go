@@ -31,12 +31,20 @@ type Auth struct {
 	// Secret names the PSK in the secret store. Of the remote, empty means the
 	// same PSK as the local end's.
 	Secret string `toml:"secret,omitempty"`
+	// Ask says that the user is asked for what opens the own proof, whenever the
+	// connection is made: the pre-shared key, which is not stored then, or the
+	// passphrase of the private key, which is stored encrypted. It is for the
+	// local end of an initiator only.
+	Ask bool `toml:"ask,omitempty"`
 	// Certificates name files of the certificate store, the end's own first,
 	// then intermediates. Key names the private key in the secret store. Both
 	// are for the local end only.
 	Certificates []string `toml:"certificates,omitempty"`
 	Key          string   `toml:"key,omitempty"`
-	// CAs name the certificate authorities that the remote's certificate must lead to.
+	// CAs name the certificate authorities that the remote's certificate must
+	// lead to. An initiator may leave them out when ID names the gateway: then
+	// the system's authorities count, and the user is asked about a gateway that
+	// they do not know, whose certificate takes their place here.
 	CAs []string `toml:"cas,omitempty"`
 	// Signatures restrict the signature schemes, as "rsa-pss-sha256", "ecdsa-sha384", "ed25519", "rsa-sha256".
 	Signatures []string `toml:"signatures,omitempty"`

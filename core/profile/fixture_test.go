@@ -49,7 +49,7 @@ func (m *memFiles) Read(name string) ([]byte, error) {
 	if !ok {
 		return nil, fs.ErrNotExist
 	}
-	return b, m.check("read", name)
+	return slices.Clone(b), m.check("read", name)
 }
 
 func (m *memFiles) Write(name string, data []byte) error {

@@ -105,6 +105,13 @@ secret = "home+psk"`, `method = "certificate"
 certificates = ["a.pem"]`), "local.key: is missing"},
 		{"remote without CA", edit(t, `method = "psk"
 id = "vpn.example.com"`, `method = "certificate"`), "remote.cas: is missing"},
+		{"pattern without CA", edit(t, `method = "psk"
+id = "vpn.example.com"`, "method = \"certificate\"\nid = \"*.example.com\""), "remote.cas: is missing"},
+		{"anyone without CA", edit(t, `method = "psk"
+id = "vpn.example.com"`, "method = \"certificate\"\nid = \"%any\""), "remote.cas: is missing"},
+		{"asked and stored", edit(t, `secret = "home+psk"`, "secret = \"home+psk\"\nask = true"), "local.ask: contradicts secret"},
+		{"asked of the remote", edit(t, `id = "vpn.example.com"`, `ask = true`), "remote.ask: belongs to [local]"},
+		{"asking responder", strings.Replace(edit(t, `secret = "home+psk"`, "ask = true"), `gateways = ["vpn.example.com"]`, `role = "responder"`, 1), "local.ask: is for an initiator"},
 		{"dns contradiction", pskProfile + "[dns]\nignore = true\nservers = [\"10.0.0.1\"]\n", "dns.ignore: contradicts"},
 		{"too large", pskProfile + "# " + strings.Repeat("x", maxProfile), "bytes are too many"},
 	} {
@@ -135,7 +142,7 @@ func full() *Connection {
 	return &Connection{
 		Version: 1, Name: "full", Role: Initiator, Profile: "request",
 		Gateways: []string{"a.example", "192.0.2.1:4500", "[2001:db8::1]:4500"}, VirtualIPs: []string{"0.0.0.0", "::"},
-		Local:  Auth{Method: MethodCertificate, ID: `C=CH, O="Bü\ro", CN=a`, Certificates: []string{"a.pem", "i.pem"}, Key: "full+key", Signatures: []string{"ed25519"}},
+		Local:  Auth{Method: MethodCertificate, ID: `C=CH, O="Bü\ro", CN=a`, Certificates: []string{"a.pem", "i.pem"}, Key: "full+key", Ask: true, Signatures: []string{"ed25519"}},
 		Remote: Auth{Method: MethodPSK, ID: "*.example", Secret: "full+remote-psk"},
 		IKE: IKE{Proposals: []string{"aes256gcm16-prfsha384-ecp384"}, RekeyTime: d(time.Hour), LifeTime: d(2 * time.Hour), ReauthTime: d(90 * time.Minute),
 			LivenessDelay: d(10 * time.Second), RetransmitTimeout: d(1500 * time.Millisecond), RetransmitTries: 3, Unique: true},

@@ -208,7 +208,7 @@ func TestImportTOML(t *testing.T) {
 		{"secret in a file", pskFile, "", map[string][]byte{"home.secret": []byte("from a file\n")}, "from a file"},
 		{"secret given", edit(t, `secret = "home+psk"`, ""), "given", nil, "given"},
 		{"given before file", pskFile, "given", nil, "given"},
-		{"no secret at all", edit(t, `secret = "home+psk"`, ""), "", nil, "local.secret: the pre-shared key is missing"},
+		{"no secret of a responder", strings.NewReplacer(`gateways = ["vpn.example.com"]`, `role = "responder"`, `virtual_ips = ["0.0.0.0", "::"]`, "", `virtual_ips = ["0.0.0.0"]`, "", `secret = "home+psk"`, "").Replace(pskProfile), "", nil, "local.secret: the pre-shared key is missing"},
 		{"file is not there", pskFile, "", nil, `home.toml:9: local.secret: the file "home.secret" is not there`},
 		{"empty file", pskFile, "", map[string][]byte{"home.secret": []byte("\n")}, "local.secret: the pre-shared key is empty"},
 		{"certificate is not there", certProfile, "", nil, `home.toml:6: local.certificates[0]: the file "x509/alice-inter.crt" is not there`},

@@ -65,20 +65,35 @@ func (im *tomlImport) file(field, name string) ([]byte, bool) {
 func (im *tomlImport) local(b *Bundle, a *Auth) {
 	if a.Method == MethodPSK {
 		b.Connection.Local.Secret = pskName(b.Connection.Name)
-		im.psk(b, "local.secret", b.Connection.Local.Secret, a.Secret)
+		switch {
+		case a.Ask, a.Secret == "" && len(im.req.Password) == 0 && !im.req.Replace && !b.Connection.IsResponder():
+			b.Connection.Local.Secret, b.Connection.Local.Ask = "", true
+		case a.Secret == "" && len(im.req.Password) == 0 && im.req.Replace:
+			b.Keep.Secret = true
+		default:
+			im.psk(b, "local.secret", b.Connection.Local.Secret, a.Secret)
+		}
 		return
 	}
 	var certs []*x509.Certificate
 	for i, name := range a.Certificates {
 		certs = append(certs, im.certs(at("local.certificates", i), name)...)
 	}
+	if a.Key == "" {
+		im.keepKey(b, a, certs)
+		return
+	}
 	data, ok := im.file("local.key", a.Key)
 	if !ok || len(certs) == 0 {
 		return
 	}
+	if a.Ask {
+		im.encryptedKey(b, a, certs, data)
+		return
+	}
 	key, err := pki.ParsePrivateKey(data, im.req.Password)
 	if errors.Is(err, pki.ErrPassphraseNeeded) {
-		im.needsPassword("local.key", "the private key %s is encrypted: give its passphrase with the import", shown(a.Key))
+		im.needsPassword("local.key", "the private key %s is encrypted: give its passphrase with the import, or set ask = true to give it at each connect", shown(a.Key))
 		return
 	}
 	if err != nil {
@@ -94,12 +109,61 @@ func (im *tomlImport) local(b *Bundle, a *Auth) {
 	}
 }
 
+// keepKey takes a profile without its private key, as an export is, for a
+// connection that is stored with it.
+func (im *tomlImport) keepKey(b *Bundle, a *Auth, certs []*x509.Certificate) {
+	switch {
+	case !im.req.Replace:
+		im.bad("local.key", "is missing: name a file that holds the private key of the certificate")
+	case len(certs) > 0:
+		b.Keep.Key = true
+		b.Connection.Local.Key = keyName(b.Connection.Name)
+		b.addChain(a.Certificates[0], certs)
+	}
+}
+
+// encryptedKey takes a private key as it is, for its passphrase is not to be
+// stored. One that comes with the request shows that key and certificate belong
+// together; otherwise the first connect does.
+func (im *tomlImport) encryptedKey(b *Bundle, a *Auth, certs []*x509.Certificate, data []byte) {
+	key, err := pki.ParsePrivateKey(data, nil)
+	switch {
+	case err == nil:
+		im.bad("local.ask", "the private key %s is not encrypted, so there is no passphrase to ask for", shown(a.Key))
+		return
+	case !errors.Is(err, pki.ErrPassphraseNeeded):
+		im.bad("local.key", "%s: %s", shown(a.Key), bare(err))
+		return
+	}
+	if len(im.req.Password) > 0 {
+		if key, err = pki.ParsePrivateKey(data, im.req.Password); err == nil {
+			err = (&pki.Credential{Chain: certs, Key: key}).Check()
+		}
+		if err != nil {
+			im.bad("local.key", "%s: %s", shown(a.Key), bare(err))
+			return
+		}
+	}
+	b.Connection.Local.Key = keyName(b.Connection.Name)
+	b.Secrets[b.Connection.Local.Key] = bytes.Clone(data)
+	b.addChain(a.Certificates[0], certs)
+}
+
 func (im *tomlImport) remote(b *Bundle, a *Auth, localMethod string) {
 	if a.Method == MethodPSK {
-		if a.Secret != "" {
-			b.Connection.Remote.Secret = remotePSKName(b.Connection.Name)
-			im.psk(b, "remote.secret", b.Connection.Remote.Secret, a.Secret)
+		name := remotePSKName(b.Connection.Name)
+		switch {
+		case a.Secret != "" || localMethod == MethodCertificate && len(im.req.Password) > 0:
+			im.psk(b, "remote.secret", name, a.Secret)
+		case im.req.Replace:
+			b.Keep.RemoteSecret = true
+		case localMethod == MethodCertificate:
+			im.needsPassword("remote.secret", "the pre-shared key is missing: name a file that holds it, or give it with the import")
+			return
+		default:
+			return // the same as ours
 		}
+		b.Connection.Remote.Secret = name
 		return
 	}
 	b.Connection.Remote.CAs = nil

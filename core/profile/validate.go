@@ -90,8 +90,14 @@ func (v *validator) connection(c *Connection) {
 	}
 	v.auth("local", &c.Local, true)
 	v.auth("remote", &c.Remote, false)
-	if c.Remote.Method == MethodPSK && c.Remote.Secret == "" && c.Local.Method == MethodCertificate {
+	if c.Remote.Method == MethodPSK && c.Remote.Secret == "" && c.Local.Method == MethodCertificate && v.mode == stored {
 		v.bad("remote.secret", "is missing: it names the pre-shared key that the remote end proves")
+	}
+	if c.Local.Ask && c.IsResponder() {
+		v.bad("local.ask", "is for an initiator: a responder has nobody to ask")
+	}
+	if c.Remote.Method == MethodCertificate && len(c.Remote.CAs) == 0 {
+		v.anyAuthority(c)
 	}
 	v.ike(&c.IKE)
 	v.children(c)
@@ -182,8 +188,10 @@ func (v *validator) auth(field string, a *Auth, local bool) {
 		v.bad(field+".signatures", "has no meaning with a pre-shared key")
 	}
 	switch {
-	case psk && local && a.Secret == "" && v.mode == stored:
-		v.bad(field+".secret", "is missing: it names the pre-shared key in the secret store")
+	case psk && local && a.Secret == "" && !a.Ask && v.mode == stored:
+		v.bad(field+".secret", "is missing: it names the pre-shared key in the secret store; ask = true asks for it at each connect")
+	case psk && local && a.Secret != "" && a.Ask:
+		v.bad(field+".ask", "contradicts secret: what is stored is not asked for")
 	case !psk && a.Secret != "":
 		v.bad(field+".secret", "has no meaning with method = \"certificate\"")
 	}
@@ -196,7 +204,7 @@ func (v *validator) auth(field string, a *Auth, local bool) {
 			v.bad(field+".certificates", "has no meaning with method = \"psk\"")
 		case a.Method == MethodCertificate && len(a.Certificates) == 0:
 			v.bad(field+".certificates", "is missing: the own certificate first, then intermediates")
-		case a.Method == MethodCertificate && a.Key == "":
+		case a.Method == MethodCertificate && a.Key == "" && v.mode == stored:
 			v.bad(field+".key", "is missing: the private key of the certificate")
 		}
 		return
@@ -204,12 +212,31 @@ func (v *validator) auth(field string, a *Auth, local bool) {
 	if len(a.Certificates) > 0 || a.Key != "" {
 		v.bad(field+".certificates", "belongs to [local]; the remote end sends its certificate, and cas says which authorities it must lead to")
 	}
-	switch {
-	case psk && len(a.CAs) > 0:
+	if psk && len(a.CAs) > 0 {
 		v.bad(field+".cas", "has no meaning with method = \"psk\"")
-	case a.Method == MethodCertificate && len(a.CAs) == 0:
-		v.bad(field+".cas", "is missing: the certificate authorities to trust for this connection")
 	}
+	if a.Ask {
+		v.bad(field+".ask", "belongs to [local]: what this end proves itself with")
+	}
+}
+
+// anyAuthority checks a connection that names no authority for the other end.
+// The system's authorities vouch for everyone in the world, so it has to be
+// said who is meant.
+func (v *validator) anyAuthority(c *Connection) {
+	if c.IsResponder() {
+		v.bad("remote.cas", "is missing: the certificate authorities to trust for this connection")
+		return
+	}
+	if !c.Remote.Names() {
+		v.bad("remote.cas", "is missing: name the certificate authorities to trust for this connection, or set remote.id to the gateway's own name")
+	}
+}
+
+// Names reports whether the identity is one end's alone, and no pattern.
+func (a *Auth) Names() bool {
+	id, err := auth.ParseIdentity(a.ID)
+	return err == nil && a.ID != "" && !id.IsAny() && !strings.ContainsRune(a.ID, '*')
 }
 
 func (v *validator) ike(k *IKE) {

@@ -44,15 +44,23 @@ type Env struct {
 	Go func(p Page, arg string)
 	// Context ends with the window.
 	Context context.Context
+	// Spawn starts what Run does beside Fyne's goroutine. Nil: as a goroutine. A
+	// test counts with it what is under way.
+	Spawn func(work func())
 }
 
 // Run does slow work beside Fyne's goroutine and then calls then on it, unless
 // the window has been closed meanwhile.
 func (e *Env) Run(work func(ctx context.Context) error, then func(error)) {
-	go func() {
+	beside := func() {
 		err := work(e.Context)
 		if e.Context.Err() == nil {
 			fyne.Do(func() { then(err) })
 		}
-	}()
+	}
+	if e.Spawn != nil {
+		e.Spawn(beside)
+		return
+	}
+	go beside()
 }

@@ -49,7 +49,11 @@ var rules = []rule{
 		never: []string{"core/ike/...", "core/esp", "core/engine", "app/..."}, extern: []string{"fyne.io/"}},
 	{pkgs: "platform/ipc/...", why: "IPC carries the contract and no more", only: []string{"core/api", "platform/ipc/..."}},
 	{pkgs: "app/cli", why: "the command line knows the contract and its road in",
-		only: []string{"app/cli", "core/api", "platform/ipc/..."}, extern: []string{"fyne.io/"}},
+		only: []string{"app/cli", "app/bundle", "app/gather", "core/api", "platform/ipc/..."}, extern: []string{"fyne.io/"}},
+	{pkgs: "app/gather", why: "reading files for an import serves every front end", only: []string{"app/gather", "core/api"}, extern: []string{"*"}},
+	{pkgs: "app/draft", why: "what a wizard edits is plain data", only: []string{"app/draft", "core/api"}, extern: []string{"fyne.io/"}},
+	{pkgs: "app/bundle", why: "a bundle is made of what the contract tells",
+		only: []string{"app/bundle", "core/api"}, extern: []string{"*"}},
 	{pkgs: "app/demo", why: "the demo uses the product as everyone does",
 		only: []string{"app/demo", "core/api", "platform/ipc/..."}, extern: []string{"fyne.io/"}},
 }

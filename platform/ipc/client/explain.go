@@ -65,11 +65,11 @@ func (c *Client) checkVersion(v string) error {
 	case err != nil:
 		return c.nonsense("the version of its API is not a number")
 	case n < api.APIVersion:
-		return &api.Error{Code: api.CodeUnsupported, What: "The service is older than this program.",
+		return &api.Error{Code: api.CodeUnsupported, What: "The service is older than this program.", Params: map[string]string{"service": "older"},
 			Why:  fmt.Sprintf("It speaks version %d of the API, and this program version %d.", n, api.APIVersion),
 			Next: "Upgrade the service, or restart it when it has been upgraded."}
 	case n > api.APIVersion:
-		return &api.Error{Code: api.CodeUnsupported, What: "The service is newer than this program.",
+		return &api.Error{Code: api.CodeUnsupported, What: "The service is newer than this program.", Params: map[string]string{"service": "newer"},
 			Why:  fmt.Sprintf("It speaks version %d of the API, and this program version %d.", n, api.APIVersion),
 			Next: "Upgrade this program."}
 	}

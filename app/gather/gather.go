@@ -1,4 +1,7 @@
-package cli
+// Package gather reads the files that an import needs, with the rights of the
+// user in front of it: the service opens no path that a caller names, and only
+// says which names it misses. It knows no toolkit and no command line.
+package gather
 
 import (
 	"context"
@@ -25,9 +28,8 @@ const (
 	maxNames    = 10000 // names looked at in one folder
 )
 
-// A gathering collects the files that an import needs, with the caller's own
-// rights: the service only says which names it misses.
-type gathering struct {
+// Files are a file to import and what lies beside it that the service asked for.
+type Files struct {
 	dir   string // of the main file
 	files []api.File
 	asked []string
@@ -36,23 +38,29 @@ type gathering struct {
 	unreadable []string
 }
 
-// newGathering reads the file that the user named.
-func newGathering(path string) (*gathering, error) {
-	g := &gathering{dir: filepath.Dir(path)}
-	data, err := readNamed(path, maxFile)
+// Open reads the file that the user named.
+func Open(path string) (*Files, error) {
+	data, err := Named(path, maxFile)
 	if err != nil {
 		return nil, err
 	}
-	g.files = []api.File{{Path: path, Data: data}}
-	g.bytes = len(data)
-	return g, nil
+	return &Files{dir: filepath.Dir(path), files: []api.File{{Path: path, Data: data}}, bytes: len(data)}, nil
 }
 
-// run asks the service to import, and brings what it misses until it is content.
-func (g *gathering) run(ctx context.Context, service api.Backend, req api.ImportRequest) (api.ImportResult, error) {
+// Path is the file that the user named.
+func (g *Files) Path() string { return g.files[0].Path }
+
+// Request returns req with the files as far as they are read.
+func (g *Files) Request(req api.ImportRequest) api.ImportRequest {
+	req.Files, req.Asked = g.files, g.asked
+	return req
+}
+
+// Import asks the service to import, and brings what it misses until it is
+// content.
+func (g *Files) Import(ctx context.Context, service api.Backend, req api.ImportRequest) (api.ImportResult, error) {
 	for range maxRounds {
-		req.Files, req.Asked = g.files, g.asked
-		res, err := service.Import(ctx, req)
+		res, err := service.Import(ctx, g.Request(req))
 		if err != nil || len(res.Missing) == 0 {
 			return res, err
 		}
@@ -79,7 +87,7 @@ func (g *gathering) run(ctx context.Context, service api.Backend, req api.Import
 }
 
 // add reads the files that a pattern of the service's stands for.
-func (g *gathering) add(pattern string) error {
+func (g *Files) add(pattern string) error {
 	names, err := expand(g.dir, pattern)
 	if err != nil {
 		return g.tooMuch(err.Error())
@@ -91,14 +99,14 @@ func (g *gathering) add(pattern string) error {
 		if len(g.files) >= maxFiles {
 			return g.tooMuch(fmt.Sprintf("it refers to more than %d files", maxFiles))
 		}
-		data, err := readFile(within(g.dir, name), min(maxFile, maxBytes-g.bytes))
+		data, err := ReadFile(within(g.dir, name), min(maxFile, maxBytes-g.bytes))
 		switch {
-		case errors.Is(err, errTooLarge):
+		case errors.Is(err, ErrTooLarge):
 			return g.tooMuch(fmt.Sprintf("%s is too large: %d MB are taken for one file, and %d MB for all", name, maxFile>>20, maxBytes>>20))
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
-		case errors.Is(err, errNotRegular) && name != pattern: // a folder that a wildcard met
+		case errors.Is(err, ErrNotRegular) && name != pattern: // a folder that a wildcard met
 		case err != nil:
-			g.unreadable = append(g.unreadable, fmt.Sprintf("%s: %s", name, reason(err)))
+			g.unreadable = append(g.unreadable, fmt.Sprintf("%s: %s", name, Reason(err)))
 		default:
 			g.files = append(g.files, api.File{Path: name, Data: data})
 			g.bytes += len(data)
@@ -107,13 +115,13 @@ func (g *gathering) add(pattern string) error {
 	return nil
 }
 
-func (g *gathering) tooMuch(why string) error {
+func (g *Files) tooMuch(why string) error {
 	return &api.Error{Code: api.CodeProfileInvalid, What: fmt.Sprintf("%s could not be imported.", g.files[0].Path),
 		Why: capital(why) + ".", Position: &api.Position{File: g.files[0].Path}}
 }
 
-// annotate adds to a failure which files could not be read: often its cause.
-func (g *gathering) annotate(err error) error {
+// Annotate adds to a failure which files could not be read: often its cause.
+func (g *Files) Annotate(err error) error {
 	if len(g.unreadable) == 0 {
 		return err
 	}
@@ -126,8 +134,12 @@ func (g *gathering) annotate(err error) error {
 	return &e
 }
 
-// read names the files beside the first.
-func (g *gathering) read() []string {
+// Unreadable tells which files were wanted, are there, and could not be read,
+// each with the reason.
+func (g *Files) Unreadable() []string { return g.unreadable }
+
+// Beside names the files that were read beside the first.
+func (g *Files) Beside() []string {
 	var names []string
 	for _, f := range g.files[1:] {
 		names = append(names, f.Path)
@@ -209,20 +221,46 @@ func matchIn(dir, pattern string) ([]string, error) {
 	return names, nil
 }
 
+// What else keeps a file from being read.
 var (
-	errNotRegular = errors.New("it is not a regular file")
-	errTooLarge   = errors.New("it is too large")
+	ErrNotRegular = errors.New("it is not a regular file")
+	ErrTooLarge   = errors.New("it is too large")
 )
 
-// readFile reads a regular file of at most limit bytes. It looks before it
+// Named reads a file of at most limit bytes that the user named; its errors
+// are explained.
+func Named(path string, limit int) ([]byte, error) {
+	data, err := ReadFile(path, limit)
+	switch {
+	case err == nil:
+		return data, nil
+	case errors.Is(err, ErrTooLarge):
+		return nil, &api.Error{Code: api.CodeUsage, What: fmt.Sprintf("%s is larger than the %s that are taken.", path, size(limit))}
+	}
+	e := &api.Error{Code: api.CodeUsage, What: fmt.Sprintf("%s could not be read.", path), Why: capital(Reason(err)) + "."}
+	if errors.Is(err, fs.ErrPermission) {
+		e.Code = api.CodeNotAllowed
+		e.Next = "Check who may read the file, or use sudo."
+	}
+	return nil, e
+}
+
+func size(n int) string {
+	if n < 1<<20 {
+		return fmt.Sprintf("%d bytes", n)
+	}
+	return fmt.Sprintf("%d MiB", n>>20)
+}
+
+// ReadFile reads a regular file of at most limit bytes. It looks before it
 // opens: opening a named pipe would wait for its writer.
-func readFile(path string, limit int) ([]byte, error) {
+func ReadFile(path string, limit int) ([]byte, error) {
 	st, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
 	if !st.Mode().IsRegular() {
-		return nil, errNotRegular
+		return nil, ErrNotRegular
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -233,17 +271,17 @@ func readFile(path string, limit int) ([]byte, error) {
 		return nil, err
 	}
 	if !st.Mode().IsRegular() {
-		return nil, errNotRegular
+		return nil, ErrNotRegular
 	}
 	data, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
 	if err == nil && len(data) > limit {
-		err = errTooLarge
+		err = ErrTooLarge
 	}
 	return data, err
 }
 
-// reason is the cause within a file error, whose path is told beside it.
-func reason(err error) string {
+// Reason is the cause within a file error, whose path is told beside it.
+func Reason(err error) string {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		err = e.Err
 	}

@@ -1,0 +1,89 @@
+package kit
+
+import (
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/theme"
+	"fyne.io/fyne/v2/widget"
+
+	"sallyport/app/i18n"
+	"sallyport/app/model"
+	apptheme "sallyport/app/theme"
+	"sallyport/core/api"
+)
+
+// An ErrorCard explains a failure: what happened, why, what to do next, the
+// service's own words as a detail that opens, and what the administrator of
+// the other side can be told.
+type ErrorCard struct {
+	Panel
+	err     *api.Error
+	what    *widget.Label
+	why     *widget.Label
+	next    *widget.Label
+	hintFor *widget.Label
+	hint    *Copyable
+	more    *Button
+	detail  *widget.Label
+	buttons *fyne.Container
+}
+
+// NewErrorCard returns the card of e, hidden when e is nil. actions are buttons.
+func NewErrorCard(e *api.Error, actions ...fyne.CanvasObject) *ErrorCard {
+	c := &ErrorCard{what: Text(""), why: Text(""), next: Text(""), hintFor: Caption(""), hint: NewCopyable(""), detail: Muted("")}
+	c.what.TextStyle.Bold = true
+	for _, l := range []*widget.Label{c.what, c.why, c.next, c.detail} {
+		l.Selectable = true
+	}
+	c.detail.TextStyle.Monospace = true
+	c.more = NewQuiet("", theme.MenuExpandIcon(), func() { c.open(!c.detail.Visible()) })
+	c.buttons = Flow(append(append([]fyne.CanvasObject{}, actions...), c.more)...)
+	c.Content = WithIcon(theme.NewErrorThemedResource(theme.ErrorIcon()),
+		Column(Tight(c.what, c.why, c.next), c.hintFor, c.hint, c.buttons, c.detail))
+	c.Fill = apptheme.TintOf(model.Fault)
+	c.Stroke, c.StrokeAlpha, c.StrokeWidth = apptheme.ColorOf(model.Fault), 0x60, 1
+	c.ExtendBaseWidget(c)
+	c.open(false)
+	c.show(e)
+	return c
+}
+
+// Set shows another failure; nil hides the card.
+func (c *ErrorCard) Set(e *api.Error) {
+	if c.err != e {
+		c.show(e)
+	}
+}
+
+func (c *ErrorCard) show(e *api.Error) {
+	c.err = e
+	SetShown(c, e != nil)
+	if e == nil {
+		return
+	}
+	set := func(l *widget.Label, text string) {
+		SetText(l, text)
+		SetShown(l, text != "")
+	}
+	set(c.what, e.What)
+	set(c.why, e.Why)
+	set(c.next, e.Next)
+	hint := e.Params["server_hint"]
+	set(c.hintFor, "")
+	SetShown(c.hint, hint != "")
+	if hint != "" {
+		set(c.hintFor, i18n.T("kit.error.hint"))
+		c.hint.SetText(hint)
+	}
+	c.detail.SetText(string(e.Code) + "\n" + e.Error())
+}
+
+func (c *ErrorCard) open(open bool) {
+	SetShown(c.detail, open)
+	if open {
+		c.more.SetText(i18n.T("kit.error.less"))
+		c.more.SetIcon(theme.MenuDropUpIcon())
+	} else {
+		c.more.SetText(i18n.T("kit.error.more"))
+		c.more.SetIcon(theme.MenuDropDownIcon())
+	}
+}

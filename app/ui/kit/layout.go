@@ -1,0 +1,155 @@
+package kit
+
+import (
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/theme"
+)
+
+// Column sets objects below each other, each as wide as the column. Wrapped
+// text gets the height that it needs at that width at once.
+func Column(objects ...fyne.CanvasObject) *fyne.Container {
+	return container.New(columnLayout{gap: 1}, objects...)
+}
+
+// Tight is a Column of text without the air that labels carry around
+// themselves: lines that belong together.
+func Tight(objects ...fyne.CanvasObject) *fyne.Container {
+	return container.New(columnLayout{tight: true}, objects...)
+}
+
+// Spread is a Column with more air between its objects: sections of a page.
+func Spread(objects ...fyne.CanvasObject) *fyne.Container {
+	return container.New(columnLayout{gap: 3}, objects...)
+}
+
+type columnLayout struct {
+	gap   float32 // in paddings
+	tight bool
+}
+
+func (l columnLayout) space() float32 {
+	if l.tight {
+		return theme.Padding()/2 - theme.InnerPadding()*2 + theme.Padding()/2
+	}
+	return l.gap * theme.Padding()
+}
+
+func (l columnLayout) MinSize(objects []fyne.CanvasObject) fyne.Size {
+	var s fyne.Size
+	n := 0
+	for _, o := range objects {
+		if !o.Visible() {
+			continue
+		}
+		m := o.MinSize()
+		s.Width = max(s.Width, m.Width)
+		s.Height += m.Height
+		n++
+	}
+	if n > 1 {
+		s.Height += float32(n-1) * l.space()
+	}
+	return s
+}
+
+func (l columnLayout) Layout(objects []fyne.CanvasObject, size fyne.Size) {
+	y := float32(0)
+	for _, o := range objects {
+		if !o.Visible() {
+			continue
+		}
+		o.Move(fyne.NewPos(0, y))
+		h := settle(o, size.Width)
+		y += h + l.space()
+	}
+}
+
+// settle gives o a width, and returns the height it then wants: text that wraps
+// knows only once it has its width.
+func settle(o fyne.CanvasObject, width float32) float32 {
+	h := o.MinSize().Height
+	o.Resize(fyne.NewSize(width, h))
+	if again := o.MinSize().Height; again != h {
+		h = again
+		o.Resize(fyne.NewSize(width, h))
+	}
+	return h
+}
+
+// Flow sets objects beside each other and breaks the line when they do not fit:
+// buttons that are long in some language.
+func Flow(objects ...fyne.CanvasObject) *fyne.Container {
+	return container.New(&flowLayout{}, objects...)
+}
+
+// EndFlow is a Flow whose lines end at the right edge: the buttons of a dialog.
+func EndFlow(objects ...fyne.CanvasObject) *fyne.Container {
+	return container.New(&flowLayout{end: true}, objects...)
+}
+
+type flowLayout struct {
+	end   bool
+	width float32 // of the last Layout: it decides the height
+}
+
+func (l *flowLayout) lines(objects []fyne.CanvasObject, width float32) [][]fyne.CanvasObject {
+	var lines [][]fyne.CanvasObject
+	var line []fyne.CanvasObject
+	x := float32(0)
+	for _, o := range objects {
+		if !o.Visible() {
+			continue
+		}
+		w := o.MinSize().Width
+		if len(line) > 0 && width > 0 && x+w > width+0.5 {
+			lines, line, x = append(lines, line), nil, 0
+		}
+		line = append(line, o)
+		x += w + theme.Padding()
+	}
+	if len(line) > 0 {
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func (l *flowLayout) MinSize(objects []fyne.CanvasObject) fyne.Size {
+	var s fyne.Size
+	for i, line := range l.lines(objects, l.width) {
+		h := float32(0)
+		for _, o := range line {
+			m := o.MinSize()
+			s.Width, h = max(s.Width, m.Width), max(h, m.Height)
+		}
+		if i > 0 {
+			h += theme.Padding()
+		}
+		s.Height += h
+	}
+	return s
+}
+
+func (l *flowLayout) Layout(objects []fyne.CanvasObject, size fyne.Size) {
+	l.width = size.Width
+	y := float32(0)
+	for _, line := range l.lines(objects, size.Width) {
+		x, h := float32(0), float32(0)
+		for _, o := range line {
+			m := o.MinSize()
+			x, h = x+m.Width+theme.Padding(), max(h, m.Height)
+		}
+		if l.end {
+			x = size.Width - (x - theme.Padding())
+		} else {
+			x = 0
+		}
+		for _, o := range line {
+			m := o.MinSize()
+			o.Resize(fyne.NewSize(m.Width, h))
+			o.Move(fyne.NewPos(x, y))
+			x += m.Width + theme.Padding()
+		}
+		y += h + theme.Padding()
+	}
+}

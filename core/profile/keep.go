@@ -1,0 +1,163 @@
+package profile
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+
+	"sallyport/core/pki"
+)
+
+// Complete fills in the secrets that the files of a replacing import leave out:
+// they stay what is stored under the connection's name. A pre-shared key that is
+// not stored either is asked for at each connect. It does nothing for a bundle
+// that lacks nothing.
+func (s *Store) Complete(b *Bundle) error {
+	if b.Keep == (Keep{}) {
+		return nil
+	}
+	c := &b.Connection
+	old, err := s.Load(c.Name)
+	if err != nil && !errors.Is(err, ErrNotFound) && len(AllErrors(err)) == 0 {
+		return err
+	}
+	if old == nil {
+		old = new(Connection) // it has no secret that could stay
+	}
+	if b.Keep.Secret {
+		if err := s.keepSecret(b, &c.Local.Secret, old.Local.Secret); err != nil {
+			return err
+		}
+		if c.Local.Secret == "" {
+			if c.IsResponder() {
+				return lacks("local.secret", "the pre-shared key")
+			}
+			c.Local.Ask = true
+		}
+	}
+	if b.Keep.RemoteSecret {
+		if err := s.keepSecret(b, &c.Remote.Secret, old.Remote.Secret); err != nil {
+			return err
+		}
+		if c.Remote.Secret == "" && c.Local.Method == MethodCertificate {
+			return lacks("remote.secret", "the pre-shared key of the remote end")
+		}
+	}
+	if b.Keep.Key {
+		if err := s.keepKey(b, old); err != nil {
+			return err
+		}
+	}
+	b.Keep = Keep{}
+	return c.Validate()
+}
+
+func lacks(field, what string) error {
+	return &Error{Field: field, Msg: fmt.Sprintf("%s is missing, and none is stored: name a file that holds it", what)}
+}
+
+// keepSecret copies a stored secret under the name in ref, or empties ref.
+func (s *Store) keepSecret(b *Bundle, ref *string, old string) error {
+	if old == "" {
+		*ref = ""
+		return nil
+	}
+	psk, err := s.Secrets.Read(old)
+	if err != nil {
+		return fmt.Errorf("read the stored secret of connection %s: %w", b.Connection.Name, err)
+	}
+	b.addPSK(*ref, psk)
+	clear(psk)
+	return nil
+}
+
+// keepKey copies the stored private key. It must be that of the certificate;
+// of an encrypted one the first connect shows that.
+func (s *Store) keepKey(b *Bundle, old *Connection) error {
+	local := &b.Connection.Local
+	if old.Local.Key == "" {
+		return lacks("local.key", "the private key")
+	}
+	data, err := s.Secrets.Read(old.Local.Key)
+	if err != nil {
+		return fmt.Errorf("read the stored key of connection %s: %w", b.Connection.Name, err)
+	}
+	key, err := pki.ParsePrivateKey(data, nil)
+	if err == nil {
+		var chain []*x509.Certificate
+		for _, name := range local.Certificates {
+			for rest := b.Certs[name]; ; {
+				var block *pem.Block
+				if block, rest = pem.Decode(rest); block == nil {
+					break
+				}
+				c, err := x509.ParseCertificate(block.Bytes)
+				if err != nil {
+					return err
+				}
+				chain = append(chain, c)
+			}
+		}
+		err = (&pki.Credential{Chain: chain, Key: key}).Check()
+	}
+	// How the key is stored decides, whatever the file says.
+	local.Ask = errors.Is(err, pki.ErrPassphraseNeeded)
+	if err != nil && !local.Ask {
+		clear(data)
+		return &Error{Field: "local.key", Msg: "the stored private key: " + bare(err)}
+	}
+	b.Secrets[local.Key] = bytes.Clone(data)
+	clear(data)
+	return nil
+}
+
+// SetProfile stores another profile for a connection whose file is still as it
+// was read.
+func (s *Store) SetProfile(c *Connection, text []byte, profile string) (*Connection, []byte, error) {
+	changed := *c
+	changed.Profile = profile
+	return s.rewrite(&changed, text)
+}
+
+// Pin makes a certificate the only one that a connection believes of its other
+// end, in place of the system's authorities. The connection's file must be as
+// it was read, text.
+func (s *Store) Pin(c *Connection, text []byte, cert *x509.Certificate) (*Connection, []byte, error) {
+	if len(c.Remote.CAs) > 0 {
+		return nil, nil, fmt.Errorf("connection %s has authorities of its own", c.Name)
+	}
+	b := Bundle{Certs: map[string][]byte{}}
+	changed := *c
+	changed.Remote.CAs = []string{b.addCert("pinned-"+c.Name, []*x509.Certificate{cert})}
+	for name, data := range b.Certs {
+		if err := s.Certs.Write(name, data); err != nil {
+			return nil, nil, fmt.Errorf("store certificate %s: %w", name, err)
+		}
+	}
+	return s.rewrite(&changed, text)
+}
+
+// ErrChanged says that a connection's file is no longer as it was read.
+var ErrChanged = errors.New("the profile has been changed by hand meanwhile")
+
+// rewrite stores c in place of the file that has the given text, and returns
+// what is stored.
+func (s *Store) rewrite(c *Connection, text []byte) (*Connection, []byte, error) {
+	if err := c.Validate(); err != nil {
+		return nil, nil, err
+	}
+	now, err := s.Profiles.Read(c.Name + extension)
+	switch {
+	case err != nil:
+		return nil, nil, fmt.Errorf("read connection %s: %w", c.Name, err)
+	case !bytes.Equal(now, text):
+		return nil, nil, ErrChanged
+	}
+	out := Marshal(c)
+	if err := s.Profiles.Write(c.Name+extension, out); err != nil {
+		return nil, nil, fmt.Errorf("store connection %s: %w", c.Name, err)
+	}
+	return c, out, nil
+}
