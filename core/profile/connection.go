@@ -23,13 +23,17 @@ type Connection struct {
 
 // An Auth says how one end proves who it is.
 type Auth struct {
-	Method string `toml:"method"` // "psk" or "certificate"
+	Method string `toml:"method"` // "psk", "certificate" or "eap"
 	// ID is the end's identity. Of the remote: what its identity must be (empty
 	// or "%any": any that it proves). Of the local end, empty means the subject of
 	// its certificate, or with a PSK the address it sends from.
 	ID string `toml:"id,omitempty"`
-	// Secret names the PSK in the secret store. Of the remote, empty means the
-	// same PSK as the local end's.
+	// User is whom the gateway asks with EAP. With method "certificate" it does so
+	// after the certificate (RFC 4739).
+	User string `toml:"user,omitempty"`
+	// Secret names the PSK, or the user's password, in the secret store. Of the
+	// remote, empty means the same PSK as the local end's. A user without one is
+	// asked at each connect.
 	Secret string `toml:"secret,omitempty"`
 	// Ask says that the user is asked for what opens the own proof, whenever the
 	// connection is made: the pre-shared key, which is not stored then, or the
@@ -48,6 +52,7 @@ type Auth struct {
 	CAs []string `toml:"cas,omitempty"`
 	// Signatures restrict the signature schemes, as "rsa-pss-sha256", "ecdsa-sha384", "ed25519", "rsa-sha256".
 	Signatures []string `toml:"signatures,omitempty"`
+	EAP        EAP      `toml:"eap,omitempty"`
 }
 
 // IKE holds the settings of the IKE SA.

@@ -34,14 +34,14 @@ func (s *Store) Complete(b *Bundle) error {
 			if c.IsResponder() {
 				return lacks("local.secret", "the pre-shared key")
 			}
-			c.Local.Ask = true
+			c.Local.Ask = c.Local.Method == MethodPSK // a user's password is asked for anyway
 		}
 	}
 	if b.Keep.RemoteSecret {
 		if err := s.keepSecret(b, &c.Remote.Secret, old.Remote.Secret); err != nil {
 			return err
 		}
-		if c.Remote.Secret == "" && c.Local.Method == MethodCertificate {
+		if c.Remote.Secret == "" && c.Local.Method != MethodPSK {
 			return lacks("remote.secret", "the pre-shared key of the remote end")
 		}
 	}
@@ -68,8 +68,10 @@ func (s *Store) keepSecret(b *Bundle, ref *string, old string) error {
 	if err != nil {
 		return fmt.Errorf("read the stored secret of connection %s: %w", b.Connection.Name, err)
 	}
-	b.addPSK(*ref, psk)
-	clear(psk)
+	b.Secrets[*ref] = psk
+	if !b.Connection.Local.UsesEAP() {
+		b.warn(PSKWarning(psk))
+	}
 	return nil
 }
 

@@ -75,6 +75,12 @@ func (im *tomlImport) local(b *Bundle, a *Auth) {
 		}
 		return
 	}
+	if a.UsesEAP() {
+		im.password(b, a)
+	}
+	if a.Method == MethodEAP && len(a.Certificates) == 0 && a.Key == "" {
+		return
+	}
 	var certs []*x509.Certificate
 	for i, name := range a.Certificates {
 		certs = append(certs, im.certs(at("local.certificates", i), name)...)
@@ -107,6 +113,35 @@ func (im *tomlImport) local(b *Bundle, a *Auth) {
 	if err != nil {
 		im.bad("local.key", "%s", bare(err))
 	}
+}
+
+// password stores the user's password when there is one: in a file that the
+// profile names, or given with the request.
+func (im *tomlImport) password(b *Bundle, a *Auth) {
+	name := passwordName(b.Connection.Name)
+	b.Connection.Local.Secret = ""
+	var data []byte
+	switch {
+	case a.Secret != "":
+		f, ok := im.file("local.secret", a.Secret)
+		if !ok {
+			return
+		}
+		data = bytes.TrimRight(f, "\r\n")
+	case len(im.req.Password) > 0 && a.Key == "":
+		data = im.req.Password
+	case im.req.Replace:
+		b.Connection.Local.Secret, b.Keep.Secret = name, true
+		return
+	default:
+		return
+	}
+	if len(data) == 0 || len(data) > maxPSK {
+		im.bad("local.secret", "the password is empty or longer than %d bytes", maxPSK)
+		return
+	}
+	b.Connection.Local.Secret = name
+	b.Secrets[name] = bytes.Clone(data)
 }
 
 // keepKey takes a profile without its private key, as an export is, for a
@@ -157,7 +192,7 @@ func (im *tomlImport) remote(b *Bundle, a *Auth, localMethod string) {
 			im.psk(b, "remote.secret", name, a.Secret)
 		case im.req.Replace:
 			b.Keep.RemoteSecret = true
-		case localMethod == MethodCertificate:
+		case localMethod != MethodPSK:
 			im.needsPassword("remote.secret", "the pre-shared key is missing: name a file that holds it, or give it with the import")
 			return
 		default:

@@ -35,6 +35,7 @@ const (
 
 	MethodPSK         = "psk"
 	MethodCertificate = "certificate"
+	MethodEAP         = "eap" // local of an initiator only
 )
 
 // SchemaVersion is the version that this code reads and writes.
@@ -90,7 +91,9 @@ func (v *validator) connection(c *Connection) {
 	}
 	v.auth("local", &c.Local, true)
 	v.auth("remote", &c.Remote, false)
-	if c.Remote.Method == MethodPSK && c.Remote.Secret == "" && c.Local.Method == MethodCertificate && v.mode == stored {
+	v.eap("local", &c.Local, true, c.IsResponder())
+	v.eap("remote", &c.Remote, false, c.IsResponder())
+	if c.Remote.Method == MethodPSK && c.Remote.Secret == "" && c.Local.Method != MethodPSK && v.mode == stored {
 		v.bad("remote.secret", "is missing: it names the pre-shared key that the remote end proves")
 	}
 	if c.Local.Ask && c.IsResponder() {
@@ -158,7 +161,7 @@ func (v *validator) responder(c *Connection) {
 }
 
 func (v *validator) auth(field string, a *Auth, local bool) {
-	v.oneOf(field+".method", a.Method, MethodPSK, MethodCertificate)
+	v.oneOf(field+".method", a.Method, MethodPSK, MethodCertificate, MethodEAP)
 	if a.ID != "" {
 		id, err := auth.ParseIdentity(a.ID)
 		switch {
@@ -192,7 +195,7 @@ func (v *validator) auth(field string, a *Auth, local bool) {
 		v.bad(field+".secret", "is missing: it names the pre-shared key in the secret store; ask = true asks for it at each connect")
 	case psk && local && a.Secret != "" && a.Ask:
 		v.bad(field+".ask", "contradicts secret: what is stored is not asked for")
-	case !psk && a.Secret != "":
+	case a.Method == MethodCertificate && a.Secret != "" && a.User == "":
 		v.bad(field+".secret", "has no meaning with method = \"certificate\"")
 	}
 	if local {
