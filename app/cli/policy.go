@@ -25,7 +25,7 @@ force. Changing a stored policy changes nothing until it is assigned again.`,
 		}),
 	}
 	policy.AddCommand(c.policyListCmd(), c.policyShowCmd(), c.policyImportCmd(), c.policyExportCmd(), c.policyDuplicateCmd(),
-		c.policyRemoveCmd(), c.policyDiffCmd(), c.policyAssignCmd(), c.policyUnassignCmd(), c.policyExplainCmd(), c.policySimulateCmd())
+		c.policyRemoveCmd(), c.policyCheckCmd(), c.policyDiffCmd(), c.policyAssignCmd(), c.policyUnassignCmd(), c.policyExplainCmd(), c.policySimulateCmd())
 	return policy
 }
 

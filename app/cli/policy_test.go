@@ -468,3 +468,43 @@ func TestPoliciesOverTheSocket(t *testing.T) {
 		t.Errorf("nobody assigned it: %q", b.Calls())
 	}
 }
+
+func TestPolicyCheck(t *testing.T) {
+	b := anxious()
+	sh := shell{b: b}
+	dir := t.TempDir()
+	good, bad := filepath.Join(dir, "good.toml"), filepath.Join(dir, "bad.toml")
+	for _, f := range []string{good, bad} {
+		if err := os.WriteFile(f, []byte("mine\nrule\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.OnStore = func(_ context.Context, f api.PolicyFile) (api.Policy, error) {
+		if !f.Check {
+			t.Error("it is stored")
+		}
+		return api.Policy{Name: "mine", Rules: 1}, nil
+	}
+	if code, out, _ := sh.run(t.Context(), "policy", "check", good); code != 0 || !strings.Contains(out, "can be assigned (1 rule)") {
+		t.Errorf("exit %d\n%s", code, out)
+	}
+	b.OnStore = func(context.Context, api.PolicyFile) (api.Policy, error) {
+		return api.Policy{}, &api.Error{Code: api.CodePolicyInvalid, What: "It is wrong.", Why: "there is no filter list \x1b[1m",
+			Position: &api.Position{File: "policy.toml", Line: 7, Field: "rules[0].filter_list"}}
+	}
+	code, out, _ := sh.run(t.Context(), "policy", "check", good, bad)
+	if code != ExitFailed || strings.Count(out, "rules[0].filter_list: there is no filter list") != 2 || !strings.Contains(out, bad+":7:") || strings.Contains(out, "\x1b") {
+		t.Errorf("exit %d\n%q", code, out)
+	}
+	if code, out, _ := sh.run(t.Context(), "policy", "check", bad, "--json"); code != ExitFailed || !strings.Contains(out, `"field": "rules[0].filter_list"`) {
+		t.Errorf("exit %d\n%s", code, out)
+	}
+	if code, _, _ := sh.run(t.Context(), "policy", "check", filepath.Join(dir, "none")); code != ExitUsage {
+		t.Errorf("exit %d", code)
+	}
+	for _, c := range b.Calls() {
+		if strings.HasPrefix(c, "store") {
+			t.Errorf("a check is %s", c)
+		}
+	}
+}

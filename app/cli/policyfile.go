@@ -104,6 +104,66 @@ func inFile(path string, err error) error {
 	return &out
 }
 
+func (c *command) policyCheckCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check FILE...",
+		Short: "Say what is wrong with policies, and store nothing",
+		Long: `Say what is wrong with the policies in files, on this machine, with file, line and
+field. Nothing is stored and nothing changes. The exit code is 1 when one of
+them could not be assigned.`,
+		Args: someFiles,
+		RunE: c.run(func(ctx context.Context, args []string) error { return c.checkPolicies(ctx, args) }),
+	}
+}
+
+func (c *command) checkPolicies(ctx context.Context, paths []string) error {
+	results := make([]storedPolicy, 0, len(paths))
+	var failed *api.Error
+	for _, path := range paths {
+		text, err := gather.Named(path, maxPolicy)
+		if err != nil {
+			return err
+		}
+		p, err := c.service().StorePolicy(ctx, api.PolicyFile{Text: text, Check: true})
+		if err != nil {
+			return inFile(path, err)
+		}
+		for i := range p.Findings {
+			p.Findings[i].Position.File = path
+		}
+		if p.Problem != nil {
+			p.Problem = api.AsError(inFile(path, p.Problem))
+			failed = p.Problem
+		}
+		results = append(results, storedPolicy{path, p})
+		if !c.json {
+			c.printFindings(path, p)
+		}
+	}
+	if c.json {
+		c.printJSON(struct {
+			Results []storedPolicy `json:"results"`
+		}{results})
+	}
+	if failed != nil {
+		return explained{err: failed, shown: true}
+	}
+	return nil
+}
+
+func (c *command) printFindings(path string, p api.Policy) {
+	for _, f := range p.Findings {
+		label, style := "Warning:", yellow
+		if f.Error {
+			label, style = "Error:", red
+		}
+		c.printf("%s %s: %s\n", c.paint(label, style), clean(position(&f.Position)), clean(f.Text))
+	}
+	if p.Problem == nil {
+		c.printf("The policy %q in %s can be assigned (%s).\n", clean(p.Name), clean(path), rules(p.Rules))
+	}
+}
+
 func (c *command) policyExportCmd() *cobra.Command {
 	var replace bool
 	cmd := &cobra.Command{

@@ -36,9 +36,11 @@ type Backend interface {
 	// SetProfile stores another profile for a connection. On a tunnel in use it
 	// holds at once, and never with a moment of clear text in between.
 	SetProfile(ctx context.Context, name string, p Profile) error
-	// Test tries what an import would store: it speaks IKE with the gateway until
-	// the Child SA is agreed, and closes it again. Nothing is stored, and no
-	// route, address, name server or filter of the host changes.
+	// Test tries what an import of one connection would store: it speaks IKE with
+	// the gateway until the first Child SA is agreed, and closes it again, within
+	// 30 s. Nothing is stored, and no route, address, name server or filter of the
+	// host changes. A file that cannot be used is an error; a gateway that does
+	// not let us in is TestResult.Problem.
 	Test(ctx context.Context, r ImportRequest) (TestResult, error)
 	// Traffic returns the counters of the tunnels that are up, by connection.
 	Traffic(ctx context.Context) (map[string]Counters, error)
@@ -160,6 +162,9 @@ type Export struct {
 
 // A TestResult is what a test of a connection found.
 type TestResult struct {
+	// Missing lists files that the service wants to see first, as that of an
+	// ImportResult does. Nothing was tried while it is not empty.
+	Missing []string   `json:"missing,omitempty"`
 	Steps   []TestStep `json:"steps"`             // in the order in which they were taken
 	Problem *Error     `json:"problem,omitempty"` // nil: it would connect
 	// Connection is the tunnel as it would be.

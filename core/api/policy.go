@@ -33,6 +33,16 @@ type Policy struct {
 	Rules       int      `json:"rules"`
 	Problem     *Error   `json:"problem,omitempty"` // the file's fault
 	Warnings    []string `json:"warnings,omitempty"`
+	// Findings are all that StorePolicy found out about a text, place by place:
+	// the warnings again, and what would keep the policy from being assigned.
+	Findings []Finding `json:"findings,omitempty"`
+}
+
+// A Finding is something about the text of a policy that its author should know.
+type Finding struct {
+	Error    bool     `json:"error,omitempty"` // the policy cannot be assigned so
+	Position Position `json:"position"`
+	Text     string   `json:"text"` // "there is no filter list \"Offices\"; did you mean ..."
 }
 
 // A PolicyFile is the text of a policy.
@@ -40,6 +50,9 @@ type PolicyFile struct {
 	Name    string `json:"name,omitempty"` // overrides the name in the text
 	Text    []byte `json:"text"`
 	Replace bool   `json:"replace,omitempty"`
+	// Check stores nothing. What is wrong with the text is then told in the
+	// answer, as Problem and Findings, and not as an error.
+	Check bool `json:"check,omitempty"`
 }
 
 // An AssignResult tells what an assignment changes, or would change.

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"bytes"
+	"crypto"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -23,9 +25,32 @@ const (
 	retransmitTries   = 4
 )
 
-// ikeConfig makes of a stored profile what the IKE engine works with, with the
-// certificates and secrets that the profile names. pool is nil for initiators.
+// ikeConfig is configFor a connection that does not ask.
 func (e *Engine) ikeConfig(c *profile.Connection, pool ike.Pool) (*ike.Config, error) {
+	return e.configFor(c, pool, nil)
+}
+
+// configFor makes of a stored profile what the IKE engine works with, with the
+// certificates and secrets that the profile names and h, what the user gave.
+// pool is nil for initiators.
+func (e *Engine) configFor(c *profile.Connection, pool ike.Pool, h *held) (*ike.Config, error) {
+	return credentials{certs: e.opt.Host.Certs, secrets: e.opt.Host.Secrets, roots: e.opt.Host.Roots, held: h}.ikeConfig(c, pool)
+}
+
+// credentials are where the names of certificates and secrets in a profile
+// lead, and what it counts on beside those.
+type credentials struct {
+	certs, secrets reader
+	roots          func() (*x509.CertPool, error) // the system's; nil: it knows none
+	held           *held                          // nil: the profile does not ask
+}
+
+// A reader reads what is stored under a name.
+type reader interface {
+	Read(name string) ([]byte, error)
+}
+
+func (from credentials) ikeConfig(c *profile.Connection, pool ike.Pool) (*ike.Config, error) {
 	cfg := &ike.Config{
 		Name:          c.Name,
 		Pool:          pool,
@@ -60,10 +85,11 @@ func (e *Engine) ikeConfig(c *profile.Connection, pool ike.Pool) (*ike.Config, e
 		}
 		cfg.WantAddresses = append(cfg.WantAddresses, a)
 	}
-	if err := e.localAuth(&c.Local, &cfg.Local); err != nil {
+	if err := from.localAuth(&c.Local, &cfg.Local); err != nil {
 		return nil, err
 	}
-	if err := e.peerAuth(c, cfg); err != nil {
+	if err := from.peerAuth(c, cfg); err != nil {
+		wipe(cfg)
 		return nil, err
 	}
 	return cfg, nil
@@ -133,7 +159,7 @@ func selectors(list []string) (out, dynamic ts.List, err error) {
 }
 
 // localAuth loads what we prove ourselves with.
-func (e *Engine) localAuth(a *profile.Auth, out *ike.LocalAuth) error {
+func (from credentials) localAuth(a *profile.Auth, out *ike.LocalAuth) error {
 	id, err := auth.ParseIdentity(a.ID)
 	if err != nil {
 		return &explain.CredentialError{Field: "local.id", Err: err}
@@ -142,25 +168,27 @@ func (e *Engine) localAuth(a *profile.Auth, out *ike.LocalAuth) error {
 		return &explain.CredentialError{Field: "local.signatures", Err: err}
 	}
 	out.ID = id
+	if a.Method == profile.MethodPSK && a.Ask {
+		if from.held == nil {
+			return &explain.CredentialError{Field: "local.secret", Err: errNotGiven}
+		}
+		out.PSK = bytes.Clone(from.held.psk)
+		return nil
+	}
 	if a.Method == profile.MethodPSK {
-		if out.PSK, err = e.secret(a.Secret); err != nil {
+		if out.PSK, err = from.secret(a.Secret); err != nil {
 			return &explain.CredentialError{Field: "local.secret", Err: err}
 		}
 		return nil
 	}
-	certs, err := e.certificates(a.Certificates)
+	certs, err := from.certificates(a.Certificates)
 	if err != nil {
 		return &explain.CredentialError{Field: "local.certificates", Err: err}
 	}
 	if len(certs) == 0 {
 		return &explain.CredentialError{Field: "local.certificates", Err: errors.New("no certificate is named")}
 	}
-	pem, err := e.secret(a.Key)
-	if err != nil {
-		return &explain.CredentialError{Field: "local.key", Err: err}
-	}
-	defer clear(pem)
-	key, err := pki.ParsePrivateKey(pem, nil)
+	key, err := from.privateKey(a)
 	if err != nil {
 		return &explain.CredentialError{Field: "local.key", Err: err}
 	}
@@ -175,8 +203,27 @@ func (e *Engine) localAuth(a *profile.Auth, out *ike.LocalAuth) error {
 	return nil
 }
 
+// errNotGiven says that a secret that is asked for has not been given.
+var errNotGiven = errors.New("it is not stored, and nobody gave it")
+
+// privateKey loads the private key, or takes the one that the user has opened.
+func (from credentials) privateKey(a *profile.Auth) (crypto.Signer, error) {
+	switch {
+	case a.Ask && (from.held == nil || from.held.key == nil):
+		return nil, errNotGiven
+	case a.Ask:
+		return from.held.key, nil
+	}
+	pem, err := from.secret(a.Key)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(pem)
+	return pki.ParsePrivateKey(pem, nil)
+}
+
 // peerAuth loads what the peer must prove itself with.
-func (e *Engine) peerAuth(c *profile.Connection, cfg *ike.Config) error {
+func (from credentials) peerAuth(c *profile.Connection, cfg *ike.Config) error {
 	a := &c.Remote
 	id, err := auth.ParseIdentity(a.ID)
 	if err != nil {
@@ -191,24 +238,39 @@ func (e *Engine) peerAuth(c *profile.Connection, cfg *ike.Config) error {
 		if secret == "" {
 			secret = c.Local.Secret
 		}
-		if cfg.Peer.PSK, err = e.secret(secret); err != nil {
+		if secret == "" && c.Local.Ask {
+			cfg.Peer.PSK = bytes.Clone(cfg.Local.PSK)
+			return nil
+		}
+		if cfg.Peer.PSK, err = from.secret(secret); err != nil {
 			return &explain.CredentialError{Field: "remote.secret", Err: err}
 		}
 		return nil
 	}
-	roots, err := e.certificates(a.CAs)
+	roots, err := from.certificates(a.CAs)
 	if err != nil {
 		return &explain.CredentialError{Field: "remote.cas", Err: err}
 	}
-	cfg.Peer.Verifier = &pki.Verifier{Roots: roots}
+	verifier := &pki.Verifier{Roots: roots}
+	if len(a.CAs) == 0 && a.Names() && !c.IsResponder() {
+		// Whom the system's authorities do not know the user is asked about: see
+		// askServer.
+		cfg.Peer.TellUnknown = true
+		if from.roots != nil {
+			if verifier.System, err = from.roots(); err != nil {
+				return fmt.Errorf("read the authorities that the system trusts: %w", err)
+			}
+		}
+	}
+	cfg.Peer.Verifier = verifier
 	return nil
 }
 
-func (e *Engine) secret(name string) ([]byte, error) {
+func (from credentials) secret(name string) ([]byte, error) {
 	if name == "" {
 		return nil, errors.New("no secret is named")
 	}
-	b, err := e.opt.Host.Secrets.Read(name)
+	b, err := from.secrets.Read(name)
 	if err != nil {
 		return nil, fmt.Errorf("read secret %q: %w", name, err)
 	}
@@ -217,10 +279,10 @@ func (e *Engine) secret(name string) ([]byte, error) {
 
 // certificates reads entries of the certificate store, each with one or more
 // certificates, in order.
-func (e *Engine) certificates(names []string) ([]*x509.Certificate, error) {
+func (from credentials) certificates(names []string) ([]*x509.Certificate, error) {
 	var out []*x509.Certificate
 	for _, name := range names {
-		b, err := e.opt.Host.Certs.Read(name)
+		b, err := from.certs.Read(name)
 		if err != nil {
 			return nil, fmt.Errorf("read certificate %q: %w", name, err)
 		}

@@ -58,8 +58,13 @@ type conn struct {
 	clear, failed                     bool
 	noted                             time.Time // when the downgrade memory heard that it works here
 
+	// What the user gave for a connection that asks, and how often in a row it
+	// was wrong.
+	held  *held
+	wrong int
+
 	// Set while the tunnel is wanted.
-	cfg      *ike.Config
+	cfg      *ike.Config // a responder's, or the attempt's
 	attempt  *attempt
 	current  *session            // carries the tunnel
 	groups   map[string]uint32   // of each child by name, across IKE SAs
@@ -90,6 +95,7 @@ type attempt struct {
 	addrs   []netip.AddrPort   // not tried yet
 	session *session
 	reauth  bool // beside a session that still works
+	asked   int  // questions to the user
 }
 
 func (c *conn) responder() bool { return c.profile != nil && c.profile.IsResponder() }
@@ -220,6 +226,7 @@ func (e *Engine) disconnect(c *conn) {
 		}
 		c.leaving = c.leaving || c.peer.IsValid() // a packet starts anew
 	}
+	c.release()
 	if c.machine != nil {
 		e.act(c, c.machine.Disconnect(time.Now()))
 		return
@@ -270,6 +277,7 @@ func (e *Engine) disconnectAll() {
 	for _, c := range e.sortedConns() {
 		e.disconnect(c)
 	}
+	e.stopProbes()
 	if e.trapping() {
 		e.wishHost() // traffic need not be watched any more
 	}
@@ -298,15 +306,27 @@ func (e *Engine) act(c *conn, actions []tunnel.Action) {
 		}
 		if c.wanted && c.mode == api.Respond && !c.byPolicy {
 			c.wanted, e.guard.stale = false, true // it failed, and nothing tries again
+			c.release()
 		}
 	}
 	e.changed(c)
 	e.settle()
 }
 
-// startAttempt begins to negotiate with the gateway.
+// startAttempt begins to connect: with what only the user knows, where the
+// connection does not store it, then with the gateway.
 func (e *Engine) startAttempt(c *conn, reauth bool) {
-	cfg, err := e.ikeConfig(c.profile, nil)
+	c.attempt = &attempt{cancel: func() {}, reauth: reauth}
+	if c.profile.Local.Ask && c.held == nil {
+		e.askCredential(c, c.attempt)
+		return
+	}
+	e.negotiate(c, c.attempt)
+}
+
+// negotiate begins, or begins again, to negotiate with the gateway.
+func (e *Engine) negotiate(c *conn, a *attempt) {
+	cfg, err := e.configFor(c.profile, nil, c.held)
 	if err != nil {
 		e.attemptFailed(c, err)
 		return
@@ -314,18 +334,20 @@ func (e *Engine) startAttempt(c *conn, reauth bool) {
 	c.secure(cfg)
 	if c.mode == api.Require {
 		if err := e.enforce(); err != nil {
+			wipe(cfg)
 			e.attemptFailed(c, e.guardError(err))
 			return
 		}
 	}
 	if err := e.openNetwork(false); err != nil {
+		wipe(cfg)
 		e.attemptFailed(c, err)
 		return
 	}
+	wipe(c.cfg)
 	c.cfg = cfg
 	ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
-	a := &attempt{cancel: cancel, reauth: reauth}
-	c.attempt = a
+	a.cancel = cancel
 	e.logf(api.LogInfo, "ike", c.name, "connecting to %s", c.profile.Gateways)
 	gateways := slices.Clone(c.profile.Gateways)
 	if addrs, ok := literal(gateways); ok {
@@ -439,12 +461,10 @@ func (e *Engine) localFor(remote netip.AddrPort) (netip.AddrPort, error) {
 
 // attemptFailed ends the attempt, and tells the machine.
 func (e *Engine) attemptFailed(c *conn, err error) {
-	if c.attempt != nil {
-		c.attempt.cancel()
-	}
 	reauth := c.attempt != nil && c.attempt.reauth
-	c.attempt = nil
+	e.endAttempt(c)
 	c.problem = e.explain(c, err)
+	c.refusedCredential(c.problem.Code)
 	e.guard.failures[string(c.problem.Code)]++
 	e.logf(api.LogWarn, "ike", c.name, "%s", c.problem.Error())
 	c.failed = true
@@ -452,6 +472,20 @@ func (e *Engine) attemptFailed(c *conn, err error) {
 		return // the old session goes on until its end
 	}
 	e.act(c, c.machine.Failed(time.Now(), err, !worthRetrying(c.problem.Code)))
+}
+
+// endAttempt ends the attempt, if there is one: its look-up, its questions, and
+// the secrets that it proved itself with.
+func (e *Engine) endAttempt(c *conn) {
+	a := c.attempt
+	if a == nil {
+		return
+	}
+	a.cancel()
+	e.withdraw(a)
+	c.attempt = nil
+	wipe(c.cfg)
+	c.cfg = nil
 }
 
 // worthRetrying reports whether the same attempt may succeed later without the
@@ -468,8 +502,7 @@ func worthRetrying(code api.ErrorCode) bool {
 // stopIKE ends the attempt and the session, and tells the peer.
 func (e *Engine) stopIKE(c *conn) {
 	if a := c.attempt; a != nil {
-		a.cancel()
-		c.attempt = nil
+		e.endAttempt(c)
 		if a.session != nil {
 			e.closeSession(a.session)
 		}
@@ -497,6 +530,7 @@ func (e *Engine) reload() {
 		if state, _ := c.state(); c.rule == "" && !c.wanted && !slices.Contains(names, name) && state == api.Disconnected {
 			delete(e.conns, name)
 			delete(e.dirty, c)
+			e.exchanges.forget(name)
 			e.journal.add(api.Event{Kind: api.EventRemoved, Name: name})
 		}
 	}
@@ -553,7 +587,7 @@ func (e *Engine) openNetwork(tun bool) error {
 			return fmt.Errorf("open the IKE ports: %w", err)
 		}
 		e.net = n
-		e.ep = ike.NewEndpoint(ike.Options{Rand: e.opt.Rand, Resolver: resolver{e}, NATTPort: n.nattPort()})
+		e.ep = ike.NewEndpoint(ike.Options{Rand: e.opt.Rand, Resolver: resolver{e}, NATTPort: n.nattPort(), Trace: true})
 		if !n.wellKnown {
 			e.logf(api.LogWarn, "net", "", "another program has UDP port 500 or 4500; connecting from other ports, and no peer can reach us")
 		}
@@ -586,7 +620,7 @@ func (e *Engine) settle() {
 		e.net.dp.SetTUN(nil)
 		e.net.tun = nil
 	}
-	if len(e.sas) > 0 {
+	if len(e.sas)+len(e.probes) > 0 {
 		return
 	}
 	e.closeNetwork()
@@ -614,14 +648,13 @@ func (e *Engine) handleNetworkEnd(err error) {
 	e.net.done <- err // for close
 	e.logf(api.LogError, "net", "", "the data path failed: %v", err)
 	clear(e.sas)
+	e.loseProbes(err)
 	e.closeNetwork()
 	e.guard.deaf = true
 	err = fmt.Errorf("the TUN device or a socket failed: %w", err)
 	for _, c := range e.sortedConns() {
-		if c.attempt != nil {
-			c.attempt.cancel()
-		}
-		c.attempt, c.current = nil, nil
+		e.endAttempt(c)
+		c.current = nil
 		if c.machine != nil {
 			if state, _ := c.machine.State(); state != api.Disconnected {
 				c.problem = e.explain(c, err)

@@ -52,21 +52,24 @@ type Engine struct {
 	applier            *applier
 
 	// What follows belongs to the loop.
-	conns    map[string]*conn
-	pools    pools
-	net      *network      // nil while no connection needs it
-	ep       *ike.Endpoint // nil while net is
-	sas      map[*ike.SA]*session
-	kids     map[uint32]*childSA // by inbound SPI
-	graces   []grace
-	group    uint32         // the last group given to a child
-	wish     uint64         // number of the newest wish of the host
-	granted  uint64         // number of the newest one that the host has followed
-	ready    []afterWish    // what waits for the host
-	dirty    map[*conn]bool // connections to publish
-	guard    guard
-	stopping bool
-	lost     map[string]uint64 // drops of networks that are closed, by reason
+	conns     map[string]*conn
+	pools     pools
+	net       *network      // nil while no connection needs it
+	ep        *ike.Endpoint // nil while net is
+	sas       map[*ike.SA]*session
+	kids      map[uint32]*childSA // by inbound SPI
+	probes    map[*ike.SA]*probe  // tests of connections
+	exchanges exchanges
+	graces    []grace
+	group     uint32         // the last group given to a child
+	wish      uint64         // number of the newest wish of the host
+	granted   uint64         // number of the newest one that the host has followed
+	ready     []afterWish    // what waits for the host
+	dirty     map[*conn]bool // connections to publish
+	prompts   []*prompt      // that wait for an answer, oldest first
+	guard     guard
+	stopping  bool
+	lost      map[string]uint64 // drops of networks that are closed, by reason
 }
 
 // New returns an Engine over the profiles of opt.Host. It does nothing before
@@ -100,6 +103,7 @@ func New(opt Options) *Engine {
 		pools:   make(pools),
 		sas:     make(map[*ike.SA]*session),
 		kids:    make(map[uint32]*childSA),
+		probes:  make(map[*ike.SA]*probe),
 		dirty:   make(map[*conn]bool),
 		lost:    make(map[string]uint64),
 		guard:   guard{traps: make(map[string]uint32), failures: make(map[string]uint64), carried: make(map[string]uint64)},
@@ -247,6 +251,9 @@ func (e *Engine) untilNextTimeout() time.Duration {
 	for _, g := range e.graces {
 		earlier(g.until)
 	}
+	for _, p := range e.prompts {
+		earlier(p.Until)
+	}
 	if next.IsZero() {
 		return time.Hour
 	}
@@ -269,6 +276,7 @@ func (e *Engine) handleTimeouts() {
 		}
 	}
 	e.endGraces(now)
+	e.expirePrompts(now)
 }
 
 // logf adds a line to the log.

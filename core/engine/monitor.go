@@ -21,7 +21,7 @@ import (
 func (e *Engine) state() api.State {
 	s := api.State{
 		Service: api.Service{Version: e.opt.Version, APIVersion: api.APIVersion, Started: e.started},
-		Seq:     e.journal.seq(), Assignment: e.guard.wishes.Assignment,
+		Seq:     e.journal.seq(), Assignment: e.guard.wishes.Assignment, Prompts: e.prompted(),
 	}
 	if e.net != nil {
 		s.Service.Ports = e.net.addresses()
@@ -112,6 +112,9 @@ func (e *Engine) dynamic() api.Dynamic {
 		return d
 	}
 	for _, sa := range e.ep.SAs() {
+		if e.probes[sa] != nil {
+			continue // it protects nothing
+		}
 		i := sa.Info()
 		d.IKESAs = append(d.IKESAs, api.IKESA{
 			Connection: i.Name, Initiator: i.Initiator, State: i.State.String(),

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sallyport/core/api"
+	"sallyport/core/config"
 	"sallyport/core/explain"
 	"sallyport/core/policy"
 	"sallyport/core/profile"
@@ -246,9 +247,16 @@ func (e *Engine) Policy(ctx context.Context, name string) (api.PolicyFile, error
 // StorePolicy implements api.Backend.
 func (e *Engine) StorePolicy(ctx context.Context, f api.PolicyFile) (api.Policy, error) {
 	p, err := policy.Parse(cmp.Or(f.Name, "policy")+profileSuffix, f.Text)
+	if err != nil && f.Check {
+		return api.Policy{Name: f.Name, Problem: policyFault(err), Findings: faults(err)}, nil
+	}
 	if err != nil {
 		return api.Policy{}, policyFault(err)
 	}
+	if f.Check {
+		return e.checkPolicy(ctx, p)
+	}
+	asWritten := p
 	if f.Name != "" {
 		p = p.Duplicate(f.Name)
 	}
@@ -274,10 +282,45 @@ func (e *Engine) StorePolicy(ctx context.Context, f api.PolicyFile) (api.Policy,
 			return err
 		}
 		view = e.policyView(p, false)
-		view.Warnings = texts(policy.Validate(p, e.env()))
+		found := policy.Validate(asWritten, e.env()) // with the lines of the text
+		view.Warnings, view.Findings = texts(found), places(found)
 		return nil
 	})
 	return view, err
+}
+
+// checkPolicy judges a policy on this machine.
+func (e *Engine) checkPolicy(ctx context.Context, p *policy.Policy) (api.Policy, error) {
+	var view api.Policy
+	err := e.onLoop(ctx, func() error {
+		view = e.policyView(p, predefined(p.Name) != nil)
+		found := policy.Validate(p, e.env())
+		view.Warnings, view.Findings = texts(found), places(found)
+		if err := found.Err(); err != nil {
+			view.Problem = policyFault(err)
+		}
+		return nil
+	})
+	return view, err
+}
+
+// places are findings as a front end shows them at what they are about.
+func places(l policy.Findings) []api.Finding {
+	out := make([]api.Finding, 0, len(l))
+	for _, f := range l {
+		out = append(out, api.Finding{Error: f.Severity == policy.SeverityError, Text: f.Text,
+			Position: api.Position{File: f.File, Line: f.Line, Field: f.Field}})
+	}
+	return out
+}
+
+// faults are what keeps a text from being a policy.
+func faults(err error) []api.Finding {
+	var out []api.Finding
+	for _, f := range config.AllErrors(err) {
+		out = append(out, api.Finding{Error: true, Text: f.Msg, Position: api.Position{File: f.File, Line: f.Line, Field: f.Field}})
+	}
+	return out
 }
 
 // RemovePolicy implements api.Backend.

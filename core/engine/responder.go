@@ -67,6 +67,7 @@ func (e *Engine) stopListening(c *conn) {
 			e.closeSession(s)
 		}
 	}
+	wipe(c.cfg)
 	c.awaits = e.wishHost()
 	e.changed(c)
 	e.logf(api.LogInfo, "service", c.name, "no longer waiting for peers")

@@ -108,7 +108,12 @@ func (e *Engine) handleIKE(d datapath.Datagram) {
 func (e *Engine) perform(effects []ike.Effect) {
 	answering := false
 	for _, x := range effects {
+		if e.probed(x) {
+			continue
+		}
 		switch x := x.(type) {
+		case *ike.Trace:
+			e.trace(x)
 		case ike.Send:
 			if answering {
 				e.afterHost(func() { e.sendIKE(x) })
@@ -174,6 +179,9 @@ func (e *Engine) nameOf(sa *ike.SA) string {
 	if s := e.sas[sa]; s != nil {
 		return s.conn.name
 	}
+	if p := e.probes[sa]; p != nil {
+		return p.name
+	}
 	return ""
 }
 
@@ -188,6 +196,7 @@ func (e *Engine) established(x ike.Established) {
 			return
 		}
 		s = e.newSession(c, x.SA)
+		e.exchanges.claim(c.name, fmt.Sprintf("%016x", x.SA.Info().RemoteSPI)) // it was a stranger's so far
 	}
 	s.est = &x
 	how := x.PeerAuth
@@ -289,8 +298,8 @@ func (e *Engine) sadPath(p ike.Path) sad.Path {
 // negotiated follows the first Child SA of an attempt, and each further one.
 func (e *Engine) negotiated(c *conn, s *session) {
 	if a := c.attempt; a != nil && a.session == s {
-		a.cancel()
-		c.attempt = nil
+		e.endAttempt(c)
+		c.wrong = 0
 		old := c.current
 		c.current = s
 		if old != nil && old != s {
@@ -458,7 +467,7 @@ func (e *Engine) closed(x ike.Closed) {
 		c.attempt.session = nil
 		if len(c.attempt.addrs) > 0 && tryElsewhere(x.Err) {
 			e.tryNext(c, x.Err)
-		} else {
+		} else if !e.askServer(c, c.attempt, x.Err) {
 			e.attemptFailed(c, x.Err)
 		}
 	case c.current == s:

@@ -5,6 +5,7 @@ package host
 
 import (
 	"context"
+	"crypto/x509"
 	"net/netip"
 )
 
@@ -19,6 +20,10 @@ type System struct {
 	// Resolve looks up a name outside of every tunnel of ours, through sockets
 	// that carry the mark of OpenUDP's. nil: the machine's resolver.
 	Resolve func(ctx context.Context, name string) ([]netip.Addr, error)
+
+	// Roots returns the certificate authorities that the system trusts. nil: it
+	// knows none.
+	Roots func() (*x509.CertPool, error)
 
 	Router     Router
 	DNS        DNS

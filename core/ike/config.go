@@ -43,6 +43,9 @@ type Config struct {
 	// Unique closes older IKE SAs with the same peer identity when this one is
 	// established (RFC 7296, section 2.4, INITIAL_CONTACT).
 	Unique bool
+	// Beside says that the SA stands beside others with the same peer, which is
+	// not to drop them: INITIAL_CONTACT is not sent.
+	Beside bool
 }
 
 // A LocalAuth is how this end proves who it is: with PSK, with Key and Chain,
@@ -95,7 +98,10 @@ type PeerAuth struct {
 	PSK []byte
 	// Verifier judges the peer's certificates; its roots are named in CERTREQ.
 	Verifier *pki.Verifier
-	Schemes  []auth.Scheme // accepted signature schemes; nil: every one that is not weak
+	// TellUnknown makes an *UnknownPeer of the failure when it is only the
+	// authority that is missing.
+	TellUnknown bool
+	Schemes     []auth.Scheme // accepted signature schemes; nil: every one that is not weak
 	// EAP asks an initiator that brings no AUTH of its own for a user's proof.
 	EAP *EAPServer
 }

@@ -45,6 +45,8 @@ type Options struct {
 	// MTU is the largest IP packet that a message is sent in before it is
 	// fragmented (RFC 7383), where the peer can; 0: 1280.
 	MTU int
+	// Trace asks for a Trace effect with each message.
+	Trace bool
 }
 
 func (o Options) withDefaults() Options {
@@ -67,19 +69,21 @@ func (o Options) withDefaults() Options {
 
 // An Endpoint owns every IKE SA of a service.
 type Endpoint struct {
-	opt      Options
-	sas      map[uint64]*SA // by local SPI
-	timers   timerHeap      // every SA of sas, the next to time out first
-	inits    map[initKey]*SA
-	halfOpen halfOpenTable
-	children map[uint32]*child   // by inbound SPI
-	reserved map[uint32]struct{} // inbound SPIs on offer
-	cookies  cookieJar
-	graves   graveyard
-	drops    map[string]uint64
-	replies  bucket // unprotected answers that hold no state
-	touched  []*SA  // to settle at the end of the call
-	effects  []Effect
+	opt       Options
+	sas       map[uint64]*SA // by local SPI
+	timers    timerHeap      // every SA of sas, the next to time out first
+	inits     map[initKey]*SA
+	halfOpen  halfOpenTable
+	children  map[uint32]*child   // by inbound SPI
+	reserved  map[uint32]struct{} // inbound SPIs on offer
+	cookies   cookieJar
+	graves    graveyard
+	drops     map[string]uint64
+	replies   bucket // unprotected answers that hold no state
+	incoming  incoming
+	strangers bucket // traces of what strangers send
+	touched   []*SA  // to settle at the end of the call
+	effects   []Effect
 }
 
 // NewEndpoint returns an Endpoint without SAs.
@@ -113,6 +117,7 @@ func (e *Endpoint) HandleDatagram(d Datagram, now time.Time) []Effect {
 	p := Path{d.Local, d.Remote}.unmap()
 	d.Local, d.Remote = p.Local, p.Remote
 	h, err := message.ParseHeader(d.Data)
+	e.traceDatagram(h, d)
 	var version *message.InvalidMajorVersionError
 	switch {
 	case errors.As(err, &version):
@@ -127,6 +132,7 @@ func (e *Endpoint) HandleDatagram(d Datagram, now time.Time) []Effect {
 	default:
 		e.route(h, d, now)
 	}
+	e.endTrace(now)
 	return e.take()
 }
 
@@ -144,11 +150,13 @@ func (e *Endpoint) route(h message.Header, d Datagram, now time.Time) {
 	sa := e.sas[local]
 	switch {
 	case sa == nil && e.graves.answer(e, local, d):
+		e.fault("repeated request to an IKE SA that is closed")
 	case sa == nil:
 		e.drop("unknown SPI")
 	case sa.initiator == h.Initiator() || sa.spiRemote != remote:
 		e.drop("SPI of another role or peer")
 	default:
+		e.incoming.near = sa
 		sa.receive(h, d, now)
 		e.settle(sa, now)
 	}
@@ -245,7 +253,10 @@ func (e *Endpoint) Drops() map[string]uint64 { return maps.Clone(e.drops) }
 // who they are.
 func (e *Endpoint) HalfOpen() int { return e.halfOpen.n }
 
-func (e *Endpoint) drop(reason string) { e.drops[reason]++ }
+func (e *Endpoint) drop(reason string) {
+	e.drops[reason]++
+	e.fault(reason)
+}
 
 // emit adds an effect to the answer of the current call.
 func (e *Endpoint) emit(x Effect) { e.effects = append(e.effects, x) }
@@ -254,6 +265,9 @@ func (e *Endpoint) emit(x Effect) { e.effects = append(e.effects, x) }
 func (e *Endpoint) take() []Effect {
 	x := e.effects
 	e.effects = nil
+	if e.opt.Trace {
+		disown(x)
+	}
 	return x
 }
 

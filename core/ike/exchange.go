@@ -96,6 +96,7 @@ func (sa *SA) retransmit(now time.Time) {
 	}
 	f.deadline = now.Add(sa.cfg.Retransmit.wait(f.sends))
 	f.sends++
+	sa.tellSent(sa.header(f.task.exchange(), f.id, false), f.datagrams, nil, f.sends-1)
 	sa.send(f.datagrams, now)
 	sa.log(Debug, "%s: retransmission %d of %v request %d", sa.name(), f.sends-1, f.task.exchange(), f.id)
 }

@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"crypto/x509"
 	"fmt"
 
 	"sallyport/core/ike/message"
@@ -83,6 +84,21 @@ func (f *Failure) Error() string {
 
 // Unwrap returns the detail.
 func (f *Failure) Unwrap() error { return f.Err }
+
+// An UnknownPeer is why a peer's certificate is not accepted, when all that it
+// lacks is an authority: it bears the identity asked for, is in its time and
+// meant for this purpose, and the peer has proved with the AUTH payload that it
+// holds the key. See PeerAuth.TellUnknown.
+type UnknownPeer struct {
+	Certificate *x509.Certificate
+	Err         error // wraps *pki.Error of kind pki.UnknownCA
+}
+
+// Error says what is missing.
+func (e *UnknownPeer) Error() string { return e.Err.Error() }
+
+// Unwrap returns the refusal.
+func (e *UnknownPeer) Unwrap() error { return e.Err }
 
 // A notifyError is an error that the peer is told with a Notify payload, and
 // the failure that it is on our side.

@@ -201,17 +201,18 @@ func (e *Endpoint) refuse(h message.Header, d Datagram, n *message.Notify, now t
 		e.drop("too many unprotected answers")
 		return
 	}
-	e.answerOnce(h, d, n)
+	e.answerOnce(h, d, n, now)
 }
 
 // answerOnce sends an unprotected answer, shorter than any request.
-func (e *Endpoint) answerOnce(h message.Header, d Datagram, n *message.Notify) {
+func (e *Endpoint) answerOnce(h message.Header, d Datagram, n *message.Notify, now time.Time) {
 	m := message.Message{Header: h, Payloads: []message.Payload{n}}
 	m.Flags = message.FlagResponse
 	if !h.Initiator() {
 		m.Flags |= message.FlagInitiator
 	}
 	if b, err := m.AppendTo(nil); err == nil {
+		e.tellAnswered(m.Header, d, len(b), n, now)
 		e.emit(Send{Path: Path{Local: d.Local, Remote: d.Remote}, NATT: d.NATT, Data: b})
 	}
 }

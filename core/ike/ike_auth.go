@@ -97,6 +97,9 @@ func isPattern(id auth.Identity) bool {
 // isFirstContact reports whether we hold no other IKE SA with this peer, so
 // that whatever it still holds is left over from before (RFC 7296, section 2.4).
 func (sa *SA) isFirstContact() bool {
+	if sa.cfg.Beside {
+		return false
+	}
 	for _, other := range sa.e.sas {
 		if other != sa && other.initiator && (other.state == StateUp || other.state == StateDeleting) &&
 			other.cfg.Name == sa.cfg.Name && other.path.Remote.Addr() == sa.path.Remote.Addr() {
@@ -175,13 +178,12 @@ func (sa *SA) verify(in *inbox, id *message.ID, first, nonce []byte, now time.Ti
 		if errors.As(err, &e) && e.Kind == pki.Identity {
 			code = FailPeerIdentity
 		}
+		if want.TellUnknown && e != nil && e.Kind == pki.UnknownCA {
+			err = sa.unknownPeer(in, peer, octets, err, now)
+		}
 		return fail(code, err)
 	}
-	schemes := want.Schemes
-	if schemes == nil {
-		schemes = auth.DefaultSchemes(sa.hashes != nil)
-	}
-	scheme, err := auth.Verify(key, auth.Method(in.auth.Method), in.auth.Data, octets, schemes)
+	scheme, err := sa.verifySignature(key, in.auth, octets)
 	if err != nil {
 		return fail(FailPeerAuth, err)
 	}
@@ -189,16 +191,48 @@ func (sa *SA) verify(in *inbox, id *message.ID, first, nonce []byte, now time.Ti
 	return nil
 }
 
+// verifySignature checks the peer's signature, and returns its scheme.
+func (sa *SA) verifySignature(key crypto.PublicKey, a *message.Auth, octets []byte) (string, error) {
+	schemes := sa.cfg.Peer.Schemes
+	if schemes == nil {
+		schemes = auth.DefaultSchemes(sa.hashes != nil)
+	}
+	return auth.Verify(key, auth.Method(a.Method), a.Data, octets, schemes)
+}
+
 func (sa *SA) verifyChain(ders [][]byte, peer auth.Identity, now time.Time) (crypto.PublicKey, error) {
 	chain, err := pki.ParseChain(ders)
 	if err != nil {
 		return nil, err
 	}
+	return sa.cfg.Peer.Verifier.Verify(chain, sa.certificateFor(peer), now)
+}
+
+// certificateFor says what a peer's certificate has to prove.
+func (sa *SA) certificateFor(peer auth.Identity) pki.Request {
 	purpose := pki.Client
 	if sa.initiator {
 		purpose = pki.Gateway
 	}
-	return sa.cfg.Peer.Verifier.Verify(chain, pki.Request{Claimed: peer, Wanted: sa.cfg.Peer.ID, Purpose: purpose}, now)
+	return pki.Request{Claimed: peer, Wanted: sa.cfg.Peer.ID, Purpose: purpose}
+}
+
+// unknownPeer returns the refusal err of a peer's certificate, as an
+// *UnknownPeer when nothing else stands against it: were the certificate itself
+// an anchor, it would prove the identity, and the signature holds.
+func (sa *SA) unknownPeer(in *inbox, peer auth.Identity, octets []byte, err error, now time.Time) error {
+	chain, bad := pki.ParseChain(in.certs)
+	if bad != nil {
+		return err
+	}
+	key, bad := (&pki.Verifier{Roots: chain[:1]}).Verify(chain[:1], sa.certificateFor(peer), now)
+	if bad != nil {
+		return err
+	}
+	if _, bad = sa.verifySignature(key, in.auth, octets); bad != nil {
+		return err
+	}
+	return &UnknownPeer{Certificate: chain[0], Err: err}
 }
 
 // authAnswered checks who the responder is, and takes what it gives. A

@@ -111,6 +111,7 @@ func (sa *SA) sendInit(now time.Time) {
 	}
 	sa.hs.request = b
 	sa.nextID = 0 // a retry with a cookie or another key is the same exchange
+	sa.tellSent(m.Header, [][]byte{b}, payloads, 0)
 	sa.launch(initTask{}, [][]byte{b}, now)
 }
 
@@ -143,6 +144,7 @@ func (sa *SA) receiveInit(h message.Header, d Datagram, now time.Time) {
 		sa.e.drop("malformed or unprotected")
 		return
 	}
+	sa.e.tellUnproved(m.Payloads, now)
 	in, bad := sortPayloads(m.Payloads)
 	if bad != nil {
 		sa.e.drop("malformed or unprotected")
@@ -152,6 +154,7 @@ func (sa *SA) receiveInit(h message.Header, d Datagram, now time.Time) {
 	const need = hasSA | hasKE | hasNonce
 	if in.has&need == need && h.ResponderSPI != 0 {
 		if bad := sa.initAnswered(h, in, d, now); bad != nil {
+			sa.e.fault(bad.Error())
 			sa.e.drop("unacceptable IKE_SA_INIT response")
 			sa.log(Info, "%s: IKE_SA_INIT response: %v", sa.name(), bad)
 			sa.hintAt(bad, now)
@@ -294,8 +297,10 @@ func (e *Endpoint) handleInitRequest(h message.Header, d Datagram, now time.Time
 		e.drop("malformed or unprotected")
 		return
 	}
+	e.tellUnproved(m.Payloads, now)
 	in, bad := sortPayloads(m.Payloads)
 	if bad != nil {
+		e.fault(bad.Error())
 		e.refuse(h, d, &message.Notify{Kind: bad.notify, Data: bad.data}, now)
 		return
 	}
@@ -318,6 +323,7 @@ func (e *Endpoint) handleInitRequest(h message.Header, d Datagram, now time.Time
 	suite, answer, err := transform.SelectKE(terms.Proposals, in.sa.Offers(), in.ke.Method)
 	if err != nil {
 		e.emit(Log{Level: Info, Text: fmt.Sprintf("no common IKE proposal with %v", d.Remote)})
+		e.fault("no common proposal")
 		e.refuse(h, d, &message.Notify{Kind: message.NotifyNoProposalChosen}, now)
 		return
 	}
@@ -338,7 +344,7 @@ func (e *Endpoint) checkCookie(h message.Header, in *inbox, d Datagram, from net
 		return true
 	}
 	e.drop("without cookie")
-	e.answerOnce(h, d, &message.Notify{Kind: message.NotifyCookie, Data: e.cookies.bake(in.nonce, from, spi)})
+	e.answerOnce(h, d, &message.Notify{Kind: message.NotifyCookie, Data: e.cookies.bake(in.nonce, from, spi)}, now)
 	return false
 }
 
@@ -403,6 +409,7 @@ func (e *Endpoint) answerInit(h message.Header, in *inbox, d Datagram, answer tr
 	sa.initKey = key
 	e.inits[key] = sa
 	e.halfOpen.enter(sa, d.Remote.Addr().Unmap())
+	sa.tellSent(m.Header, [][]byte{b}, payloads, 0)
 	sa.send([][]byte{b}, now)
 	e.settle(sa, now)
 }

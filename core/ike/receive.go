@@ -35,6 +35,7 @@ func (sa *SA) receiveResponse(h message.Header, d Datagram, now time.Time) {
 	if got != whole {
 		return
 	}
+	sa.tellProved(&m)
 	sa.heard(d, now)
 	sa.flight, sa.hint = nil, nil
 	var in *inbox
@@ -45,6 +46,7 @@ func (sa *SA) receiveResponse(h message.Header, d Datagram, now time.Time) {
 		err = sa.dispatchResponse(f, in, now)
 	}
 	if err != nil {
+		sa.e.fault(err.Error())
 		f.task.abandoned(sa, now)
 		sa.say(&message.Notify{Kind: err.notify, Data: err.data}, now)
 		sa.close(err.failure(), now)
@@ -88,7 +90,7 @@ func (sa *SA) receiveRequest(h message.Header, d Datagram, now time.Time) {
 	switch {
 	case h.MessageID == sa.expectID:
 	case sa.expectID > 0 && h.MessageID == sa.expectID-1 && sa.lastResponse != nil:
-		sa.repeat(d)
+		sa.repeat(h, d, now)
 		return
 	default:
 		sa.e.drop("message ID out of window")
@@ -105,6 +107,7 @@ func (sa *SA) receiveRequest(h message.Header, d Datagram, now time.Time) {
 	if got != whole {
 		return
 	}
+	sa.tellProved(&m)
 	sa.heard(d, now)
 
 	var in *inbox
@@ -117,6 +120,7 @@ func (sa *SA) receiveRequest(h message.Header, d Datagram, now time.Time) {
 		payloads, err = sa.dispatchRequest(h, in, now)
 	}
 	if err != nil {
+		sa.e.fault(err.Error())
 		payloads = []message.Payload{&message.Notify{Kind: err.notify, Data: err.data}}
 		if err.notify == message.NotifyInvalidSyntax || sa.state == StateInitAnswered {
 			sa.end = &ending{err.failure()}
@@ -167,6 +171,7 @@ func (sa *SA) open(d Datagram, now time.Time) (message.Message, arrival, *notify
 		sa.takeHint(d, now)
 		return m, dropped, nil
 	case !complete:
+		sa.e.notTold()
 		return m, fragment, nil
 	}
 	return m, whole, nil
@@ -175,7 +180,7 @@ func (sa *SA) open(d Datagram, now time.Time) (message.Message, arrival, *notify
 // repeat sends the last response again, for a request that came again. The
 // request must authenticate, and of a fragmented one only the first fragment
 // counts (RFC 7383, section 2.6.1).
-func (sa *SA) repeat(d Datagram) {
+func (sa *SA) repeat(h message.Header, d Datagram, now time.Time) {
 	var again message.Reassembler
 	_, _, err := again.Open(d.Data, sa.keys.open)
 	var syntax *message.SyntaxError
@@ -184,9 +189,16 @@ func (sa *SA) repeat(d Datagram) {
 		sa.e.drop("integrity check failed")
 	case isFirst(d.Data):
 		sa.e.drop("repeated request")
+		sa.e.tellUnproved(nil, now)
+		sa.repeats++
+		if sa.repeats <= maxUnproved {
+			sa.tellSent(sa.header(h.Exchange, h.MessageID, true), sa.lastResponse, nil, sa.repeats)
+		}
 		for _, b := range sa.lastResponse {
 			sa.e.emit(Send{SA: sa, Path: sa.path, NATT: sa.natt, Data: b})
 		}
+	default:
+		sa.e.notTold()
 	}
 }
 
@@ -217,18 +229,25 @@ func (sa *SA) respond(h message.Header, payloads []message.Payload, now time.Tim
 		return
 	}
 	sa.expectID++
-	sa.lastResponse = datagrams
+	sa.lastResponse, sa.repeats = datagrams, 0
 	sa.send(datagrams, now)
 }
 
 // seal protects a message, in fragments where it is long and the peer can.
 func (sa *SA) seal(x message.ExchangeType, id uint32, response bool, payloads []message.Payload) ([][]byte, error) {
 	h := sa.header(x, id, response)
+	var datagrams [][]byte
+	var err error
 	if sa.frag {
-		return message.SealFragments(h, payloads, sa.keys.seal, sa.maxDatagram(), sa.e.opt.Rand)
+		datagrams, err = message.SealFragments(h, payloads, sa.keys.seal, sa.maxDatagram(), sa.e.opt.Rand)
+	} else {
+		datagrams = make([][]byte, 1)
+		datagrams[0], err = message.Seal(h, payloads, sa.keys.seal, sa.e.opt.Rand)
 	}
-	b, err := message.Seal(h, payloads, sa.keys.seal, sa.e.opt.Rand)
-	return [][]byte{b}, err
+	if err == nil {
+		sa.tellSent(h, datagrams, payloads, 0)
+	}
+	return datagrams, err
 }
 
 // maxDatagram is the MTU less IP and UDP headers and the non-ESP marker.

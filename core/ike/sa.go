@@ -61,6 +61,8 @@ type SA struct {
 	end          *ending // set by a request handler: close after the response
 	reason       error   // why it is being deleted
 	announced    bool    // effects have named it to the caller
+	unproved     int     // traces of messages that name it and are not proved to be its
+	repeats      int     // of the last response
 	line         bool    // the initiator of the line of SAs is this end
 	elder        *SA     // whose rekey made this one, while it is open whether this one is the heir
 

@@ -2,6 +2,7 @@ package pki
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
 	"strings"
@@ -115,3 +116,10 @@ func names(c *x509.Certificate) string {
 func name(c *x509.Certificate) string { return Subject(c).String() }
 
 func issuerName(c *x509.Certificate) string { return auth.FromDN(c.RawIssuer).String() }
+
+// Fingerprint is the SHA-256 hash of a certificate as people compare it:
+// "AB:CD:…".
+func Fingerprint(c *x509.Certificate) string {
+	sum := sha256.Sum256(c.Raw)
+	return strings.ReplaceAll(strings.ToUpper(fmt.Sprintf("% x", sum)), " ", ":")
+}

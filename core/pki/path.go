@@ -20,13 +20,16 @@ import (
 // checked on each of them.
 func (v *Verifier) checkPath(chain []*x509.Certificate, purpose Purpose, now time.Time) error {
 	leaf := chain[0]
-	if len(v.Roots) == 0 {
+	if len(v.Roots) == 0 && v.System == nil {
 		return &Error{Kind: UnknownCA, Subject: name(leaf), Issuer: issuerName(leaf), Detail: "cannot be checked: no certificate authority is trusted for this connection"}
 	}
 	if err := extensions(leaf); err != nil {
 		return err
 	}
 	roots, known := x509.NewCertPool(), x509.NewCertPool()
+	if v.System != nil {
+		roots = v.System.Clone()
+	}
 	for _, c := range v.Roots {
 		roots.AddCert(c)
 	}
@@ -221,6 +224,9 @@ func (v *Verifier) explain(leaf *x509.Certificate, sent []*x509.Certificate, err
 		}
 		next := issuer(c, pool, walk)
 		if next == nil {
+			if e := forbidden(leaf, err); e != nil && v.System != nil {
+				return e // the authority is the system's, which cannot be walked to
+			}
 			return v.missing(leaf, c, pool)
 		}
 		if e := checkAuthority(next, leaf); e != nil {
@@ -228,20 +234,29 @@ func (v *Verifier) explain(leaf *x509.Certificate, sent []*x509.Certificate, err
 		}
 		walk = append(walk, next)
 	}
-	var invalid x509.CertificateInvalidError
-	if errors.As(err, &invalid) {
-		e := &Error{Kind: Usage, Subject: name(leaf), Issuer: issuerName(leaf), Detail: "does not lead to a trusted authority in a permitted way", Err: err}
-		switch invalid.Reason {
-		case x509.CANotAuthorizedForThisName, x509.UnconstrainedName, x509.TooManyConstraints:
-			e.Kind, e.Detail = NameConstraints, "is for names for which its authority may not issue certificates"
-		case x509.TooManyIntermediates:
-			e.Detail = "has more authorities above it than one of them permits"
-		case x509.NotAuthorizedToSign:
-			e.Detail = "was issued by a certificate that is no authority"
-		}
+	if e := forbidden(leaf, err); e != nil {
 		return e
 	}
 	return &Error{Kind: UnknownCA, Subject: name(leaf), Issuer: issuerName(leaf), Detail: "does not lead to a trusted authority", Err: err}
+}
+
+// forbidden explains a path that leads to a trusted authority and is not
+// permitted; it returns nil for other errors of crypto/x509.
+func forbidden(leaf *x509.Certificate, err error) error {
+	var invalid x509.CertificateInvalidError
+	if !errors.As(err, &invalid) {
+		return nil
+	}
+	e := &Error{Kind: Usage, Subject: name(leaf), Issuer: issuerName(leaf), Detail: "does not lead to a trusted authority in a permitted way", Err: err}
+	switch invalid.Reason {
+	case x509.CANotAuthorizedForThisName, x509.UnconstrainedName, x509.TooManyConstraints:
+		e.Kind, e.Detail = NameConstraints, "is for names for which its authority may not issue certificates"
+	case x509.TooManyIntermediates:
+		e.Detail = "has more authorities above it than one of them permits"
+	case x509.NotAuthorizedToSign:
+		e.Detail = "was issued by a certificate that is no authority"
+	}
+	return e
 }
 
 // missing explains why the path of leaf ends at c: the authority is not there,

@@ -41,9 +41,10 @@ type Request struct {
 }
 
 // A Verifier believes certificates that lead to its roots. The system's roots
-// are not among them unless the caller puts them there. It is immutable.
+// are not among them unless the caller gives them. It is immutable.
 type Verifier struct {
 	Roots         []*x509.Certificate // trusted, as the profile names them
+	System        *x509.CertPool      // trusted as well: the system's; nil: none
 	Intermediates []*x509.Certificate // known, not trusted; beside those that the peer sends
 }
 

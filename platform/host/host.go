@@ -3,6 +3,7 @@
 package host
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
@@ -37,6 +38,7 @@ func New(o Options) (*host.System, error) {
 		OpenTUN: openTUN,
 		OpenUDP: openUDP,
 		Resolve: resolve,
+		Roots:   x509.SystemCertPool,
 		Router:  route.New(o.StateDir),
 		DNS:     dns.New(o.StateDir),
 

@@ -140,6 +140,16 @@ func appendSignature(b []byte, s Scheme, sig []byte) []byte {
 	return append(b, sig...)
 }
 
+// SchemeOf names the scheme that the AUTH data of a digital signature claims
+// (RFC 7427). Nothing is verified.
+func SchemeOf(data []byte) (string, error) {
+	s, _, err := parseSignature(data)
+	if err != nil {
+		return "", err
+	}
+	return s.String(), nil
+}
+
 // parseSignature parses the AUTH data of RFC 7427. The signature aliases data.
 func parseSignature(data []byte) (Scheme, []byte, error) {
 	if len(data) == 0 || len(data) < 1+int(data[0]) {

@@ -75,7 +75,12 @@ func fragmentSize(p Protection, maxDatagram int) int {
 // authenticated.
 type Reassembler struct {
 	requests, responses partial
+	size, fragments     int
 }
+
+// Last returns how many bytes of datagrams the last whole message was made of,
+// and in how many fragments it came; 0 when it was not fragmented.
+func (r *Reassembler) Last() (bytes, fragments int) { return r.size, r.fragments }
 
 // A partial message is one of whose fragments some arrived.
 type partial struct {
@@ -84,6 +89,7 @@ type partial struct {
 	pieces [][]byte // by number less 1; nil where missing
 	have   int      // pieces that arrived
 	bytes  int
+	wire   int // bytes of their datagrams
 }
 
 // Open authenticates a datagram. It returns the message and true when the
@@ -112,15 +118,16 @@ func (r *Reassembler) Open(datagram []byte, p Protection) (Message, bool, error)
 		if state.pieces != nil && state.header.MessageID == h.MessageID {
 			*state = partial{}
 		}
+		r.size, r.fragments = len(datagram), 0
 		m, err := openedMessage(h, sk.First, plain)
 		return m, err == nil, err
 	case *Fragment:
-		return state.add(h, sk, datagram, p)
+		return r.add(state, h, sk, datagram, p)
 	}
 	return Message{}, false, fmt.Errorf("message: payload %v is not protected: %w", payload.Type(), ErrMalformed)
 }
 
-func (s *partial) add(h Header, f *Fragment, datagram []byte, p Protection) (Message, bool, error) {
+func (r *Reassembler) add(s *partial, h Header, f *Fragment, datagram []byte, p Protection) (Message, bool, error) {
 	if f.Total > MaxFragments {
 		return Message{}, false, fmt.Errorf("message: %d fragments: %w", f.Total, ErrLimit)
 	}
@@ -150,6 +157,7 @@ func (s *partial) add(h Header, f *Fragment, datagram []byte, p Protection) (Mes
 	s.pieces[f.Number-1] = plain
 	s.have++
 	s.bytes += len(plain)
+	s.wire += len(datagram)
 	if s.have < len(s.pieces) {
 		return Message{}, false, nil
 	}
@@ -159,6 +167,7 @@ func (s *partial) add(h Header, f *Fragment, datagram []byte, p Protection) (Mes
 		whole = append(whole, piece...)
 	}
 	first := s.first
+	r.size, r.fragments = s.wire, len(s.pieces)
 	*s = partial{}
 	m, err := openedMessage(h, first, whole)
 	return m, err == nil, err

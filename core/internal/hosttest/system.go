@@ -1,6 +1,7 @@
 package hosttest
 
 import (
+	"crypto/x509"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -19,6 +20,9 @@ type Machine struct {
 	Source  func(dst netip.Addr) (netip.Addr, error)
 
 	Profiles, Certs, Secrets, Policies, State *Files
+
+	// Roots are the authorities that the system trusts; nil: none.
+	Roots *x509.CertPool
 
 	// NoFirewall makes a machine that has none.
 	NoFirewall bool
@@ -56,6 +60,7 @@ func (m *Machine) System() *host.System {
 			return t, nil
 		},
 		OpenUDP:    m.OpenUDP,
+		Roots:      func() (*x509.CertPool, error) { return m.Roots, nil },
 		Router:     router{m},
 		DNS:        dns{m},
 		NetMonitor: monitor{m},

@@ -1,6 +1,7 @@
 package ipctest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -126,11 +127,27 @@ func (b *Backend) Policy(_ context.Context, name string) (api.PolicyFile, error)
 }
 
 // StorePolicy implements api.Backend: without OnStore, the first line of the
-// text is the policy's name and every other line a rule.
+// text is the policy's name and every other line a rule. OnStore judges the text
+// and says what it is; storing it, or not, is done here.
 func (b *Backend) StorePolicy(ctx context.Context, f api.PolicyFile) (api.Policy, error) {
-	b.record("store policy %q (%d bytes) replace=%t by %s", f.Name, len(f.Text), f.Replace, api.Caller(ctx))
+	if f.Check {
+		b.record("check policy %q (%d bytes)", f.Name, len(f.Text))
+	} else {
+		b.record("store policy %q (%d bytes) replace=%t by %s", f.Name, len(f.Text), f.Replace, api.Caller(ctx))
+	}
 	if b.OnStore != nil {
-		return b.OnStore(ctx, f)
+		p, err := b.OnStore(ctx, f)
+		if e := api.AsError(err); f.Check && e != nil && e.Code == api.CodePolicyInvalid {
+			finding := api.Finding{Error: true, Text: cmp.Or(e.Why, e.What)}
+			if e.Position != nil {
+				finding.Position = *e.Position
+			}
+			return api.Policy{Name: f.Name, Problem: e, Findings: []api.Finding{finding}}, nil
+		}
+		if err == nil && !f.Check {
+			b.SetPolicy(p, string(f.Text))
+		}
+		return p, err
 	}
 	name, _, _ := strings.Cut(string(f.Text), "\n")
 	if f.Name != "" {
@@ -138,6 +155,9 @@ func (b *Backend) StorePolicy(ctx context.Context, f api.PolicyFile) (api.Policy
 	}
 	if name == "" {
 		return api.Policy{}, &api.Error{Code: api.CodePolicyInvalid, What: "The policy has no name.", Position: &api.Position{Line: 1}}
+	}
+	if f.Check {
+		return api.Policy{Name: name, Rules: strings.Count(string(f.Text), "\n")}, nil
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -50,6 +50,10 @@ func (s *Server) storePolicy(w http.ResponseWriter, r *http.Request) (any, error
 	if err := checkPolicy(f); err != nil {
 		return nil, err
 	}
+	if f.Check {
+		p, err := s.backend.StorePolicy(r.Context(), f)
+		return p, err
+	}
 	what := "store a policy"
 	if f.Name != "" {
 		what = "store the policy " + strconv.Quote(f.Name)

@@ -1,0 +1,364 @@
+package draft
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"sallyport/core/api"
+)
+
+// Extension ends the name of a profile's file.
+const Extension = ".toml"
+
+// Text returns the profile. Files are named as in Request; secrets are not in
+// it. What an edited connection says besides stays as it was.
+func (d *Draft) Text() []byte {
+	var b bytes.Buffer
+	b.WriteString("# A Sallyport connection. Secrets are elsewhere.\n\n")
+	e := toml.NewEncoder(&b)
+	// Maps of strings, numbers and lists of them can always be written.
+	if err := e.Encode(map[string]any(d.document())); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+// Request returns what hands the draft to the service: to be tested, with dry
+// to be checked, or to be stored. The caller wipes the Password.
+func (d *Draft) Request(dry bool) api.ImportRequest {
+	r := api.ImportRequest{Replace: d.Edited(), DryRun: dry, Password: []byte(d.Secret)}
+	if d.Ask && d.Method == PSK {
+		r.Password = nil
+	}
+	r.Files = []api.File{{Path: d.Name + Extension, Data: d.Text()}}
+	names, files := d.files()
+	for i, f := range files {
+		data := f.Data
+		if f != d.keyFile() {
+			data = certificatesOnly(data)
+		} else if f == d.Certificate {
+			// Both are in one file: the certificates under its name, the key beside it.
+			r.Files = append(r.Files, api.File{Path: names[i], Data: certificatesOnly(data)})
+			names[i] = d.keyName()
+		}
+		r.Files = append(r.Files, api.File{Path: names[i], Data: data})
+	}
+	return r
+}
+
+// files are the chosen files and the names that they have in the profile,
+// which are all different.
+func (d *Draft) files() (names []string, files []*File) {
+	add := func(f *File) {
+		if f == nil {
+			return
+		}
+		name := safeFile(f.Name)
+		for try, i := name, 2; ; i++ {
+			if try != d.Name+Extension && try != d.keyName() && !slices.Contains(names, try) {
+				names, files = append(names, try), append(files, f)
+				return
+			}
+			try = fmt.Sprintf("%d-%s", i, name)
+		}
+	}
+	if d.Method != Certificate {
+		return nil, nil
+	}
+	add(d.Certificate)
+	add(d.Key)
+	if !d.SystemTrust {
+		for i := range d.CAs {
+			add(&d.CAs[i])
+		}
+	}
+	return names, files
+}
+
+// keyName is the name for a key that was in one file with its certificate.
+func (d *Draft) keyName() string { return "private-key-of-" + safeFile(d.Name) + ".key" }
+
+// safeFile makes the name of a file one without a meaning of its own.
+func safeFile(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if !letterOrDigit(rune(c)) && c != '.' && c != '_' && c != '-' {
+			b[i] = '-'
+		}
+	}
+	if len(b) > maxName {
+		b = b[len(b)-maxName:] // the extension is at the end
+	}
+	if s = strings.Trim(string(b), ".-"); s == "" {
+		return "file"
+	}
+	return s
+}
+
+// document returns the profile as a tree.
+func (d *Draft) document() document {
+	doc := d.origin.clone()
+	doc["version"] = int64(1)
+	doc["name"] = d.Name
+	doc.set("profile", string(d.Profile))
+	doc.setList("gateways", d.gateways())
+	doc.setList("virtual_ips", d.Addresses)
+	local, remote := doc.sub("local"), doc.sub("remote")
+	for _, end := range []document{local, remote} {
+		if end.text("method") != string(d.Method) {
+			delete(end, "signatures") // of another kind of proof
+		}
+		end["method"] = string(d.Method)
+		delete(end, "secret")
+	}
+	delete(local, "ask")
+	if d.Ask {
+		local["ask"] = true
+	}
+	local.set("id", strings.TrimSpace(d.LocalID))
+	remote.set("id", d.GatewayID())
+	d.credential(local)
+	d.authorities(remote)
+	child := doc.child()
+	if d.All {
+		delete(child, "remote_ts")
+	} else {
+		child.setList("remote_ts", trimmed(d.Networks))
+	}
+	return doc
+}
+
+func (d *Draft) credential(local document) {
+	if d.Method != Certificate {
+		delete(local, "certificates")
+		delete(local, "key")
+		return
+	}
+	names, files := d.files()
+	if d.Certificate != nil {
+		local.setList("certificates", names[:1])
+	}
+	switch key := d.keyFile(); {
+	case key == nil:
+		delete(local, "key")
+	case key == d.Certificate:
+		local["key"] = d.keyName()
+	default:
+		local["key"] = names[slices.Index(files, key)]
+	}
+}
+
+func (d *Draft) authorities(remote document) {
+	names, files := d.files()
+	switch {
+	case d.Method != Certificate || d.SystemTrust:
+		delete(remote, "cas")
+	case len(d.CAs) > 0:
+		var cas []string
+		for i := range d.CAs {
+			cas = append(cas, names[slices.Index(files, &d.CAs[i])])
+		}
+		remote.setList("cas", cas)
+	}
+}
+
+// What keeps a profile from being edited here.
+var (
+	ErrMalformed = errors.New("draft: the profile cannot be read")
+	ErrResponder = errors.New("draft: the connection waits for peers")
+	ErrMethods   = errors.New("draft: the ends prove themselves in ways that a draft does not have")
+)
+
+// maxText bounds the text of a profile with the certificates in it.
+const maxText = 8 << 20
+
+// Parse returns the draft of a profile, as an export is. What it does not show
+// it keeps for Text.
+func Parse(text []byte) (*Draft, error) {
+	if len(text) > maxText {
+		return nil, fmt.Errorf("%w: %d bytes are too many", ErrMalformed, len(text))
+	}
+	doc := document{}
+	if err := toml.Unmarshal(text, (*map[string]any)(&doc)); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	if err := doc.check(); err != nil {
+		return nil, err
+	}
+	local, remote := doc.table("local"), doc.table("remote")
+	d := &Draft{
+		Name: doc.text("name"), Profile: api.Profile(doc.text("profile")), Gateways: doc.list("gateways"),
+		Method: Method(local.text("method")), Ask: local.flag("ask"), LocalID: local.text("id"),
+		RemoteID: remote.text("id"), Addresses: doc.list("virtual_ips"), origin: doc,
+	}
+	if d.Profile == "" {
+		d.Profile = api.Respond
+	}
+	if d.Method == Certificate {
+		d.SystemTrust = len(remote.list("cas")) == 0
+		if d.RemoteID == "" {
+			d.RemoteID = "%any" // said, since a draft has another default
+		}
+	}
+	if children := doc.tables("children"); len(children) > 0 {
+		d.Networks = children[0].list("remote_ts")
+	}
+	d.All = len(d.Networks) == 0
+	return d, nil
+}
+
+// check refuses what has the wrong shape, or is beyond a draft.
+func (doc document) check() error {
+	if doc["version"] != int64(1) {
+		return fmt.Errorf("%w: version %v", ErrMalformed, doc["version"])
+	}
+	for key, v := range doc {
+		ok := true
+		switch key {
+		case "name", "profile", "role":
+			_, ok = v.(string)
+		case "gateways", "virtual_ips":
+			ok = isList(v)
+		case "local", "remote":
+			_, ok = v.(map[string]any)
+		case "children":
+			list, isArray := v.([]any)
+			ok = isArray && !slices.ContainsFunc(list, func(c any) bool { _, table := c.(map[string]any); return !table })
+		}
+		if !ok {
+			return fmt.Errorf("%w: %s is of another kind", ErrMalformed, key)
+		}
+	}
+	for _, end := range []string{"local", "remote"} {
+		for key, v := range doc.table(end) {
+			ok := true
+			switch key {
+			case "method", "id", "secret", "key":
+				_, ok = v.(string)
+			case "ask":
+				_, ok = v.(bool)
+			case "certificates", "cas", "signatures":
+				ok = isList(v)
+			}
+			if !ok {
+				return fmt.Errorf("%w: %s.%s is of another kind", ErrMalformed, end, key)
+			}
+		}
+	}
+	if c := doc.tables("children"); len(c) > 0 && c[0]["remote_ts"] != nil && !isList(c[0]["remote_ts"]) {
+		return fmt.Errorf("%w: children[0].remote_ts is of another kind", ErrMalformed)
+	}
+	if doc.text("role") == "responder" {
+		return ErrResponder
+	}
+	m := doc.table("local").text("method")
+	if m != doc.table("remote").text("method") || m != string(PSK) && m != string(Certificate) {
+		return ErrMethods
+	}
+	return nil
+}
+
+func isList(v any) bool {
+	list, ok := v.([]any)
+	return ok && !slices.ContainsFunc(list, func(s any) bool { _, text := s.(string); return !text })
+}
+
+// A document is a table of a profile: strings, numbers, booleans, lists and
+// tables by name.
+type document map[string]any
+
+func (t document) table(key string) document {
+	sub, _ := t[key].(map[string]any)
+	return sub
+}
+
+// sub returns the table of that name, made when absent.
+func (t document) sub(key string) document {
+	sub, ok := t[key].(map[string]any)
+	if !ok {
+		sub = map[string]any{}
+		t[key] = sub
+	}
+	return sub
+}
+
+func (t document) tables(key string) []document {
+	var out []document
+	list, _ := t[key].([]any)
+	for _, v := range list {
+		if sub, ok := v.(map[string]any); ok {
+			out = append(out, sub)
+		}
+	}
+	return out
+}
+
+// child returns the first of the children, made when there is none.
+func (t document) child() document {
+	if c := t.tables("children"); len(c) > 0 {
+		return c[0]
+	}
+	c := map[string]any{"name": "main"}
+	t["children"] = []any{c}
+	return c
+}
+
+func (t document) text(key string) string { s, _ := t[key].(string); return s }
+
+func (t document) flag(key string) bool { b, _ := t[key].(bool); return b }
+
+func (t document) list(key string) []string {
+	list, _ := t[key].([]any)
+	var out []string
+	for _, v := range list {
+		if s, ok := v.(string); ok {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// set sets a text, or removes it when it is empty.
+func (t document) set(key, s string) {
+	if delete(t, key); s != "" {
+		t[key] = s
+	}
+}
+
+func (t document) setList(key string, list []string) {
+	if delete(t, key); len(list) > 0 {
+		items := make([]any, len(list))
+		for i, s := range list {
+			items[i] = s
+		}
+		t[key] = items
+	}
+}
+
+// clone returns a deep copy, never nil.
+func (t document) clone() document {
+	out := make(document, len(t)+4)
+	for k, v := range t {
+		out[k] = cloneValue(v)
+	}
+	return out
+}
+
+func cloneValue(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		return map[string]any(document(v).clone())
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = cloneValue(v[i])
+		}
+		return out
+	}
+	return v
+}
