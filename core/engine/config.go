@@ -92,6 +92,12 @@ func (from credentials) ikeConfig(c *profile.Connection, pool ike.Pool) (*ike.Co
 		wipe(cfg)
 		return nil, err
 	}
+	if c.Local.UsesEAP() {
+		if err := from.eapAuth(&c.Local, cfg); err != nil {
+			wipe(cfg)
+			return nil, err
+		}
+	}
 	return cfg, nil
 }
 
@@ -179,6 +185,9 @@ func (from credentials) localAuth(a *profile.Auth, out *ike.LocalAuth) error {
 		if out.PSK, err = from.secret(a.Secret); err != nil {
 			return &explain.CredentialError{Field: "local.secret", Err: err}
 		}
+		return nil
+	}
+	if a.Method == profile.MethodEAP && len(a.Certificates) == 0 {
 		return nil
 	}
 	certs, err := from.certificates(a.Certificates)

@@ -317,7 +317,7 @@ func (e *Engine) act(c *conn, actions []tunnel.Action) {
 // connection does not store it, then with the gateway.
 func (e *Engine) startAttempt(c *conn, reauth bool) {
 	c.attempt = &attempt{cancel: func() {}, reauth: reauth}
-	if c.profile.Local.Ask && c.held == nil {
+	if c.profile.Local.Ask && (c.held == nil || c.held.psk == nil && c.held.key == nil) {
 		e.askCredential(c, c.attempt)
 		return
 	}

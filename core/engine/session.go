@@ -144,6 +144,8 @@ func (e *Engine) perform(effects []ike.Effect) {
 				s.rekeys++
 				e.sas[x.New] = s
 			}
+		case ike.Ask:
+			e.askUser(x)
 		case ike.PathChanged:
 			e.pathChanged(x)
 		case ike.Reauthenticate:
