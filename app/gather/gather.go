@@ -59,31 +59,53 @@ func (g *Files) Request(req api.ImportRequest) api.ImportRequest {
 // Import asks the service to import, and brings what it misses until it is
 // content.
 func (g *Files) Import(ctx context.Context, service api.Backend, req api.ImportRequest) (api.ImportResult, error) {
+	var res api.ImportResult
+	err := g.bring(func() ([]string, error) {
+		var err error
+		res, err = service.Import(ctx, g.Request(req))
+		return res.Missing, err
+	})
+	return res, err
+}
+
+// Test asks the service to test what it would import, in the same way.
+func (g *Files) Test(ctx context.Context, service api.Backend, req api.ImportRequest) (api.TestResult, error) {
+	var res api.TestResult
+	err := g.bring(func() ([]string, error) {
+		var err error
+		res, err = service.Test(ctx, g.Request(req))
+		return res.Missing, err
+	})
+	return res, err
+}
+
+// bring asks until nothing is missing any more.
+func (g *Files) bring(ask func() (missing []string, err error)) error {
 	for range maxRounds {
-		res, err := service.Import(ctx, g.Request(req))
-		if err != nil || len(res.Missing) == 0 {
-			return res, err
+		missing, err := ask()
+		if err != nil || len(missing) == 0 {
+			return err
 		}
 		progress := false
-		for _, pattern := range res.Missing {
+		for _, pattern := range missing {
 			if slices.Contains(g.asked, pattern) {
 				continue
 			}
 			if len(g.asked) >= maxPatterns {
-				return res, g.tooMuch(fmt.Sprintf("it refers to more than %d names", maxPatterns))
+				return g.tooMuch(fmt.Sprintf("it refers to more than %d names", maxPatterns))
 			}
 			progress = true
 			g.asked = append(g.asked, pattern)
 			if err := g.add(pattern); err != nil {
-				return res, err
+				return err
 			}
 		}
 		if !progress {
-			return res, &api.Error{Code: api.CodeInternal, What: fmt.Sprintf("%s could not be imported.", g.files[0].Path),
+			return &api.Error{Code: api.CodeInternal, What: fmt.Sprintf("%s could not be imported.", g.files[0].Path),
 				Why: "The service asks again for files that it has been told about.", Next: "Please report this, with the file if you can."}
 		}
 	}
-	return api.ImportResult{}, g.tooMuch(fmt.Sprintf("files in it refer to each other more than %d deep", maxRounds))
+	return g.tooMuch(fmt.Sprintf("files in it refer to each other more than %d deep", maxRounds))
 }
 
 // add reads the files that a pattern of the service's stands for.

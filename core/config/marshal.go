@@ -105,7 +105,21 @@ func literal(v reflect.Value) string {
 		}
 		return "[\n  " + strings.Join(items, ",\n  ") + ",\n]"
 	}
+	if s := v.String(); strings.Count(s, "\n") > 1 {
+		return lines(s)
+	}
 	return quote(v.String())
+}
+
+// lines writes a text of several lines as a TOML multi-line basic string: the
+// line break that follows the opening is not part of it.
+func lines(s string) string {
+	parts := strings.Split(s, "\n")
+	for i, p := range parts {
+		p = quote(p)
+		parts[i] = p[1 : len(p)-1]
+	}
+	return "\"\"\"\n" + strings.Join(parts, "\n") + "\"\"\""
 }
 
 // quote writes a TOML basic string.

@@ -57,13 +57,18 @@ func (e *Engine) Import(ctx context.Context, r api.ImportRequest) (api.ImportRes
 		return api.ImportResult{Format: res.Format, Missing: res.Missing}, nil
 	}
 	callErr := e.call(ctx, func() {
-		if err = e.mayStore(res.Bundles, r.Replace); err != nil {
-			return
+		// What would be stored may have the name of what is there: with a preview
+		// the user still chooses.
+		if !r.DryRun {
+			err = e.mayStore(res.Bundles, r.Replace)
 		}
 		for i := range res.Bundles {
-			if err = e.store.Complete(&res.Bundles[i]); err != nil {
-				return
+			if err == nil {
+				err = e.store.Complete(&res.Bundles[i])
 			}
+		}
+		if err != nil || r.DryRun {
+			return
 		}
 		for _, b := range res.Bundles {
 			if err = e.store.Save(b, r.Replace); err != nil {
@@ -87,6 +92,9 @@ func (e *Engine) Import(ctx context.Context, r api.ImportRequest) (api.ImportRes
 		return api.ImportResult{}, explain.Explain(err, explain.Context{})
 	}
 	for _, c := range out.Imported {
+		if r.DryRun {
+			break
+		}
 		e.logf(api.LogInfo, "config", c.Name, "imported (%s)", out.Format)
 	}
 	return out, nil

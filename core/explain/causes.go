@@ -81,6 +81,9 @@ func byCredential(err error, e *api.Error) bool {
 	case errors.Is(err, host.ErrUnsafe):
 		e.Why = sentence(text(ce))
 		e.Next = "Make the file readable by its owner alone (chmod 600); if somebody else may have read it, replace the secret."
+	case errors.Is(err, pki.ErrPassphraseWrong):
+		e.Why = "The passphrase does not open the private key."
+		e.Next = "Connect again, and give the right one when you are asked."
 	case errors.As(err, &pe):
 		e.Params[ParamSubject] = pe.Subject
 		if pe.Kind == pki.Identity {
@@ -180,6 +183,10 @@ func byIKE(err error, e *api.Error) bool {
 	}
 	if f.Notify != 0 {
 		e.Params[ParamNotify] = f.Notify.String()
+	}
+	if u, ok := errors.AsType[*ike.UnknownPeer](f); ok {
+		e.Params[ParamFingerprint] = pki.Fingerprint(u.Certificate)
+		e.Next = "If you expect this gateway, compare the fingerprint of its certificate with what its administrator says, and connect again; or import the connection again with the authority's certificate (remote.cas)."
 	}
 	if f.Err != nil {
 		e.Params[ParamDetail] = text(f.Err)

@@ -23,20 +23,21 @@ type Context struct {
 
 // The keys of Params. Programs and translators may rely on them.
 const (
-	ParamConnection = "connection"
-	ParamGateway    = "gateway"
-	ParamEAPCode    = "eap_code"    // why MSCHAPv2 refuses a user: 691 wrong password, 648 expired, ...
-	ParamServerHint = "server_hint" // a question for the gateway's administrator
-	ParamNotify     = "notify"      // the error notify that the peer sent
-	ParamUnverified = "unverified"  // "true": the peer's answer could have been forged on the way
-	ParamNeeds      = "needs"       // "password": the same request may succeed with one
-	ParamDetail     = "detail"      // the error's own text
-	ParamField      = "field"       // of the profile
-	ParamSubject    = "subject"     // of the certificate concerned
-	ParamIssuer     = "issuer"
-	ParamExpected   = "expected" // identity
-	ParamFound      = "found"    // identity
-	ParamAddress    = "address"  // of the gateway
+	ParamConnection  = "connection"
+	ParamGateway     = "gateway"
+	ParamEAPCode     = "eap_code"    // why MSCHAPv2 refuses a user: 691 wrong password, 648 expired, ...
+	ParamServerHint  = "server_hint" // a question for the gateway's administrator
+	ParamNotify      = "notify"      // the error notify that the peer sent
+	ParamUnverified  = "unverified"  // "true": the peer's answer could have been forged on the way
+	ParamNeeds       = "needs"       // "password": the same request may succeed with one
+	ParamDetail      = "detail"      // the error's own text
+	ParamField       = "field"       // of the profile
+	ParamSubject     = "subject"     // of the certificate concerned
+	ParamIssuer      = "issuer"
+	ParamFingerprint = "fingerprint" // SHA-256 of that certificate
+	ParamExpected    = "expected"    // identity
+	ParamFound       = "found"       // identity
+	ParamAddress     = "address"     // of the gateway
 )
 
 // Explain explains err, which is not nil. An *api.Error in its chain is

@@ -30,6 +30,7 @@ type Bundle struct {
 	Auth       string            // what the local end proves itself with: "PSK", "certificate (ECDSA P-256)"
 	Warnings   []string
 	Ignored    []string
+	Plan       []api.PlanLine
 	// Keep says which secrets the files leave out, to stay as they are stored:
 	// see Store.Complete. Until then Connection names them and Secrets lacks them.
 	Keep Keep
@@ -42,7 +43,7 @@ type Keep struct{ Secret, RemoteSecret, Key bool }
 func (b *Bundle) Imported() api.ImportedConnection {
 	return api.ImportedConnection{
 		Name: b.Connection.Name, Gateway: b.Connection.Gateways, Auth: b.Auth,
-		Warnings: b.Warnings, Ignored: b.Ignored, Asks: b.Connection.Asks(),
+		Warnings: b.Warnings, Ignored: b.Ignored, Asks: b.Connection.Asks(), Plan: b.Plan,
 	}
 }
 

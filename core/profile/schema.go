@@ -34,9 +34,9 @@ var docs = config.Docs{
 	"Auth.id":           {Doc: "Identity: host name, user@host, address, or distinguished name. Of the remote end it may be a pattern, as \"*.example.com\" or \"%any\".", Default: "local: the certificate's subject, or with a PSK the own address; remote: any that it proves"},
 	"Auth.secret":       {Doc: "Name of the pre-shared key, or of the user's password, in the secret store; never the secret itself.", Default: "remote: the local one"},
 	"Auth.ask":          {Doc: "Local: ask the user at each connect for the pre-shared key, or for the passphrase of the private key, which is stored encrypted.", Default: "false"},
-	"Auth.certificates": {Doc: "Local: the own certificate, then intermediates."},
+	"Auth.certificates": {Doc: "Local: the own certificate, then intermediates. In a file to import, each is a file beside it, or the certificate itself in PEM."},
 	"Auth.key":          {Doc: "Local: name of the private key in the secret store."},
-	"Auth.cas":          {Doc: "Remote: certificate authorities that its certificate must lead to.", Default: "initiator whose remote.id names the gateway: the system's, and the user is asked about an unknown gateway"},
+	"Auth.cas":          {Doc: "Remote: certificate authorities that its certificate must lead to, written like certificates.", Default: "initiator whose remote.id names the gateway: the system's, and the user is asked about an unknown gateway"},
 	"Auth.signatures":   {Doc: "Signature schemes allowed: rsa-pss-sha256/384/512, rsa-sha256/384/512, ecdsa-sha256/384/512, ed25519, and rsa-sha1, which is weak.", Default: "every one that is not weak"},
 
 	"IKE.proposals":          {Doc: "Algorithms in order of preference, as \"aes256gcm16-prfsha384-x25519\"; \"default\" stands for the built-in list.", Default: "default"},

@@ -118,6 +118,8 @@ type conn struct {
 	im   *swanctl
 	b    Bundle
 	errs []*Error
+	// remarks are the notes of b.Ignored, for the plan.
+	remarks []remark
 	// gateways without ports, for the choice of secrets
 	hosts []string
 	// the second round of the local end's authentication, when there is one
@@ -151,6 +153,7 @@ func (c *conn) note(pos settings.Pos, field, format string, args ...any) {
 		}
 	}
 	c.b.Ignored = append(c.b.Ignored, n)
+	c.remarks = append(c.remarks, remark{field, fmt.Sprintf(format, args...)})
 }
 
 // A view reads one section and knows what is left.
@@ -197,6 +200,10 @@ type treatment struct {
 	refuse bool
 }
 
+// unknownSetting is said of a key that strongSwan does not know either, or not
+// yet.
+const unknownSetting = "unknown setting"
+
 // rest treats the keys that nothing has read.
 func (v *view) rest(table map[string]treatment) {
 	for _, k := range v.sec.Keys {
@@ -206,7 +213,7 @@ func (v *view) rest(table map[string]treatment) {
 		t, known := table[k.Name]
 		switch {
 		case !known:
-			v.note(k.Pos, v.field(k.Name), "unknown setting")
+			v.note(k.Pos, v.field(k.Name), unknownSetting)
 		case t.any || has(t.same, strings.ToLower(k.Value)):
 		case t.refuse:
 			v.refuse(k.Pos, v.field(k.Name), "%s", t.why)

@@ -79,6 +79,7 @@ func (im *swanctl) connection(sec *settings.Section, names map[string]bool) *con
 				c.malformed(sec.Pos, v.path, "%s", e.Error())
 			}
 		}
+		c.b.Plan = c.plan(sec)
 	}
 	return c
 }

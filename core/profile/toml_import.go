@@ -30,6 +30,7 @@ func importTOML(s *source, res *Result) error {
 	if err := b.finish(); err != nil {
 		return err
 	}
+	b.Plan = planTOML(c, &b)
 	res.Bundles = []Bundle{b}
 	return nil
 }
@@ -108,7 +109,7 @@ func (im *tomlImport) local(b *Bundle, a *Auth) {
 	}
 	cred := &pki.Credential{Chain: certs, Key: key}
 	if err = cred.Check(); err == nil {
-		err = b.addCredential(a.Certificates[0], cred)
+		err = b.addCredential(certName(a.Certificates[0]), cred)
 	}
 	if err != nil {
 		im.bad("local.key", "%s", bare(err))
@@ -153,7 +154,7 @@ func (im *tomlImport) keepKey(b *Bundle, a *Auth, certs []*x509.Certificate) {
 	case len(certs) > 0:
 		b.Keep.Key = true
 		b.Connection.Local.Key = keyName(b.Connection.Name)
-		b.addChain(a.Certificates[0], certs)
+		b.addChain(certName(a.Certificates[0]), certs)
 	}
 }
 
@@ -181,7 +182,7 @@ func (im *tomlImport) encryptedKey(b *Bundle, a *Auth, certs []*x509.Certificate
 	}
 	b.Connection.Local.Key = keyName(b.Connection.Name)
 	b.Secrets[b.Connection.Local.Key] = bytes.Clone(data)
-	b.addChain(a.Certificates[0], certs)
+	b.addChain(certName(a.Certificates[0]), certs)
 }
 
 func (im *tomlImport) remote(b *Bundle, a *Auth, localMethod string) {
@@ -204,7 +205,7 @@ func (im *tomlImport) remote(b *Bundle, a *Auth, localMethod string) {
 	b.Connection.Remote.CAs = nil
 	for i, name := range a.CAs {
 		if certs := im.certs(at("remote.cas", i), name); len(certs) > 0 {
-			b.Connection.Remote.CAs = append(b.Connection.Remote.CAs, b.addCert(name, certs))
+			b.Connection.Remote.CAs = append(b.Connection.Remote.CAs, b.addCert(certName(name), certs))
 		}
 	}
 }
@@ -231,14 +232,29 @@ func (im *tomlImport) psk(b *Bundle, field, as, file string) {
 	b.addPSK(as, psk)
 }
 
+// certs returns the certificates of the file that a field names, or of the PEM
+// text that it is.
 func (im *tomlImport) certs(field, name string) []*x509.Certificate {
-	data, ok := im.file(field, name)
-	if !ok {
-		return nil
+	data := []byte(name)
+	if label, inline := inlineCert(name); inline {
+		name = label
+	} else {
+		var ok bool
+		if data, ok = im.file(field, name); !ok {
+			return nil
+		}
 	}
 	certs, err := pki.ParseCertificates(data)
 	if err != nil {
 		im.bad(field, "%s: %s", shown(name), bare(err))
 	}
 	return certs
+}
+
+// certName names what a value of certificates or cas holds.
+func certName(value string) string {
+	if label, ok := inlineCert(value); ok {
+		return label
+	}
+	return value
 }

@@ -176,10 +176,10 @@ func (v *validator) auth(field string, a *Auth, local bool) {
 	v.fileName(field+".secret", a.Secret)
 	v.fileName(field+".key", a.Key)
 	for i, n := range a.Certificates {
-		v.fileName(at(field+".certificates", i), n)
+		v.certificate(at(field+".certificates", i), n)
 	}
 	for i, n := range a.CAs {
-		v.fileName(at(field+".cas", i), n)
+		v.certificate(at(field+".cas", i), n)
 	}
 	for i, s := range a.Signatures {
 		if _, err := auth.ParseScheme(s); err != nil {
@@ -367,6 +367,14 @@ func (v *validator) oneOf(field, value string, allowed ...string) {
 		hint = fmt.Sprintf("; did you mean %q?", near)
 	}
 	v.bad(field, "%s is not one of %s%s", shown(value), strings.Join(names, ", "), hint)
+}
+
+// certificate checks the name of a certificate; of one to import there may be
+// the text itself, in PEM.
+func (v *validator) certificate(field, value string) {
+	if _, ok := inlineCert(value); !ok || v.mode != imported {
+		v.fileName(field, value)
+	}
 }
 
 // fileName checks the name of a stored secret or certificate, or of a file to

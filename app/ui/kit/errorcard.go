@@ -19,6 +19,7 @@ type ErrorCard struct {
 	err     *api.Error
 	what    *widget.Label
 	why     *widget.Label
+	note    *widget.Label
 	next    *widget.Label
 	hintFor *widget.Label
 	hint    *Copyable
@@ -29,16 +30,16 @@ type ErrorCard struct {
 
 // NewErrorCard returns the card of e, hidden when e is nil. actions are buttons.
 func NewErrorCard(e *api.Error, actions ...fyne.CanvasObject) *ErrorCard {
-	c := &ErrorCard{what: Text(""), why: Text(""), next: Text(""), hintFor: Caption(""), hint: NewCopyable(""), detail: Muted("")}
+	c := &ErrorCard{what: Text(""), why: Text(""), note: Text(""), next: Text(""), hintFor: Caption(""), hint: NewCopyable(""), detail: Muted("")}
 	c.what.TextStyle.Bold = true
-	for _, l := range []*widget.Label{c.what, c.why, c.next, c.detail} {
+	for _, l := range []*widget.Label{c.what, c.why, c.note, c.next, c.detail} {
 		l.Selectable = true
 	}
 	c.detail.TextStyle.Monospace = true
-	c.more = NewQuiet("", theme.MenuExpandIcon(), func() { c.open(!c.detail.Visible()) })
+	c.more = NewQuiet("", theme.MenuDropDownIcon(), func() { c.open(!c.detail.Visible()) })
 	c.buttons = Flow(append(append([]fyne.CanvasObject{}, actions...), c.more)...)
 	c.Content = WithIcon(theme.NewErrorThemedResource(theme.ErrorIcon()),
-		Column(Tight(c.what, c.why, c.next), c.hintFor, c.hint, c.buttons, c.detail))
+		Column(Tight(c.what, c.why, c.note, c.next), c.hintFor, c.hint, c.buttons, c.detail))
 	c.Fill = apptheme.TintOf(model.Fault)
 	c.Stroke, c.StrokeAlpha, c.StrokeWidth = apptheme.ColorOf(model.Fault), 0x60, 1
 	c.ExtendBaseWidget(c)
@@ -64,17 +65,26 @@ func (c *ErrorCard) show(e *api.Error) {
 		SetText(l, text)
 		SetShown(l, text != "")
 	}
-	set(c.what, e.What)
-	set(c.why, e.Why)
-	set(c.next, e.Next)
-	hint := e.Params["server_hint"]
+	what, why, next := model.ErrorText(e)
+	set(c.what, sentence(what))
+	set(c.why, sentence(why))
+	set(c.note, sentence(model.ErrorNote(e)))
+	set(c.next, sentence(next))
+	hint := model.ErrorHint(e)
 	set(c.hintFor, "")
 	SetShown(c.hint, hint != "")
 	if hint != "" {
 		set(c.hintFor, i18n.T("kit.error.hint"))
 		c.hint.SetText(hint)
 	}
-	c.detail.SetText(string(e.Code) + "\n" + e.Error())
+	SetText(c.detail, model.ErrorDetail(e)+" ["+string(e.Code)+"]")
+}
+
+func sentence(t model.Text) string {
+	if t.Key == "" {
+		return ""
+	}
+	return i18n.Say(t)
 }
 
 func (c *ErrorCard) open(open bool) {

@@ -22,6 +22,7 @@ type Panel struct {
 	StrokeWidth            float32
 	Radius                 float32 // 0: that of cards
 	Tight                  bool    // no padding around the content
+	Square                 bool    // no rounded corners
 }
 
 // NewPanel returns the surface of a card.
@@ -52,7 +53,10 @@ func (r *panelRenderer) paint() {
 	r.rect.StrokeColor = thin(th, v, r.p.Stroke, r.p.StrokeAlpha)
 	r.rect.StrokeWidth = r.p.StrokeWidth
 	r.rect.CornerRadius = r.p.Radius
-	if r.p.Radius == 0 {
+	switch {
+	case r.p.Square:
+		r.rect.CornerRadius = 0
+	case r.p.Radius == 0:
 		r.rect.CornerRadius = th.Size(theme.SizeNameCardRadius)
 	}
 }

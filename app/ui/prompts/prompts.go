@@ -18,3 +18,7 @@ func New(env *kit.Env) *Prompts { return &Prompts{env: env} }
 // Update opens, keeps or closes dialogs as s says: one that was answered
 // elsewhere closes by itself. It runs on Fyne's goroutine.
 func (p *Prompts) Update(s *model.Snapshot) {}
+
+// AskClear puts the question of a connection to the user: whether its traffic
+// may leave in clear although it was protected here before.
+func AskClear(env *kit.Env, c *model.Connection) {}

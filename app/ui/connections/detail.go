@@ -1,0 +1,353 @@
+package connections
+
+import (
+	"context"
+	"reflect"
+	"time"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/layout"
+	"fyne.io/fyne/v2/theme"
+	"fyne.io/fyne/v2/widget"
+
+	"sallyport/app/i18n"
+	"sallyport/app/model"
+	"sallyport/app/ui/kit"
+	"sallyport/app/ui/prompts"
+	"sallyport/core/api"
+)
+
+// A detail is the right pane: all about one connection.
+type detail struct {
+	env  *kit.Env
+	root fyne.CanvasObject
+
+	title    *widget.Label
+	badge    *kit.Badge
+	lead     *widget.Label // the sentence that must not be missed
+	story    *widget.Label
+	button   *kit.Button
+	activity *widget.Activity
+	since    *widget.Label
+	menu     *kit.Button
+	question *kit.Note
+	decide   *kit.Button
+	asks     *fyne.Container
+	problem  *kit.ErrorCard
+	retry    *kit.Button
+	rule     *fyne.Container
+	ruleNote *kit.Note
+	profile  *fyne.Container
+	choice   *kit.Choice
+	traffic  *traffic
+	facts    *kit.Fields
+	factCard *fyne.Container
+	warnings *kit.Note
+	page     *fyne.Container
+	scroll   *container.Scroll
+
+	conn    *model.Connection
+	setting bool // a profile is on its way: the choice shows it already
+	shown   bool
+	stop    context.CancelFunc // of the clock; nil while it stands still
+}
+
+func newDetail(env *kit.Env) *detail {
+	d := &detail{env: env}
+	d.title = kit.Heading("")
+	d.title.Wrapping = fyne.TextWrapBreak
+	d.badge = kit.NewBadge(model.Off)
+	d.lead, d.story = kit.Text(""), kit.Muted("")
+	d.lead.Selectable, d.story.Selectable = true, true
+	d.button = kit.NewPrimary("", nil, d.press)
+	d.activity = widget.NewActivity()
+	d.activity.Hide()
+	d.since = kit.Muted("")
+	d.since.Wrapping = fyne.TextWrapOff
+	d.menu = kit.NewQuiet("", theme.MoreVerticalIcon(), d.showMenu)
+	d.decide = kit.NewButton(i18n.T("connections.decide"), nil, func() { prompts.AskClear(d.env, d.conn) })
+	d.question = kit.Warning(i18n.T("connections.question"))
+	d.asks = kit.Column(d.question, kit.Flow(d.decide))
+	d.retry = kit.NewButton(i18n.T("connections.retry"), theme.ViewRefreshIcon(), func() { do(d.env, model.Connect, d.conn.Name) })
+	d.problem = kit.NewErrorCard(nil, d.retry,
+		kit.NewButton(i18n.T("connections.diagnose"), theme.SearchIcon(), func() { d.env.Go(kit.Diagnosis, d.conn.Name) }))
+	d.ruleNote = kit.Info("")
+	d.rule = kit.Column(d.ruleNote, kit.Flow(kit.NewButton(i18n.T("connections.policies"), nil, func() { d.env.Go(kit.Policies, "") })))
+	d.choice = kit.NewChoice(profiles(), d.choose)
+	d.profile = kit.Column(kit.Subheading(i18n.T("connections.profile.title")), d.choice)
+	d.traffic = newTraffic(env)
+	d.facts = kit.NewFields()
+	d.factCard = kit.Column(kit.Subheading(i18n.T("connections.facts")), kit.CardBox(d.facts))
+	d.warnings = kit.Warning("")
+
+	head := container.NewBorder(nil, nil, nil, container.NewVBox(d.menu), d.title)
+	act := container.New(actLayout{}, d.button, container.NewCenter(d.activity), d.since)
+	d.page = kit.Spread(kit.Column(head, container.NewHBox(pad(), d.badge, layout.NewSpacer()), kit.Tight(d.lead, d.story), act),
+		d.asks, d.problem, d.warnings, d.rule, d.traffic.root, d.profile, d.factCard)
+	d.scroll = container.NewVScroll(container.New(marginLayout{}, kit.Measure(58, d.page)))
+	d.root = d.scroll
+	return d
+}
+
+// pad is as wide as the air that labels carry at their left.
+func pad() fyne.CanvasObject { return container.New(padLayout{}) }
+
+type padLayout struct{}
+
+func (padLayout) MinSize([]fyne.CanvasObject) fyne.Size {
+	return fyne.NewSize(max(0, theme.InnerPadding()-theme.Padding()), 1)
+}
+func (padLayout) Layout([]fyne.CanvasObject, fyne.Size) {}
+
+// marginLayout keeps the page off the edges and the scroll bar.
+type marginLayout struct{}
+
+func (marginLayout) MinSize(o []fyne.CanvasObject) fyne.Size {
+	return o[0].MinSize().AddWidthHeight(theme.Padding()*6, theme.Padding()*6)
+}
+
+func (marginLayout) Layout(o []fyne.CanvasObject, s fyne.Size) {
+	p := theme.Padding() * 3
+	o[0].Move(fyne.NewPos(p, p))
+	o[0].Resize(s.SubtractWidthHeight(2*p, 2*p))
+}
+
+// actLayout gives the button of a connection the size of what matters most.
+type actLayout struct{}
+
+func (actLayout) MinSize(o []fyne.CanvasObject) fyne.Size {
+	b := o[0].MinSize()
+	return fyne.NewSize(max(b.Width+theme.Padding()*4, theme.TextSize()*12), max(b.Height, theme.TextSize()*3)+theme.Padding())
+}
+
+func (l actLayout) Layout(o []fyne.CanvasObject, s fyne.Size) {
+	m := l.MinSize(o)
+	h := m.Height - theme.Padding()
+	x := theme.InnerPadding()
+	if o[0].Visible() {
+		o[0].Move(fyne.NewPos(x, theme.Padding()))
+		o[0].Resize(fyne.NewSize(min(m.Width, s.Width-x), h))
+		x += m.Width + theme.Padding()
+	}
+	side := theme.IconInlineSize() * 1.4
+	o[1].Move(fyne.NewPos(x, theme.Padding()+(h-side)/2))
+	o[1].Resize(fyne.NewSquareSize(side))
+	if o[1].(*fyne.Container).Objects[0].Visible() {
+		x += side
+	}
+	t := o[2].MinSize()
+	o[2].Move(fyne.NewPos(x, theme.Padding()+(h-t.Height)/2))
+	o[2].Resize(fyne.NewSize(max(0, s.Width-x), t.Height))
+}
+
+// update shows a connection; nil: none.
+func (d *detail) update(c *model.Connection) {
+	old := d.conn
+	d.conn = c
+	defer d.runClock()
+	kit.SetShown(d.page, c != nil)
+	if c == nil {
+		return
+	}
+	if old != nil && old.Name != c.Name {
+		d.setting = false
+		d.scroll.ScrollToTop()
+	}
+	d.tickFacts()
+	if old != nil && same(old, c) {
+		return
+	}
+	kit.SetText(d.title, c.Name)
+	d.badge.Set(c.Mark, i18n.Say(c.Word))
+	d.tell(c)
+	d.showVerb(c)
+	kit.SetShown(d.asks, c.Question != "")
+	d.showProblem(c)
+	d.showWarnings(c)
+	kit.SetShown(d.rule, c.Rule != "")
+	if c.Rule != "" {
+		d.ruleNote.SetText(i18n.T("connections.rule", "Rule", c.Rule))
+	}
+	kit.SetShown(d.profile, c.Rule == "" && c.Profile != "")
+	if !d.setting {
+		d.choice.SetSelected(string(c.Profile))
+	}
+	d.traffic.show(c)
+	d.relayout()
+}
+
+// same reports whether two states of a connection differ in nothing but the
+// counters, which change every second.
+func same(a, b *model.Connection) bool {
+	x, y := *a, *b
+	x.Counters, y.Counters = api.Counters{}, api.Counters{}
+	return reflect.DeepEqual(x, y)
+}
+
+// relayout is called when sections come, go or change their height.
+func (d *detail) relayout() {
+	d.page.Refresh()
+	d.scroll.Refresh()
+}
+
+// tell shows the sentences of the story. Why the connection failed is told by
+// the card of the problem.
+func (d *detail) tell(c *model.Connection) {
+	skip := ""
+	if c.Problem != nil {
+		_, why, _ := model.ErrorText(c.Problem)
+		skip = why.Key
+	}
+	lead, rest := "", ""
+	for i, t := range c.Story {
+		switch {
+		case t.Key == skip:
+		case i == 0:
+			lead = i18n.Say(t)
+		case rest == "":
+			rest = i18n.Say(t)
+		default:
+			rest += " " + i18n.Say(t)
+		}
+	}
+	kit.SetText(d.lead, lead)
+	kit.SetText(d.story, rest)
+	kit.SetShown(d.lead, lead != "")
+	kit.SetShown(d.story, rest != "")
+}
+
+// showVerb sets the large button and what stands beside it.
+func (d *detail) showVerb(c *model.Connection) {
+	v := verb(c)
+	ending := c.State == api.Disconnecting || c.Pending == model.Disconnect || c.Pending == model.Cancel
+	busy := ending || c.Pending == model.Connect || c.State == api.Connecting || c.State == api.Reconnecting
+	text, importance := verbText(v), widget.HighImportance
+	if v != model.Connect {
+		importance = widget.MediumImportance
+	}
+	if ending {
+		text = i18n.T("connections.ending")
+	}
+	if d.button.Text != text || d.button.Importance != importance {
+		d.button.Text, d.button.Importance = text, importance
+		d.button.Refresh()
+	}
+	switch {
+	case ending && !d.button.Disabled():
+		d.button.Disable()
+	case !ending && d.button.Disabled():
+		d.button.Enable()
+	}
+	kit.SetShown(d.button, text != "")
+	if busy != d.activity.Visible() {
+		kit.SetShown(d.activity, busy)
+		if busy {
+			d.activity.Start()
+		} else {
+			d.activity.Stop()
+		}
+	}
+}
+
+func (d *detail) showProblem(c *model.Connection) {
+	p := c.Problem
+	if p != nil && p.Code == api.CodeCancelled {
+		p = nil // the user knows
+	}
+	d.problem.Set(p)
+	kit.SetShown(d.retry, c.Verb == model.Connect && c.Pending == model.None)
+}
+
+func (d *detail) showWarnings(c *model.Connection) {
+	text := ""
+	for i, w := range c.Warnings {
+		if i > 0 {
+			text += "\n"
+		}
+		if len(c.Warnings) > 1 {
+			text += "• "
+		}
+		text += w
+	}
+	d.warnings.SetText(text)
+}
+
+func (d *detail) press() {
+	if v := verb(d.conn); v != model.None {
+		do(d.env, v, d.conn.Name)
+	}
+}
+
+func (d *detail) showMenu() {
+	m := fyne.NewMenu("", actions(d.env, d.conn)...)
+	widget.ShowPopUpMenuAtRelativePosition(m, d.env.Window.Canvas(), fyne.NewPos(0, d.menu.Size().Height), d.menu)
+}
+
+// choose is called with the profile that the user takes.
+func (d *detail) choose(id string) {
+	d.setting = true
+	name := d.conn.Name
+	setProfile(d.env, d.conn, api.Profile(id), func() {
+		if d.conn == nil || d.conn.Name != name {
+			return
+		}
+		d.setting = false
+		if c := d.env.Model.Snapshot().Find(name); c != nil {
+			d.choice.SetSelected(string(c.Profile))
+		}
+	})
+}
+
+// up reports whether the tunnel carries traffic, or did a moment ago.
+func up(c *model.Connection) bool {
+	return c != nil && (c.State == api.Connected || c.State == api.Reconnecting)
+}
+
+func (d *detail) setShown(shown bool) {
+	d.shown = shown
+	d.runClock()
+	if shown {
+		d.tick()
+	}
+}
+
+// runClock lets the seconds pass while somebody can see them.
+func (d *detail) runClock() {
+	ticks := d.shown && d.conn != nil && (up(d.conn) || d.conn.State == api.Connecting)
+	switch {
+	case !ticks && d.stop != nil:
+		d.stop()
+		d.stop = nil
+	case ticks && d.stop == nil:
+		ctx, stop := context.WithCancel(d.env.Context)
+		d.stop = stop
+		go func() {
+			t := time.NewTicker(time.Second)
+			defer t.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-t.C:
+					fyne.Do(func() {
+						if ctx.Err() == nil {
+							d.tick()
+						}
+					})
+				}
+			}
+		}()
+	}
+}
+
+// tick shows what a second has changed.
+func (d *detail) tick() {
+	if d.conn == nil {
+		return
+	}
+	d.tickFacts()
+	if up(d.conn) {
+		d.traffic.tick()
+	}
+}

@@ -1,0 +1,82 @@
+package connections
+
+import (
+	"fmt"
+	"strings"
+
+	"sallyport/app/i18n"
+	"sallyport/app/model"
+	"sallyport/app/ui/kit"
+	"sallyport/core/api"
+)
+
+// mostLines is how many networks or addresses are listed before they are counted.
+const mostLines = 8
+
+// tickFacts shows the facts, of which some change with the time.
+func (d *detail) tickFacts() {
+	c := d.conn
+	since := ""
+	if (up(c) || c.State == api.Connecting) && !c.Since.IsZero() {
+		passed := kit.Duration(d.env.Now().Sub(c.Since))
+		since = passed
+		if c.State == api.Connected {
+			since = i18n.T("connections.for", "Duration", passed)
+		}
+	}
+	kit.SetText(d.since, since)
+	kit.SetShown(d.since, since != "")
+	fields := facts(d.env, c)
+	d.facts.Set(fields...)
+	kit.SetShown(d.factCard, d.facts.Visible())
+}
+
+// facts are the named values of a connection; those without a value are left out.
+func facts(env *kit.Env, c *model.Connection) []kit.Field {
+	fields := []kit.Field{
+		{Label: i18n.T("connections.fact.gateway"), Value: strings.Join(c.Gateway, "\n")},
+		{Label: i18n.T("connections.fact.peer"), Value: c.PeerID},
+		{Label: i18n.T("connections.fact.address"), Value: lines(c.Addresses), Copy: true},
+		{Label: i18n.T("connections.fact.dns"), Value: lines(c.DNS), Copy: true},
+		{Label: i18n.T("connections.fact.networks"), Value: lines(c.Routes)},
+		{Label: i18n.T("connections.fact.path"), Value: c.Path},
+	}
+	if up(c) {
+		n := c.Counters
+		fields = append(fields,
+			kit.Field{Label: i18n.T("connections.fact.received"), Value: i18n.T("connections.packets", "Size", kit.Bytes(n.InBytes), "Number", grouped(n.InPackets), "Count", few(n.InPackets))},
+			kit.Field{Label: i18n.T("connections.fact.sent"), Value: i18n.T("connections.packets", "Size", kit.Bytes(n.OutBytes), "Number", grouped(n.OutPackets), "Count", few(n.OutPackets))})
+	}
+	if !c.Since.IsZero() {
+		fields = append(fields, kit.Field{Label: i18n.T("connections.fact.since"), Value: kit.DateTime(env, c.Since)})
+	}
+	return fields
+}
+
+// few makes an int of a number for the choice of a plural form.
+func few(n uint64) int { return int(min(n, 1_000_000)) }
+
+// grouped writes a number with a thin space between groups of three digits.
+func grouped(n uint64) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "\u202f" + s[i:]
+	}
+	return s
+}
+
+// lines lists values, a line each, and counts those beyond mostLines.
+func lines[T fmt.Stringer](list []T) string {
+	var b strings.Builder
+	for i, v := range list {
+		if i == mostLines {
+			b.WriteString("\n" + i18n.T("connections.more", "Count", len(list)-i))
+			break
+		}
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(v.String())
+	}
+	return b.String()
+}
