@@ -18,7 +18,11 @@ const userPassword = "Gr\u00fcezi mit\u00e4nand 42"
 func eapGateway(t *testing.T, l *lab.Lab, pki *lab.PKI) *lab.StrongSwan {
 	t.Helper()
 	var conns strings.Builder
-	for _, m := range []string{"mschapv2", "gtc", "tls", "ttls", "peap", "md5"} {
+	for _, m := range []string{"mschapv2", "tls", "ttls", "md5"} {
+		ca := ""
+		if m == "tls" { // the others bring no certificate
+			ca = "cacerts = ca-ecdsa256.crt"
+		}
 		fmt.Fprintf(&conns, `  %s : conn-defaults {
     local {
       auth = pubkey
@@ -28,10 +32,10 @@ func eapGateway(t *testing.T, l *lab.Lab, pki *lab.PKI) *lab.StrongSwan {
     remote {
       auth = eap-%s
       eap_id = %%any
-      cacerts = ca-ecdsa256.crt
+      %s
     }
   }
-`, m, m, m)
+`, m, m, m, ca)
 	}
 	// The certificate of the machine first, then the user (RFC 4739).
 	conns.WriteString(`  both : conn-defaults {
@@ -50,11 +54,13 @@ func eapGateway(t *testing.T, l *lab.Lab, pki *lab.PKI) *lab.StrongSwan {
     }
   }
 `)
-	conf := strings.Replace(gatewayConf, "connections {\n", "connections {\n"+conns.String(), 1)
+	defaults, _, _ := strings.Cut(gatewayConf, "connections {")
+	_, pools, _ := strings.Cut(gatewayConf, "\npools {")
+	conf := defaults + "connections {\n" + conns.String() + "}\npools {" + pools
 	conf = strings.Replace(conf, "secrets {\n", fmt.Sprintf("secrets {\n  eap-alice {\n    id = alice\n    secret = \"%s\"\n  }\n", userPassword), 1)
 	dir := l.SwanDir("gateway", conf)
 	pki.Install(t, dir, []string{"gw-eap", "ca-ecdsa256"}, []string{"gw-eap"})
-	return l.Gateway.StrongSwan(dir, "charon-systemd.plugins.eap-ttls.phase2_method=mschapv2", "charon-systemd.plugins.eap-peap.phase2_method=mschapv2")
+	return l.Gateway.StrongSwan(dir, "plugins { eap-ttls { phase2_method = mschapv2 } }")
 }
 
 func eapPKI(t *testing.T) *lab.PKI {
@@ -100,7 +106,7 @@ func TestEAP(t *testing.T) {
 	l := lab.New(t)
 	pki := eapPKI(t)
 	gw := eapGateway(t, l, pki)
-	for _, m := range []string{"mschapv2", "tls", "ttls", "peap", "both"} {
+	for _, m := range []string{"mschapv2", "tls", "ttls", "both"} {
 		t.Run(m, func(t *testing.T) {
 			l := l.For(t)
 			certs := ""
