@@ -15,3 +15,14 @@ var Translations embed.FS
 //
 //go:embed tags
 var Tags embed.FS
+
+// FontCJK is an OpenType font with the Chinese characters that Fyne's own fonts
+// lack, and with Latin letters that go with them: fyne.NewStaticResource(
+// "SallyportCJK.otf", assets.FontCJK) is what a theme returns for text, in all
+// weights, while i18n.Current() is "zh". fonts/subset.py tells how it is made,
+// and fonts/OFL.txt under which licence.
+//
+//go:embed fonts/SallyportCJK.otf
+var FontCJK []byte
+
+//go:generate /usr/bin/python3 fonts/subset.py

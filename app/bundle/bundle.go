@@ -23,7 +23,7 @@ import (
 // Limits of what is asked of the service, and of one section.
 const (
 	maxLog      = 8192
-	maxMessages = 2048
+	maxMessages = 2000
 	askTimeout  = 10 * time.Second
 )
 

@@ -143,7 +143,8 @@ Exit codes: 0 done; 1 failed, with the cause; 2 wrong usage;
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "answer in JSON, errors too")
 	root.AddCommand(c.importCmd(), c.listCmd(), c.connectCmd(), c.disconnectCmd(), c.removeCmd(),
 		c.statusCmd(), c.showCmd(), c.monitorCmd(), c.logCmd(), c.versionCmd(),
-		c.policyCmd(), c.allowClearCmd(), c.memoryCmd())
+		c.policyCmd(), c.allowClearCmd(), c.memoryCmd(),
+		c.exportCmd(), c.testCmd(), c.exchangesCmd(), c.trafficCmd(), c.diagnoseCmd())
 	if c.Demo != nil {
 		root.AddCommand(c.demoCmd())
 	}

@@ -21,6 +21,7 @@ type importFlags struct {
 	name     string
 	password bool
 	replace  bool
+	dryRun   bool
 }
 
 func (c *command) importCmd() *cobra.Command {
@@ -38,6 +39,7 @@ rights, not with those of the service, and are named in the answer.`,
 	}
 	cmd.Flags().StringVar(&f.name, "name", "", "store the connection under this name; for a file with one connection")
 	cmd.Flags().BoolVar(&f.password, "password-stdin", false, "read the PSK, password or passphrase that the file lacks from the first line of standard input")
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "store nothing, and show what each setting would become")
 	cmd.Flags().BoolVar(&f.replace, "replace", false, "overwrite connections of the same name")
 	return cmd
 }
@@ -71,7 +73,11 @@ func (c *command) importFiles(ctx context.Context, paths []string, f importFlags
 			break
 		}
 		results = append(results, res)
-		if !c.json {
+		switch {
+		case c.json:
+		case f.dryRun:
+			c.printPlan(res)
+		default:
 			c.printImported(res)
 		}
 	}
@@ -96,10 +102,9 @@ func (c *command) importFile(ctx context.Context, path string, f importFlags, pa
 	if err != nil {
 		return imported{}, err
 	}
-	req := api.ImportRequest{Name: f.name, Replace: f.replace, Password: *password}
+	req := api.ImportRequest{Name: f.name, Replace: f.replace, DryRun: f.dryRun, Password: *password}
 	res, err := g.Import(ctx, c.service(), req)
-	if e := api.AsError(err); e != nil && e.Code == api.CodeLocalCredential && e.Params["needs"] == "password" &&
-		len(*password) == 0 && c.Prompt != nil && !c.json {
+	if e := api.AsError(err); e != nil && c.mayAsk(e, *password) {
 		secret, perr := c.Prompt(fmt.Sprintf("Secret for %s (PSK, password or passphrase): ", clean(path)))
 		if perr == nil && len(secret) > 0 {
 			*password = secret
@@ -138,6 +143,14 @@ func (c *command) printImported(res imported) {
 		}
 		c.printTable(t, "  ")
 	}
+	c.printBeside(res)
+	if len(res.Imported) == 1 {
+		c.printf("Connect with `sallyport connect %s`.\n", clean(shellName(res.Imported[0].Name)))
+	}
+}
+
+// printBeside tells what else there was about a file.
+func (c *command) printBeside(res imported) {
 	for _, line := range res.Refused {
 		c.printf("Not imported: %s\n", clean(line))
 	}
@@ -147,9 +160,37 @@ func (c *command) printImported(res imported) {
 	for _, line := range res.Unreadable {
 		c.printf("Could not read: %s\n", clean(line))
 	}
-	if len(res.Imported) == 1 {
-		c.printf("Connect with `sallyport connect %s`.\n", clean(shellName(res.Imported[0].Name)))
+}
+
+// printPlan shows what would become of a file: setting by setting what it asks
+// for, and what it would be here.
+func (c *command) printPlan(res imported) {
+	for _, conn := range res.Imported {
+		c.printf("%q of %s (%s) would be imported; nothing is stored yet.\n", clean(conn.Name), clean(res.File), clean(orDash(res.Format)))
+		t := &table{}
+		t.add("SETTING", "WANTED", "BECOMES", "")
+		for _, l := range conn.Plan {
+			becomes, note := l.Becomes, l.Note
+			if becomes == "" {
+				becomes = "not honoured"
+			}
+			if l.Weak {
+				note = strings.TrimSuffix("WEAK: "+note, ": ")
+			}
+			t.add(l.Setting, orDash(l.Wanted), becomes, note)
+			switch {
+			case l.Weak:
+				t.style(3, red)
+			case l.Becomes == "":
+				t.style(2, yellow)
+			}
+		}
+		c.printTable(t, "  ")
+		for _, w := range conn.Warnings {
+			c.printf("  %s %s\n", c.paint("Warning:", yellow), clean(w))
+		}
 	}
+	c.printBeside(res)
 }
 
 // readPassword reads one line; what follows it does not matter.

@@ -191,7 +191,7 @@ func (c *command) policyExportCmd() *cobra.Command {
 				Text string `json:"text,omitempty"` // without a file
 			}{Name: args[0], Text: string(f.Text)}
 			if len(args) == 2 {
-				if err := writeFile(args[1], f.Text, replace); err != nil {
+				if err := writeFile(args[1], f.Text, replace, 0o644); err != nil {
 					return err
 				}
 				out.File, out.Text = args[1], ""
@@ -210,12 +210,12 @@ func (c *command) policyExportCmd() *cobra.Command {
 
 // writeFile writes a new file, or with replace puts one in the place of
 // another: the old one is whole until the new one is.
-func writeFile(path string, data []byte, replace bool) error {
+func writeFile(path string, data []byte, replace bool, mode os.FileMode) error {
 	var err error
 	if replace {
-		err = replaceFile(path, data)
+		err = replaceFile(path, data, mode)
 	} else {
-		err = createFile(path, data)
+		err = createFile(path, data, mode)
 	}
 	switch {
 	case err == nil:
@@ -230,8 +230,8 @@ func writeFile(path string, data []byte, replace bool) error {
 	return e
 }
 
-func createFile(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+func createFile(path string, data []byte, mode os.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
@@ -242,14 +242,14 @@ func createFile(path string, data []byte) error {
 	return err
 }
 
-func replaceFile(path string, data []byte) error {
+func replaceFile(path string, data []byte, mode os.FileMode) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".sallyport-*")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name()) // gone already when all went well
 	_, err = f.Write(data)
-	if err = errors.Join(err, f.Close(), os.Chmod(f.Name(), 0o644)); err != nil {
+	if err = errors.Join(err, f.Close(), os.Chmod(f.Name(), mode)); err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), path)

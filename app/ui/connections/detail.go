@@ -7,12 +7,12 @@ import (
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
-	"fyne.io/fyne/v2/layout"
 	"fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
 
 	"sallyport/app/i18n"
 	"sallyport/app/model"
+	apptheme "sallyport/app/theme"
 	"sallyport/app/ui/kit"
 	"sallyport/app/ui/prompts"
 	"sallyport/core/api"
@@ -30,10 +30,10 @@ type detail struct {
 	button   *kit.Button
 	activity *widget.Activity
 	since    *widget.Label
+	act      *fyne.Container // the button and what stands beside it
 	menu     *kit.Button
-	question *kit.Note
 	decide   *kit.Button
-	asks     *fyne.Container
+	asks     *kit.Panel
 	problem  *kit.ErrorCard
 	retry    *kit.Button
 	rule     *fyne.Container
@@ -67,38 +67,30 @@ func newDetail(env *kit.Env) *detail {
 	d.since.Wrapping = fyne.TextWrapOff
 	d.menu = kit.NewQuiet("", theme.MoreVerticalIcon(), d.showMenu)
 	d.decide = kit.NewButton(i18n.T("connections.decide"), nil, func() { prompts.AskClear(d.env, d.conn) })
-	d.question = kit.Warning(i18n.T("connections.question"))
-	d.asks = kit.Column(d.question, kit.Flow(d.decide))
+	d.asks = kit.NewPanel(kit.WithIcon(theme.NewWarningThemedResource(theme.WarningIcon()), kit.Section(kit.Text(i18n.T("connections.question")),
+		kit.Flow(d.decide, kit.NewButton(i18n.T("connections.diagnose"), theme.SearchIcon(), d.diagnose)))))
+	d.asks.Fill = apptheme.TintOf(model.Partly)
+	d.asks.Stroke, d.asks.StrokeAlpha = apptheme.ColorOf(model.Partly), 0x60
 	d.retry = kit.NewButton(i18n.T("connections.retry"), theme.ViewRefreshIcon(), func() { do(d.env, model.Connect, d.conn.Name) })
 	d.problem = kit.NewErrorCard(nil, d.retry,
-		kit.NewButton(i18n.T("connections.diagnose"), theme.SearchIcon(), func() { d.env.Go(kit.Diagnosis, d.conn.Name) }))
+		kit.NewButton(i18n.T("connections.diagnose"), theme.SearchIcon(), d.diagnose))
 	d.ruleNote = kit.Info("")
-	d.rule = kit.Column(d.ruleNote, kit.Flow(kit.NewButton(i18n.T("connections.policies"), nil, func() { d.env.Go(kit.Policies, "") })))
+	d.rule = kit.Section(d.ruleNote, kit.Flow(kit.NewButton(i18n.T("connections.policies"), nil, func() { d.env.Go(kit.Policies, "") })))
 	d.choice = kit.NewChoice(profiles(), d.choose)
-	d.profile = kit.Column(kit.Subheading(i18n.T("connections.profile.title")), d.choice)
+	d.profile = kit.Section(kit.Subheading(i18n.T("connections.profile.title")), d.choice)
 	d.traffic = newTraffic(env)
 	d.facts = kit.NewFields()
-	d.factCard = kit.Column(kit.Subheading(i18n.T("connections.facts")), kit.CardBox(d.facts))
+	d.factCard = kit.Section(kit.Subheading(i18n.T("connections.facts")), kit.CardBox(d.facts))
 	d.warnings = kit.Warning("")
 
 	head := container.NewBorder(nil, nil, nil, container.NewVBox(d.menu), d.title)
-	act := container.New(actLayout{}, d.button, container.NewCenter(d.activity), d.since)
-	d.page = kit.Spread(kit.Column(head, container.NewHBox(pad(), d.badge, layout.NewSpacer()), kit.Tight(d.lead, d.story), act),
+	d.act = container.New(actLayout{}, d.button, container.NewCenter(d.activity), d.since)
+	d.page = kit.Sections(kit.Section(head, d.badge, kit.Tight(d.lead, d.story), d.act),
 		d.asks, d.problem, d.warnings, d.rule, d.traffic.root, d.profile, d.factCard)
 	d.scroll = container.NewVScroll(container.New(marginLayout{}, kit.Measure(58, d.page)))
 	d.root = d.scroll
 	return d
 }
-
-// pad is as wide as the air that labels carry at their left.
-func pad() fyne.CanvasObject { return container.New(padLayout{}) }
-
-type padLayout struct{}
-
-func (padLayout) MinSize([]fyne.CanvasObject) fyne.Size {
-	return fyne.NewSize(max(0, theme.InnerPadding()-theme.Padding()), 1)
-}
-func (padLayout) Layout([]fyne.CanvasObject, fyne.Size) {}
 
 // marginLayout keeps the page off the edges and the scroll bar.
 type marginLayout struct{}
@@ -191,18 +183,18 @@ func (d *detail) relayout() {
 	d.scroll.Refresh()
 }
 
-// tell shows the sentences of the story. Why the connection failed is told by
-// the card of the problem.
+// tell shows the sentences of the story. Why the connection failed, and what
+// the user is asked, is told by cards of their own.
 func (d *detail) tell(c *model.Connection) {
-	skip := ""
+	why := ""
 	if c.Problem != nil {
-		_, why, _ := model.ErrorText(c.Problem)
-		skip = why.Key
+		_, t, _ := model.ErrorText(c.Problem)
+		why = t.Key
 	}
 	lead, rest := "", ""
 	for i, t := range c.Story {
 		switch {
-		case t.Key == skip:
+		case t.Key == why, t.Key == "model.story.question":
 		case i == 0:
 			lead = i18n.Say(t)
 		case rest == "":
@@ -240,6 +232,7 @@ func (d *detail) showVerb(c *model.Connection) {
 		d.button.Enable()
 	}
 	kit.SetShown(d.button, text != "")
+	kit.SetShown(d.act, text != "" || busy)
 	if busy != d.activity.Visible() {
 		kit.SetShown(d.activity, busy)
 		if busy {
@@ -254,6 +247,9 @@ func (d *detail) showProblem(c *model.Connection) {
 	p := c.Problem
 	if p != nil && p.Code == api.CodeCancelled {
 		p = nil // the user knows
+	}
+	if p != nil && p.Code == api.CodeDowngrade && c.Question != "" {
+		p = nil // the question says it
 	}
 	d.problem.Set(p)
 	kit.SetShown(d.retry, c.Verb == model.Connect && c.Pending == model.None)
@@ -278,6 +274,8 @@ func (d *detail) press() {
 		do(d.env, v, d.conn.Name)
 	}
 }
+
+func (d *detail) diagnose() { d.env.Go(kit.Diagnosis, d.conn.Name) }
 
 func (d *detail) showMenu() {
 	m := fyne.NewMenu("", actions(d.env, d.conn)...)

@@ -3,6 +3,7 @@ package connections
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"sallyport/app/i18n"
 	"sallyport/app/model"
@@ -18,21 +19,21 @@ func (d *detail) tickFacts() {
 	c := d.conn
 	since := ""
 	if (up(c) || c.State == api.Connecting) && !c.Since.IsZero() {
-		passed := kit.Duration(d.env.Now().Sub(c.Since))
-		since = passed
+		passed := clock(d.env.Now().Sub(c.Since))
+		since = i18n.T("connections.elapsed", "Duration", passed)
 		if c.State == api.Connected {
 			since = i18n.T("connections.for", "Duration", passed)
 		}
 	}
 	kit.SetText(d.since, since)
 	kit.SetShown(d.since, since != "")
-	fields := facts(d.env, c)
+	fields := facts(c)
 	d.facts.Set(fields...)
 	kit.SetShown(d.factCard, d.facts.Visible())
 }
 
 // facts are the named values of a connection; those without a value are left out.
-func facts(env *kit.Env, c *model.Connection) []kit.Field {
+func facts(c *model.Connection) []kit.Field {
 	fields := []kit.Field{
 		{Label: i18n.T("connections.fact.gateway"), Value: strings.Join(c.Gateway, "\n")},
 		{Label: i18n.T("connections.fact.peer"), Value: c.PeerID},
@@ -44,11 +45,11 @@ func facts(env *kit.Env, c *model.Connection) []kit.Field {
 	if up(c) {
 		n := c.Counters
 		fields = append(fields,
-			kit.Field{Label: i18n.T("connections.fact.received"), Value: i18n.T("connections.packets", "Size", kit.Bytes(n.InBytes), "Number", grouped(n.InPackets), "Count", few(n.InPackets))},
-			kit.Field{Label: i18n.T("connections.fact.sent"), Value: i18n.T("connections.packets", "Size", kit.Bytes(n.OutBytes), "Number", grouped(n.OutPackets), "Count", few(n.OutPackets))})
+			kit.Field{Label: i18n.T("connections.fact.received"), Value: i18n.T("connections.packets", "Size", i18n.Bytes(n.InBytes), "Number", i18n.Count(n.InPackets), "Count", few(n.InPackets))},
+			kit.Field{Label: i18n.T("connections.fact.sent"), Value: i18n.T("connections.packets", "Size", i18n.Bytes(n.OutBytes), "Number", i18n.Count(n.OutPackets), "Count", few(n.OutPackets))})
 	}
 	if !c.Since.IsZero() {
-		fields = append(fields, kit.Field{Label: i18n.T("connections.fact.since"), Value: kit.DateTime(env, c.Since)})
+		fields = append(fields, kit.Field{Label: i18n.T("connections.fact.since"), Value: i18n.DateTime(c.Since)})
 	}
 	return fields
 }
@@ -56,13 +57,14 @@ func facts(env *kit.Env, c *model.Connection) []kit.Field {
 // few makes an int of a number for the choice of a plural form.
 func few(n uint64) int { return int(min(n, 1_000_000)) }
 
-// grouped writes a number with a thin space between groups of three digits.
-func grouped(n uint64) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "\u202f" + s[i:]
+// clock says a time that passes, to the second: "02:14:05".
+func clock(d time.Duration) string {
+	s := int(max(0, d) / time.Second)
+	text := fmt.Sprintf("%02d:%02d:%02d", s/3600%24, s/60%60, s%60)
+	if days := s / 86400; days > 0 {
+		return i18n.T("connections.days", "Count", days, "Clock", text)
 	}
-	return s
+	return text
 }
 
 // lines lists values, a line each, and counts those beyond mostLines.

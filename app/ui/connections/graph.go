@@ -14,7 +14,6 @@ import (
 	"sallyport/app/i18n"
 	"sallyport/app/model"
 	apptheme "sallyport/app/theme"
-	"sallyport/app/ui/kit"
 )
 
 // A graph draws the rates of a span as two lines: received, solid and filled,
@@ -188,7 +187,7 @@ func (r *graphRenderer) label() {
 	if top == 0 {
 		top = nice(0)
 	}
-	texts := map[*canvas.Text]string{g.scale[0]: kit.Rate(top), g.scale[1]: kit.Rate(top / 2), g.scale[2]: kit.Number(0, 0), g.end: i18n.T("connections.now")}
+	texts := map[*canvas.Text]string{g.scale[0]: i18n.Rate(top), g.scale[1]: i18n.Rate(top / 2), g.scale[2]: "0", g.end: i18n.T("connections.now")}
 	switch g.span {
 	case model.Minute:
 		texts[g.begin] = i18n.T("connections.ago.minute")

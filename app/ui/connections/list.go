@@ -58,17 +58,12 @@ func newList(env *kit.Env, choose func(string)) *list {
 		kit.NewPrimary(i18n.T("connections.new"), theme.ContentAddIcon(), func() { wizard.New(env) }),
 		kit.NewButton(i18n.T("connections.import"), theme.FolderOpenIcon(), func() { wizard.Import(env, nil) }))
 	top := kit.Column(buttons, l.filter, l.nothing)
-	l.root = container.NewStack(canvasFill(apptheme.ColorSurface),
+	ground := kit.NewPanel(nil)
+	ground.Fill, ground.StrokeWidth, ground.Square = apptheme.ColorSurface, 0, true
+	l.root = container.NewStack(ground,
 		container.NewBorder(nil, nil, nil, widget.NewSeparator(),
-			container.NewPadded(container.NewBorder(container.NewPadded(top), nil, nil, nil, l.rows))))
+			container.NewPadded(kit.Under(container.NewPadded(top), l.rows))))
 	return l
-}
-
-// canvasFill is a plain ground in a colour of the theme.
-func canvasFill(name fyne.ThemeColorName) *kit.Panel {
-	p := kit.NewPanel(nil)
-	p.Fill, p.Stroke, p.StrokeWidth, p.Square = name, "", 0, true
-	return p
 }
 
 func entryOf(c *model.Connection) entry {
@@ -275,23 +270,30 @@ func (rr *rowRenderer) Layout(s fyne.Size) {
 	set := func(t *canvas.Text, text string, size float32, bold bool, color fyne.ThemeColorName) {
 		t.TextSize, t.TextStyle.Bold, t.Color = size, bold, th.Color(color, v)
 		t.Text = kit.Shorten(text, width, size, t.TextStyle)
+		t.Move(fyne.NewPos(x, y))
+		if text == "" {
+			return
+		}
 		m := t.MinSize()
 		t.Resize(m)
-		t.Move(fyne.NewPos(x, y))
 		y += m.Height
 	}
 	set(r.name, r.entry.name, theme.TextSize(), true, theme.ColorNameForeground)
-	set(r.where, r.entry.gateway, theme.CaptionTextSize(), false, apptheme.ColorSubtle)
-	set(r.line, stateLine(r.entry), theme.CaptionTextSize(), false, apptheme.ColorSubtle)
+	where, state := r.entry.lines()
+	set(r.where, where, theme.CaptionTextSize(), false, apptheme.ColorSubtle)
+	set(r.line, state, theme.CaptionTextSize(), false, apptheme.ColorSubtle)
 }
 
-// stateLine is the state and the profile in words.
-func stateLine(e entry) string {
+// lines are the gateway, and the state and the profile in words.
+func (e entry) lines() (string, string) {
 	word := i18n.Say(model.Text{Key: e.word})
-	if e.profile == "" {
-		return word
+	switch {
+	case e.profile == "":
+		return e.gateway, word
+	case e.gateway == "":
+		return word, short(e.profile)
 	}
-	return word + " · " + short(e.profile)
+	return e.gateway, word + " · " + short(e.profile)
 }
 
 func (rr *rowRenderer) Refresh() {

@@ -25,9 +25,9 @@ func short(p api.Profile) string {
 // profiles are the three cards.
 func profiles() []kit.Option {
 	return []kit.Option{
-		{ID: string(api.Respond), Title: i18n.T("connections.profile.respond.name"), Sub: short(api.Respond), Text: i18n.T("connections.profile.respond.text")},
-		{ID: string(api.Request), Title: i18n.T("connections.profile.request.name"), Sub: short(api.Request), Text: i18n.T("connections.profile.request.text")},
-		{ID: string(api.Require), Title: i18n.T("connections.profile.require.name"), Sub: short(api.Require), Text: i18n.T("connections.profile.require.text")},
+		{ID: string(api.Respond), Title: i18n.T("connections.profile.respond.name") + " – " + short(api.Respond), Text: i18n.T("connections.profile.respond.text")},
+		{ID: string(api.Request), Title: i18n.T("connections.profile.request.name") + " – " + short(api.Request), Text: i18n.T("connections.profile.request.text")},
+		{ID: string(api.Require), Title: i18n.T("connections.profile.require.name") + " – " + short(api.Require), Text: i18n.T("connections.profile.require.text")},
 	}
 }
 

@@ -1,8 +1,6 @@
 package connections
 
 import (
-	"image/color"
-
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/container"
@@ -36,7 +34,7 @@ func newTraffic(env *kit.Env) *traffic {
 		spans = append(spans, b)
 	}
 	head := container.New(endsLayout{}, kit.Subheading(i18n.T("connections.traffic")), container.NewHBox(spans...))
-	t.root = kit.Column(head, kit.CardBox(kit.Flow(t.in, t.out), t.graph))
+	t.root = kit.Section(head, kit.CardBox(kit.Flow(t.in, t.out), t.graph))
 	t.root.Hide()
 	t.paintSpans()
 	return t
@@ -100,8 +98,8 @@ func (t *traffic) tick() {
 	if len(samples) > 0 {
 		last = samples[len(samples)-1]
 	}
-	t.in.set(i18n.T("connections.receiving", "Rate", kit.Rate(last.In)))
-	t.out.set(i18n.T("connections.sending", "Rate", kit.Rate(last.Out)))
+	t.in.set(i18n.T("connections.receiving", "Rate", i18n.Rate(last.In)))
+	t.out.set(i18n.T("connections.sending", "Rate", i18n.Rate(last.Out)))
 }
 
 // A legend names a line of the graph and shows how it is drawn.
@@ -109,19 +107,19 @@ type legend struct {
 	widget.BaseWidget
 	dashed bool
 	text   *widget.Label
-	sample *canvas.Raster
+	sample []*canvas.Rectangle
 }
 
 func newLegend(dashed bool) *legend {
 	l := &legend{dashed: dashed, text: kit.Text("")}
 	l.text.Wrapping = fyne.TextWrapOff
-	l.sample = canvas.NewRasterWithPixels(func(x, y, w, h int) color.Color {
-		thick := max(2, h/8)
-		if y < (h-thick)/2 || y >= (h+thick)/2 || dashed && x*7/max(1, w)%2 == 1 {
-			return color.Transparent
-		}
-		return lineColor(dashed)
-	})
+	dashes := 1
+	if dashed {
+		dashes = 3
+	}
+	for range dashes {
+		l.sample = append(l.sample, canvas.NewRectangle(lineColor(dashed)))
+	}
 	l.ExtendBaseWidget(l)
 	return l
 }
@@ -133,21 +131,42 @@ func (l *legend) set(text string) {
 }
 
 // CreateRenderer implements fyne.Widget.
-func (l *legend) CreateRenderer() fyne.WidgetRenderer {
-	return widget.NewSimpleRenderer(container.New(legendLayout{}, l.sample, l.text))
+func (l *legend) CreateRenderer() fyne.WidgetRenderer { return &legendRenderer{l} }
+
+type legendRenderer struct{ l *legend }
+
+func (r *legendRenderer) MinSize() fyne.Size {
+	// Wide enough for most rates, so that the second does not jump.
+	w := fyne.MeasureText(r.l.text.Text, theme.TextSize(), fyne.TextStyle{}).Width
+	return fyne.NewSize(max(w, theme.TextSize()*9)+theme.TextSize()*2+theme.InnerPadding()*3, r.l.text.MinSize().Height)
 }
 
-type legendLayout struct{}
-
-func (legendLayout) MinSize(o []fyne.CanvasObject) fyne.Size {
-	// Wide enough for any rate, so that the second line does not jump.
-	w := fyne.MeasureText(o[1].(*widget.Label).Text, theme.TextSize(), fyne.TextStyle{}).Width
-	return fyne.NewSize(max(w, theme.TextSize()*9)+theme.TextSize()*2+theme.InnerPadding()*2, o[1].MinSize().Height)
+func (r *legendRenderer) Layout(s fyne.Size) {
+	width, left := theme.TextSize()*2, theme.InnerPadding()
+	thick := theme.TextSize() / 6
+	n := float32(2*len(r.l.sample) - 1)
+	for i, d := range r.l.sample {
+		d.Resize(fyne.NewSize(width/n, thick))
+		d.Move(fyne.NewPos(left+width/n*float32(2*i), (s.Height-thick)/2))
+	}
+	r.l.text.Move(fyne.NewPos(left+width, 0))
+	r.l.text.Resize(fyne.NewSize(s.Width-width-left, s.Height))
 }
 
-func (legendLayout) Layout(o []fyne.CanvasObject, s fyne.Size) {
-	w := theme.TextSize() * 2
-	o[0].Resize(fyne.NewSize(w, s.Height))
-	o[1].Move(fyne.NewPos(w, 0))
-	o[1].Resize(fyne.NewSize(s.Width-w, s.Height))
+func (r *legendRenderer) Refresh() {
+	for _, d := range r.l.sample {
+		d.FillColor = lineColor(r.l.dashed)
+		d.Refresh()
+	}
+	r.l.text.Refresh()
 }
+
+func (r *legendRenderer) Objects() []fyne.CanvasObject {
+	o := []fyne.CanvasObject{r.l.text}
+	for _, d := range r.l.sample {
+		o = append(o, d)
+	}
+	return o
+}
+
+func (r *legendRenderer) Destroy() {}

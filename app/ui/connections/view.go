@@ -7,7 +7,6 @@ import (
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
-	"fyne.io/fyne/v2/layout"
 	"fyne.io/fyne/v2/theme"
 
 	"sallyport/app/i18n"
@@ -43,7 +42,7 @@ func New(env *kit.Env) *View {
 	v.detail = newDetail(env)
 	v.back = kit.NewQuiet(i18n.T("connections.back"), theme.NavigateBackIcon(), v.showList)
 	v.back.Hide()
-	v.right = container.NewBorder(container.NewHBox(v.back, layout.NewSpacer()), nil, nil, nil, v.detail.root)
+	v.right = kit.Under(kit.Flow(v.back), v.detail.root)
 	v.panes = container.New(&panesLayout{v}, v.list.root, v.right)
 	v.empty = kit.Empty(apptheme.PageIcon("connections"), i18n.T("connections.empty.title"), i18n.T("connections.empty.text"),
 		kit.NewPrimary(i18n.T("connections.new"), theme.ContentAddIcon(), func() { wizard.New(env) }),

@@ -18,7 +18,6 @@ import (
 type Option struct {
 	ID    string
 	Title string
-	Sub   string // the title in other words; may be empty
 	Text  string // one line of meaning; may be empty
 }
 
@@ -206,16 +205,13 @@ type optionCard struct {
 	choice  *Choice
 	index   int
 	title   *widget.Label
-	sub     *widget.Label
 	text    *widget.Label
 	hovered bool
 }
 
 func newOptionCard(c *Choice, index int, o Option) *optionCard {
-	card := &optionCard{choice: c, index: index, title: Text(o.Title), sub: Text(o.Sub), text: Muted(o.Text)}
+	card := &optionCard{choice: c, index: index, title: Text(o.Title), text: Muted(o.Text)}
 	card.title.TextStyle.Bold = true
-	card.sub.Importance = widget.HighImportance
-	SetShown(card.sub, o.Sub != "")
 	SetShown(card.text, o.Text != "")
 	card.ExtendBaseWidget(card)
 	return card
@@ -241,7 +237,7 @@ func (o *optionCard) MouseOut() { o.hovered = false; o.Refresh() }
 // CreateRenderer implements fyne.Widget.
 func (o *optionCard) CreateRenderer() fyne.WidgetRenderer {
 	r := &optionRenderer{o: o, dot: canvas.NewCircle(color.Transparent), ring: canvas.NewCircle(color.Transparent)}
-	r.panel = NewPanel(container.New(radioLayout{}, r.ring, r.dot, Tight(o.title, o.sub, o.text)))
+	r.panel = NewPanel(container.New(radioLayout{}, r.ring, r.dot, Tight(o.title, o.text)))
 	r.panel.Tight = true
 	r.paint()
 	return r

@@ -39,7 +39,7 @@ func NewErrorCard(e *api.Error, actions ...fyne.CanvasObject) *ErrorCard {
 	c.more = NewQuiet("", theme.MenuDropDownIcon(), func() { c.open(!c.detail.Visible()) })
 	c.buttons = Flow(append(append([]fyne.CanvasObject{}, actions...), c.more)...)
 	c.Content = WithIcon(theme.NewErrorThemedResource(theme.ErrorIcon()),
-		Column(Tight(c.what, c.why, c.note, c.next), c.hintFor, c.hint, c.buttons, c.detail))
+		Section(Tight(c.what, c.why, c.note, c.next), c.hintFor, c.hint, c.buttons, c.detail))
 	c.Fill = apptheme.TintOf(model.Fault)
 	c.Stroke, c.StrokeAlpha, c.StrokeWidth = apptheme.ColorOf(model.Fault), 0x60, 1
 	c.ExtendBaseWidget(c)

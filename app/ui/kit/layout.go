@@ -4,6 +4,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/theme"
+	"fyne.io/fyne/v2/widget"
 )
 
 // Column sets objects below each other, each as wide as the column. Wrapped
@@ -23,9 +24,37 @@ func Spread(objects ...fyne.CanvasObject) *fyne.Container {
 	return container.New(columnLayout{gap: 3}, objects...)
 }
 
+// Section is a Column in which cards and buttons begin where the text of its
+// labels begins: labels carry air at their sides.
+func Section(objects ...fyne.CanvasObject) *fyne.Container {
+	return container.New(columnLayout{gap: 1, inset: true}, objects...)
+}
+
+// Sections is a Section with more air between its objects.
+func Sections(objects ...fyne.CanvasObject) *fyne.Container {
+	return container.New(columnLayout{gap: 4, inset: true}, objects...)
+}
+
 type columnLayout struct {
 	gap   float32 // in paddings
 	tight bool
+	inset bool // of what is not text
+}
+
+// side returns the air to leave at the sides of o.
+func (l columnLayout) side(o fyne.CanvasObject) float32 {
+	if !l.inset {
+		return 0
+	}
+	switch o := o.(type) {
+	case *widget.Label:
+		return 0
+	case *fyne.Container:
+		if _, ok := o.Layout.(*flowLayout); !ok {
+			return 0 // it has its own
+		}
+	}
+	return theme.InnerPadding()
 }
 
 func (l columnLayout) space() float32 {
@@ -43,7 +72,7 @@ func (l columnLayout) MinSize(objects []fyne.CanvasObject) fyne.Size {
 			continue
 		}
 		m := o.MinSize()
-		s.Width = max(s.Width, m.Width)
+		s.Width = max(s.Width, m.Width+2*l.side(o))
 		s.Height += m.Height
 		n++
 	}
@@ -59,9 +88,9 @@ func (l columnLayout) Layout(objects []fyne.CanvasObject, size fyne.Size) {
 		if !o.Visible() {
 			continue
 		}
-		o.Move(fyne.NewPos(0, y))
-		h := settle(o, size.Width)
-		y += h + l.space()
+		side := l.side(o)
+		o.Move(fyne.NewPos(side, y))
+		y += settle(o, size.Width-2*side) + l.space()
 	}
 }
 
@@ -75,6 +104,29 @@ func settle(o fyne.CanvasObject, width float32) float32 {
 		o.Resize(fyne.NewSize(width, h))
 	}
 	return h
+}
+
+// Under sets content under top, which is as high as it needs to be at the width
+// that there is; content gets the rest.
+func Under(top, content fyne.CanvasObject) *fyne.Container {
+	return container.New(underLayout{}, top, content)
+}
+
+type underLayout struct{}
+
+func (underLayout) MinSize(o []fyne.CanvasObject) fyne.Size {
+	a, b := o[0].MinSize(), o[1].MinSize()
+	return fyne.NewSize(max(a.Width, b.Width), a.Height+b.Height)
+}
+
+func (underLayout) Layout(o []fyne.CanvasObject, s fyne.Size) {
+	h := float32(0)
+	if o[0].Visible() {
+		o[0].Move(fyne.Position{})
+		h = settle(o[0], s.Width)
+	}
+	o[1].Move(fyne.NewPos(0, h))
+	o[1].Resize(fyne.NewSize(s.Width, max(0, s.Height-h)))
 }
 
 // Flow sets objects beside each other and breaks the line when they do not fit:

@@ -58,7 +58,7 @@ func checkProfile(p api.Profile) error {
 }
 
 func (s *Server) test(w http.ResponseWriter, r *http.Request) (any, error) {
-	release, err := s.imports.take(r.Context())
+	release, err := s.tests.take(r.Context())
 	if err != nil {
 		return nil, err
 	}

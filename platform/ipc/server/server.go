@@ -72,6 +72,7 @@ type Server struct {
 	strangers limiter // connections of those who are not allowed
 	followers limiter // event streams
 	imports   slots
+	tests     slots // which may take half a minute each
 	captures  slots // simulations
 	turned    slots // connections beyond the limits that are being told so
 	refusals  refusals
@@ -101,6 +102,7 @@ func New(backend api.Backend, opts Options) *Server {
 		strangers:  limiter{total: 16, each: 4},
 		followers:  limiter{total: 64, each: 16},
 		imports:    make(slots, 2),
+		tests:      make(slots, 2),
 		captures:   make(slots, 1),
 		turned:     make(slots, 16),
 		heartbeat:  ipc.Heartbeat,
