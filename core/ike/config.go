@@ -79,10 +79,13 @@ type EAPAuth struct {
 	Only bool
 }
 
-// An EAPServer is how a responder asks for a user's proof. New is called once
-// for each peer; user authentication that needs others goes beyond it.
+// An EAPServer is how a responder asks for a user's proof: with a server of its
+// own for each peer, or with another's, to whom the packets are relayed.
 type EAPServer struct {
-	New func() *eap.Server
+	New func() *eap.Server // nil: RelayEAP
+	// PoolOf returns the pool of a user who has proved itself, by the groups
+	// that its server told; nil or a nil result: Config.Pool.
+	PoolOf func(user string, groups []string) Pool
 	// Alone leaves our AUTH out for a peer that allows it: we prove ourselves
 	// within EAP (RFC 5998), so New offers only methods that do.
 	Alone bool

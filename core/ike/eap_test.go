@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -240,5 +241,75 @@ func TestUnansweredQuestion(t *testing.T) {
 	}
 	if f := w.a.failure(t); !errors.Is(f, errPatience) {
 		t.Errorf("%v", f)
+	}
+}
+
+// The users are another server's: its packets pass through us, and its word
+// lets the peer in, to the pool of the user's group.
+func TestRelayedEAP(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(r *Relayed)
+		up    bool
+	}{
+		"accepted":            {func(*Relayed) {}, true},
+		"success on its own":  {func(r *Relayed) { r.Accepted = false }, false},
+		"server out of reach": {func(r *Relayed) { r.Err = errors.New("no answer") }, false},
+		"another key":         {func(r *Relayed) { r.MSK = make([]byte, 64) }, false},
+		"no key":              {func(r *Relayed) { r.MSK = nil }, false},
+		"nonsense":            {func(r *Relayed) { r.Packet = []byte{9} }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newEAPLab(t, eap.TypeMSCHAPv2)
+			l.user.Local.EAP.Password = []byte("s3cret")
+			users := eap.NewServer(eap.ServerConfig{Methods: []eap.Type{eap.TypeMSCHAPv2},
+				Password: func(u string) ([]byte, bool) { return []byte("s3cret"), u == "alice" }})
+			var asked string
+			l.gw.Peer.EAP = &EAPServer{PoolOf: func(user string, groups []string) Pool {
+				asked = user + " " + groups[0]
+				return nil
+			}}
+			w := newWorld(t, testOptions{cfgA: l.user, cfgB: l.gw})
+			sa := w.connect()
+			w.flush()
+			named := false
+			for n := 0; n < 20; n++ {
+				i := slices.IndexFunc(w.b.effects, func(x Effect) bool { _, ok := x.(RelayEAP); return ok })
+				if i < 0 {
+					break
+				}
+				x := w.b.effects[i].(RelayEAP)
+				w.b.effects = slices.Delete(w.b.effects, i, i+1)
+				if w.advance(1100 * time.Millisecond); len(w.wire) > 0 {
+					w.flush() // the peer asks again, and nobody is asked twice
+				}
+				packet := x.Packet
+				if !named { // the server asks for the name itself
+					named = true
+					first, err := users.Start()
+					if err != nil {
+						t.Fatal(err)
+					}
+					packet[1] = first[1]
+				}
+				r := Relayed{User: "alice", Groups: []string{"staff"}}
+				r.Packet, _ = users.Handle(packet)
+				r.Accepted, r.MSK = users.Succeeded(), users.MSK()
+				if r.Accepted {
+					c.spoil(&r)
+				}
+				w.b.do(x.SA.Relayed(r, w.now))
+				w.flush()
+			}
+			if got := sa.State() == StateUp; got != c.up {
+				t.Fatalf("state %v", sa.State())
+			}
+			if c.up {
+				w.agree()
+				if got := w.b.e.SAs()[0].Info().PeerAuth; got != "EAP-RADIUS (alice)" {
+					t.Errorf("the peer proved itself with %s", got)
+				}
+			}
+			_ = asked
+		})
 	}
 }

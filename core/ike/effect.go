@@ -145,6 +145,27 @@ type Ask struct {
 	Question eap.Question
 }
 
+// RelayEAP is a packet of the peer for the server that knows its users; what
+// that says goes to SA.Relayed. The receiver owns the packet.
+type RelayEAP struct {
+	SA     *SA
+	Packet []byte
+}
+
+// A Relayed is what a server of users says to a packet of RelayEAP.
+type Relayed struct {
+	// Packet is the server's, for the peer: a request, a success or a failure.
+	Packet []byte
+	// Accepted says that the server has let the user in: a success counts with
+	// it alone.
+	Accepted bool
+	User     string
+	Groups   []string
+	MSK      []byte // of methods that make one; the SA takes ownership
+	// Err says that the server cannot be asked. The peer is refused.
+	Err error
+}
+
 // Closed says that an IKE SA is gone, after RemoveChild of each of its
 // children.
 type Closed struct {
@@ -179,5 +200,6 @@ func (Replaced) effect()       {}
 func (PathChanged) effect()    {}
 func (Reauthenticate) effect() {}
 func (Ask) effect()            {}
+func (RelayEAP) effect()       {}
 func (Closed) effect()         {}
 func (Log) effect()            {}

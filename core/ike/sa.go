@@ -47,6 +47,8 @@ type SA struct {
 	localAuth, peerAuth string
 	inner               []netip.Addr // our inner addresses
 	lease               *lease       // the peer's inner addresses
+	guestUser           string       // who proved itself to us with EAP
+	guestGroups         []string
 
 	// Our requests: the one in flight, the ones that wait.
 	nextID uint32
@@ -253,7 +255,7 @@ func (sa *SA) endHandshake() {
 		u.peer.Wipe()
 	}
 	if g := sa.hs.guest; g != nil {
-		g.server.Wipe()
+		g.wipe()
 	}
 	sa.hs = nil
 }
