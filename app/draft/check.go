@@ -30,7 +30,6 @@ const (
 	NotOfKey       Kind = "not_of_key"      // the key does not belong to the certificate
 	NeedPassphrase Kind = "need_passphrase" // the key is encrypted
 	NoPassphrase   Kind = "no_passphrase"   // to ask for: the key is not encrypted
-	NoAuthority    Kind = "no_authority"    // the certificate cannot vouch for others
 	NeedGatewayID  Kind = "need_gateway_id" // who among all the world is the gateway?
 	TooMany        Kind = "too_many"
 )

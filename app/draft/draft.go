@@ -100,8 +100,8 @@ func (f *File) equal(o *File) bool {
 	return f == o || f != nil && o != nil && f.Name == o.Name && string(f.Data) == string(o.Data)
 }
 
-// KeepsCredential reports whether a part of an edited connection stays that the
-// draft does not show: a secret, or certificates.
+// keeps reports whether the edited connection proves itself in this way, so that
+// what belongs to it may stay.
 func (d *Draft) keeps(m Method) bool {
 	return d.Edited() && d.origin.table("local").text("method") == string(m)
 }
@@ -115,6 +115,29 @@ func (d *Draft) KeepsCertificate() bool { return d.keeps(Certificate) }
 // KeepsCAs reports whether authorities of the edited connection may stay.
 func (d *Draft) KeepsCAs() bool {
 	return d.Edited() && d.origin.table("remote").text("method") == string(Certificate) && len(d.origin.table("remote").list("cas")) > 0
+}
+
+// StoredCertificate returns the certificate of an edited connection, and
+// StoredCAs its authorities, as they are written within its text: for a look at
+// what stays. What is only named there has no data.
+func (d *Draft) StoredCertificate() []File {
+	return stored(d.origin.table("local").list("certificates"))
+}
+
+// StoredCAs returns the authorities of an edited connection.
+func (d *Draft) StoredCAs() []File { return stored(d.origin.table("remote").list("cas")) }
+
+func stored(values []string) []File {
+	var out []File
+	for _, v := range values {
+		name, _, within := strings.Cut(v, "-----BEGIN ")
+		f := File{Name: strings.TrimSpace(name)}
+		if within {
+			f.Data = []byte(v)
+		}
+		out = append(out, f)
+	}
+	return out
 }
 
 // GatewayID is the identity that the gateway must prove: RemoteID, or with

@@ -362,3 +362,18 @@ func cloneValue(v any) any {
 	}
 	return v
 }
+
+// WithoutCertificates returns the text of an edited connection without what
+// is large in it: its certificates, those that it trusts, and comments. Whoever
+// imports it has to bring them.
+func (d *Draft) WithoutCertificates() []byte {
+	doc := d.document()
+	delete(doc.sub("local"), "certificates")
+	delete(doc.sub("remote"), "cas")
+	var b bytes.Buffer
+	// As in Text.
+	if err := toml.NewEncoder(&b).Encode(map[string]any(doc)); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}

@@ -11,3 +11,83 @@ const (
 	Disconnect Verb = "disconnect"
 	Cancel     Verb = "cancel" // the attempt that is under way
 )
+
+// The other verbs.
+const (
+	ConnectAs       Verb = "connect-as"  // with another profile, for this attempt
+	SetProfile      Verb = "profile"     // for good
+	Answer          Verb = "answer"      // a prompt
+	AllowClear      Verb = "allow-clear" // for a while
+	Import          Verb = "import"
+	Test            Verb = "test"
+	Export          Verb = "export"
+	Remove          Verb = "remove"
+	List            Verb = "list"
+	Status          Verb = "status"
+	Traffic         Verb = "traffic"
+	Monitor         Verb = "monitor"
+	ReadLog         Verb = "log"
+	Exchanges       Verb = "exchanges"
+	Diagnose        Verb = "diagnose"
+	ShowStatic      Verb = "show-static"
+	ShowDynamic     Verb = "show-dynamic"
+	ShowSecurity    Verb = "show-security"
+	About           Verb = "about"
+	ListPolicies    Verb = "policy-list"
+	ShowPolicy      Verb = "policy-show"
+	StorePolicy     Verb = "policy-import" // also what the editor saves
+	ExportPolicy    Verb = "policy-export"
+	DuplicatePolicy Verb = "policy-duplicate"
+	RemovePolicy    Verb = "policy-remove"
+	DiffPolicies    Verb = "policy-diff" // shown before an assignment
+	AssignPolicy    Verb = "policy-assign"
+	UnassignPolicy  Verb = "policy-unassign"
+	ExplainFlow     Verb = "policy-explain"
+)
+
+// An Offer is a verb that the windows or the tray offer.
+type Offer struct {
+	Verb Verb
+	// CLI is the verb of the command line that does the same.
+	CLI string
+	// Calls is the method of api.Backend that does it.
+	Calls string
+}
+
+// Verbs returns all that the windows and the tray offer.
+func Verbs() []Offer {
+	return []Offer{
+		{Connect, "sallyport connect", "Connect"},
+		{ConnectAs, "sallyport connect", "Connect"},
+		{Answer, "sallyport connect", "Answer"},
+		{Cancel, "sallyport disconnect", "Disconnect"},
+		{Disconnect, "sallyport disconnect", "Disconnect"},
+		{SetProfile, "sallyport profile", "SetProfile"},
+		{AllowClear, "sallyport allow-clear", "AllowClear"},
+		{Import, "sallyport import", "Import"},
+		{Test, "sallyport test", "Test"},
+		{Export, "sallyport export", "Export"},
+		{Remove, "sallyport remove", "Remove"},
+		{List, "sallyport list", "State"},
+		{Status, "sallyport status", "State"},
+		{About, "sallyport version", "State"},
+		{ShowStatic, "sallyport show static", "State"},
+		{Monitor, "sallyport monitor", "Events"},
+		{ReadLog, "sallyport log", "Log"},
+		{Traffic, "sallyport traffic", "Traffic"},
+		{Exchanges, "sallyport exchanges", "Exchanges"},
+		{Diagnose, "sallyport diagnose", "Dynamic"},
+		{ShowDynamic, "sallyport show dynamic", "Dynamic"},
+		{ShowSecurity, "sallyport show security", "Security"},
+		{ListPolicies, "sallyport policy list", "Policies"},
+		{ShowPolicy, "sallyport policy show", "Policy"},
+		{ExportPolicy, "sallyport policy export", "Policy"},
+		{DuplicatePolicy, "sallyport policy duplicate", "StorePolicy"},
+		{StorePolicy, "sallyport policy import", "StorePolicy"},
+		{RemovePolicy, "sallyport policy remove", "RemovePolicy"},
+		{DiffPolicies, "sallyport policy diff", "Assign"},
+		{AssignPolicy, "sallyport policy assign", "Assign"},
+		{UnassignPolicy, "sallyport policy unassign", "Unassign"},
+		{ExplainFlow, "sallyport policy explain", "ExplainFlow"},
+	}
+}

@@ -108,7 +108,7 @@ func (l look) Color(n fyne.ThemeColorName, v fyne.ThemeVariant) color.Color {
 
 // Font implements fyne.Theme.
 func (l look) Font(s fyne.TextStyle) fyne.Resource {
-	if l.Options.Font != nil && !s.Symbol {
+	if l.Options.Font != nil && !s.Symbol && !s.Monospace {
 		return l.Options.Font
 	}
 	return theme.DefaultTheme().Font(s)

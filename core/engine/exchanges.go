@@ -140,6 +140,11 @@ func (x *exchanges) claim(name, spiI string) {
 	if len(t.messages) == 0 {
 		delete(x.trails, "")
 	}
+	if c := x.trails[name]; c != nil && len(own) > 0 {
+		own = append(own, c.messages...)
+		x.forget(name)
+	}
+	slices.SortStableFunc(own, func(a, b api.Message) int { return a.Time.Compare(b.Time) })
 	for _, m := range own {
 		m.Connection = name
 		x.add(m)

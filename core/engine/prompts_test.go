@@ -20,7 +20,9 @@ import (
 const rightSecret = "correct horse battery staple"
 
 // asking makes a profile ask for its pre-shared key.
-func asking(text string) string { return strings.Replace(text, `secret = "office+psk"`, "ask = true", 1) }
+func asking(text string) string {
+	return strings.Replace(text, `secret = "office+psk"`, "ask = true", 1)
+}
 
 // begin connects without waiting for it.
 func begin(t *testing.T, e *Engine) <-chan error {

@@ -421,3 +421,26 @@ func TestIdentityMixUp(t *testing.T) {
 	_, err := v.Verify(chain, req, now)
 	wantKind(t, err, Identity, `calls itself "%any", not "gw.example.com"`)
 }
+
+// The system's authorities count where they are given, and what they may not
+// vouch for stays refused rather than unknown.
+func TestSystemRoots(t *testing.T) {
+	root := newCA(t, "Root", nil)
+	sub := root.sub("Sub", nil)
+	pool := x509.NewCertPool()
+	pool.AddCert(root.cert)
+	v := &Verifier{System: pool}
+	if _, err := v.Verify([]*x509.Certificate{sub.leaf(nil), sub.cert}, gw(t), now); err != nil {
+		t.Error(err)
+	}
+	_, err := v.Verify([]*x509.Certificate{newCA(t, "Other", nil).leaf(nil)}, gw(t), now)
+	wantKind(t, err, UnknownCA, "not a trusted authority")
+	_, err = (&Verifier{}).Verify([]*x509.Certificate{sub.leaf(nil), sub.cert}, gw(t), now)
+	wantKind(t, err, UnknownCA, "no certificate authority is trusted")
+	narrow := newCA(t, "Narrow", func(c *x509.Certificate) {
+		c.PermittedDNSDomains, c.PermittedDNSDomainsCritical = []string{"elsewhere.example"}, true
+	})
+	pool.AddCert(narrow.cert)
+	_, err = v.Verify([]*x509.Certificate{narrow.leaf(nil)}, gw(t), now)
+	wantKind(t, err, NameConstraints, "")
+}

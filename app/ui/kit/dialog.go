@@ -1,6 +1,8 @@
 package kit
 
 import (
+	"slices"
+
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/theme"
@@ -20,12 +22,13 @@ type Dialog struct {
 	OnEnter func()
 	// Focus is what has the focus at first.
 	Focus fyne.Focusable
+	// KeepOpen leaves it to OnCancel to close the dialog.
+	KeepOpen bool
 	// Width in multiples of the text size; 0: 34.
 	Width float32
 
 	env    *Env
 	pop    *widget.PopUp
-	before func(*fyne.KeyEvent)
 	scroll *container.Scroll
 	body   *fyne.Container
 }
@@ -43,8 +46,11 @@ func NewDialog(env *Env, title string, content fyne.CanvasObject, buttons ...fyn
 // Show opens the dialog.
 func (d *Dialog) Show() {
 	c := d.env.Window.Canvas()
-	d.before = c.OnTypedKey()
-	c.SetOnTypedKey(d.typedKey)
+	if len(d.env.dialogs) == 0 {
+		d.env.keys = c.OnTypedKey()
+		c.SetOnTypedKey(d.env.typedKey)
+	}
+	d.env.dialogs = append(d.env.dialogs, d)
 	d.pop.Show()
 	d.fit()
 	if d.Focus != nil {
@@ -75,12 +81,24 @@ func (d *Dialog) Hide() {
 		return
 	}
 	d.pop.Hide()
-	d.env.Window.Canvas().SetOnTypedKey(d.before)
+	d.env.dialogs = slices.DeleteFunc(d.env.dialogs, func(o *Dialog) bool { return o == d })
+	if len(d.env.dialogs) == 0 {
+		d.env.Window.Canvas().SetOnTypedKey(d.env.keys)
+	}
+}
+
+// typedKey hands a key to the topmost dialog.
+func (e *Env) typedKey(k *fyne.KeyEvent) {
+	if n := len(e.dialogs); n > 0 {
+		e.dialogs[n-1].typedKey(k)
+	}
 }
 
 // Cancel closes the dialog as Escape does.
 func (d *Dialog) Cancel() {
-	d.Hide()
+	if !d.KeepOpen {
+		d.Hide()
+	}
 	if d.OnCancel != nil {
 		d.OnCancel()
 	}

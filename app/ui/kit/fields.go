@@ -158,7 +158,16 @@ func textWidth(l *widget.Label) float32 {
 // button that copies it.
 type Copyable struct {
 	Panel
-	label *widget.Label
+	label  *widget.Label
+	copied string // empty: the text
+}
+
+// NewCopyableAs returns a Copyable that shows text, set for reading, and
+// copies another.
+func NewCopyableAs(text, copied string) *Copyable {
+	c := NewCopyable(text)
+	c.copied = copied
+	return c
 }
 
 // NewCopyable returns a Copyable.
@@ -169,7 +178,11 @@ func NewCopyable(text string) *Copyable {
 	c.label.Selectable = true
 	var button *Button
 	button = NewQuiet(i18n.T("common.copy"), theme.ContentCopyIcon(), func() {
-		fyne.CurrentApp().Clipboard().SetContent(c.label.Text)
+		text := c.copied
+		if text == "" {
+			text = c.label.Text
+		}
+		fyne.CurrentApp().Clipboard().SetContent(text)
 	})
 	c.Content = container.NewBorder(nil, nil, nil, container.NewVBox(button), c.label)
 	c.Fill, c.Tight = theme.ColorNameInputBackground, true

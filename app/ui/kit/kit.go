@@ -47,6 +47,22 @@ type Env struct {
 	// Spawn starts what Run does beside Fyne's goroutine. Nil: as a goroutine. A
 	// test counts with it what is under way.
 	Spawn func(work func())
+	// Raise brings the window to the front, also when it is hidden. Nil: Show and
+	// RequestFocus of Window.
+	Raise func()
+
+	dialogs []*Dialog            // that are open, the topmost last
+	keys    func(*fyne.KeyEvent) // what the window did with keys before
+}
+
+// BringUp brings the window to the front, for a question that cannot wait.
+func (e *Env) BringUp() {
+	if e.Raise != nil {
+		e.Raise()
+		return
+	}
+	e.Window.Show()
+	e.Window.RequestFocus()
 }
 
 // Run does slow work beside Fyne's goroutine and then calls then on it, unless
