@@ -37,7 +37,7 @@ type Bundle struct {
 }
 
 // A Keep names the secrets of a connection.
-type Keep struct{ Secret, RemoteSecret, Key bool }
+type Keep struct{ Secret, RemoteSecret, Key, Users, RADIUS bool }
 
 // Imported describes the bundle for the result of an import.
 func (b *Bundle) Imported() api.ImportedConnection {
@@ -64,6 +64,8 @@ func (c *Connection) Asks() (out []api.PromptKind) {
 // The names of a connection's secrets. The "+" cannot occur in a connection's
 // name, so no connection's secret has the name of another's.
 func pskName(connection string) string       { return connection + "+psk" }
+func usersName(connection string) string     { return connection + "+users" }
+func radiusName(connection string) string    { return connection + "+radius" }
 func passwordName(connection string) string  { return connection + "+password" }
 func remotePSKName(connection string) string { return connection + "+remote-psk" }
 func keyName(connection string) string       { return connection + "+key" }

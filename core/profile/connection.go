@@ -53,6 +53,23 @@ type Auth struct {
 	// Signatures restrict the signature schemes, as "rsa-pss-sha256", "ecdsa-sha384", "ed25519", "rsa-sha256".
 	Signatures []string `toml:"signatures,omitempty"`
 	EAP        EAP      `toml:"eap,omitempty"`
+	// Users names the list of users in the secret store, of the remote end of a
+	// responder that asks them with EAP (see ParseUsers).
+	Users string `toml:"users,omitempty"`
+	// RADIUS says who knows the users in place of such a list.
+	RADIUS RADIUS `toml:"radius,omitempty"`
+}
+
+// A RADIUS says which servers a responder asks about its users.
+type RADIUS struct {
+	Servers []string `toml:"servers,omitempty"` // "192.0.2.5", "192.0.2.5:1812": tried in turn
+	Secret  string   `toml:"secret,omitempty"`  // names what is shared with them, in the secret store
+	NAS     string   `toml:"nas,omitempty"`     // who we are; default: the connection's name
+}
+
+// secrets are the fields that name a secret.
+func (c *Connection) secrets() []*string {
+	return []*string{&c.Local.Secret, &c.Local.Key, &c.Remote.Secret, &c.Remote.Users, &c.Remote.RADIUS.Secret}
 }
 
 // IKE holds the settings of the IKE SA.
@@ -91,6 +108,9 @@ type Pool struct {
 	Addresses string   `toml:"addresses"` // "10.20.0.0/24" or "10.20.0.10-10.20.0.99"
 	DNS       []string `toml:"dns,omitempty"`
 	Domains   []string `toml:"domains,omitempty"` // split DNS (RFC 8598)
+	// Groups are those of users whom EAP has proved: the pool is for them, and for
+	// nobody else. Empty: it is for everybody whose groups have none of their own.
+	Groups []string `toml:"groups,omitempty"`
 }
 
 // DNS says what to do with the name servers that the gateway assigns.

@@ -2,6 +2,7 @@ package profile
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -73,13 +74,12 @@ func (a *Auth) UsesEAP() bool { return a.Method == MethodEAP || a.User != "" }
 
 // eap checks the user of an end.
 func (v *validator) eap(field string, a *Auth, local, responder bool) {
-	if !local || responder {
-		switch {
-		case a.Method == MethodEAP:
-			v.bad(field+".method", "\"eap\" is how the user of an initiator proves itself: it belongs to [local], and a responder cannot ask for it yet")
-		case a.User != "" || !a.EAP.isZero():
-			v.bad(field+".user", "belongs to [local] of an initiator: who answers when the gateway asks with EAP")
-		}
+	if local && responder && (a.Method == MethodEAP || a.User != "" || !a.EAP.isZero()) {
+		v.bad(field+".method", "\"eap\" proves the user of an initiator; a responder asks for it under [remote]")
+		return
+	}
+	if !local || a.Users != "" || len(a.RADIUS.Servers) > 0 || a.RADIUS.Secret != "" || a.RADIUS.NAS != "" {
+		v.askers(field, a, local, responder)
 		return
 	}
 	switch {
@@ -118,4 +118,67 @@ func (v *validator) eap(field string, a *Auth, local, responder bool) {
 			v.bad(field+".eap.server", "is not the identity of one server")
 		}
 	}
+}
+
+// askers checks how a responder asks its users.
+func (v *validator) askers(field string, a *Auth, local, responder bool) {
+	asks := a.Method == MethodEAP
+	switch {
+	case local:
+		v.bad(field+".users", "belongs to [remote] of a responder: whom it asks with EAP")
+		return
+	case asks && !responder:
+		v.bad(field+".method", "\"eap\" is how the user of an initiator proves itself, under [local]; a gateway does so by its certificate or a pre-shared key")
+		return
+	case a.User != "":
+		v.bad(field+".user", "belongs to [local] of an initiator: who answers when the gateway asks with EAP")
+	case !asks && (a.Users != "" || len(a.RADIUS.Servers) > 0 || a.RADIUS.Secret != "" || !a.EAP.isZero()):
+		v.bad(field+".users", "needs method = \"eap\"")
+	case asks && a.Users != "" && len(a.RADIUS.Servers) > 0:
+		v.bad(field+".users", "contradicts radius: either a list knows the users, or a server")
+	case asks && a.Users == "" && len(a.RADIUS.Servers) == 0 && v.mode == stored:
+		v.bad(field+".users", "is missing: who may come in; or name the servers that know, under [remote.radius]")
+	case asks && len(a.RADIUS.Servers) > 0 && a.RADIUS.Secret == "" && v.mode == stored:
+		v.bad(field+".radius.secret", "is missing: what is shared with the RADIUS servers")
+	}
+	if a.EAP.Anonymous != "" || a.EAP.Server != "" || a.EAP.Only || len(a.EAP.Inner) > 0 {
+		v.bad(field+".eap", "of a responder holds methods only")
+	}
+	methods, err := ParseEAPMethods(a.EAP.Methods, false)
+	if err != nil {
+		v.bad(field+".eap.methods", "%v", err)
+	}
+	if slices.Contains(methods, eap.TypeTTLS) || slices.Contains(methods, eap.TypePEAP) {
+		v.bad(field+".eap.methods", "a responder asks with mschapv2, gtc and tls itself; with others a RADIUS server does")
+	}
+	if len(methods) > 0 && len(a.RADIUS.Servers) > 0 {
+		v.bad(field+".eap.methods", "is the RADIUS server's choice")
+	}
+	if slices.Contains(methods, eap.TypeTLS) && len(a.CAs) == 0 {
+		v.bad(field+".cas", "is missing: the authorities of the users' certificates, for tls")
+	}
+	if len(a.RADIUS.Servers) > 8 {
+		v.bad(field+".radius.servers", "more than 8")
+	}
+	for i, s := range a.RADIUS.Servers {
+		if _, err := RADIUSServer(s); err != nil {
+			v.bad(at(field+".radius.servers", i), "%v", err)
+		}
+	}
+	if a.RADIUS.NAS != "" && (len(a.RADIUS.NAS) > 253 || !clean(a.RADIUS.NAS)) {
+		v.bad(field+".radius.nas", "is not printable text of at most 253 bytes")
+	}
+}
+
+// RADIUSServer returns the address of a server as a profile names it; the port
+// is 1812 where none is named.
+func RADIUSServer(s string) (netip.AddrPort, error) {
+	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
+		return netip.AddrPortFrom(a, 1812), nil
+	}
+	a, err := netip.ParseAddrPort(s)
+	if err != nil || a.Port() == 0 || a.Addr().Zone() != "" {
+		return netip.AddrPort{}, fmt.Errorf("%s is not the address of a server; write it as \"192.0.2.5\" or \"192.0.2.5:1812\"", shown(s))
+	}
+	return a, nil
 }

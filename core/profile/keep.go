@@ -45,6 +45,25 @@ func (s *Store) Complete(b *Bundle) error {
 			return lacks("remote.secret", "the pre-shared key of the remote end")
 		}
 	}
+	for _, k := range []struct {
+		keep     bool
+		ref, old *string
+		field    string
+		what     string
+	}{
+		{b.Keep.Users, &c.Remote.Users, &old.Remote.Users, "remote.users", "the list of users"},
+		{b.Keep.RADIUS, &c.Remote.RADIUS.Secret, &old.Remote.RADIUS.Secret, "remote.radius.secret", "the secret shared with the RADIUS servers"},
+	} {
+		if !k.keep {
+			continue
+		}
+		if err := s.keepSecret(b, k.ref, *k.old); err != nil {
+			return err
+		}
+		if *k.ref == "" {
+			return lacks(k.field, k.what)
+		}
+	}
 	if b.Keep.Key {
 		if err := s.keepKey(b, old); err != nil {
 			return err
@@ -69,7 +88,7 @@ func (s *Store) keepSecret(b *Bundle, ref *string, old string) error {
 		return fmt.Errorf("read the stored secret of connection %s: %w", b.Connection.Name, err)
 	}
 	b.Secrets[*ref] = psk
-	if !b.Connection.Local.UsesEAP() {
+	if ref == &b.Connection.Local.Secret && !b.Connection.Local.UsesEAP() || ref == &b.Connection.Remote.Secret {
 		b.warn(PSKWarning(psk))
 	}
 	return nil

@@ -168,6 +168,17 @@ func fullResponder() *Connection {
 	}
 }
 
+func fullUsers() []*Connection {
+	asks := fullResponder()
+	asks.Local = Auth{Method: MethodCertificate, Certificates: []string{"a.pem"}, Key: "gw+key"}
+	asks.Remote = Auth{Method: MethodEAP, Users: "gw+users", CAs: []string{"ca.pem"}, EAP: EAP{Methods: []string{"mschapv2", "tls"}}}
+	asks.Pools[0].Groups = []string{"staff"}
+	relays := fullResponder()
+	relays.Local = asks.Local
+	relays.Remote = Auth{Method: MethodEAP, RADIUS: RADIUS{Servers: []string{"192.0.2.5", "[2001:db8::5]:1812"}, Secret: "gw+radius", NAS: "gw"}}
+	return []*Connection{fullUser(), asks, relays}
+}
+
 func fullUser() *Connection {
 	return &Connection{
 		Version: 1, Name: "user", Role: Initiator, Gateways: []string{"vpn.example.com"},
@@ -181,7 +192,7 @@ func fullUser() *Connection {
 func TestMarshalRoundTrip(t *testing.T) {
 	ignoring := full()
 	ignoring.DNS = DNS{Ignore: true}
-	for _, c := range []*Connection{full(), fullResponder(), fullUser(), ignoring} {
+	for _, c := range append(fullUsers(), full(), fullResponder(), ignoring) {
 		text := Marshal(c)
 		got, err := Parse("x", text)
 		if err != nil {
@@ -219,7 +230,7 @@ func TestEveryFieldIsWritten(t *testing.T) {
 	}
 	ignoring := full()
 	ignoring.DNS = DNS{Ignore: true}
-	for _, c := range []*Connection{full(), fullResponder(), fullUser(), ignoring} {
+	for _, c := range append(fullUsers(), full(), fullResponder(), ignoring) {
 		visit(reflect.ValueOf(c).Elem())
 	}
 	for name := range docs {

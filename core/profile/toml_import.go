@@ -202,12 +202,57 @@ func (im *tomlImport) remote(b *Bundle, a *Auth, localMethod string) {
 		b.Connection.Remote.Secret = name
 		return
 	}
+	if a.Method == MethodEAP {
+		im.users(b, a)
+	}
 	b.Connection.Remote.CAs = nil
 	for i, name := range a.CAs {
 		if certs := im.certs(at("remote.cas", i), name); len(certs) > 0 {
 			b.Connection.Remote.CAs = append(b.Connection.Remote.CAs, b.addCert(certName(name), certs))
 		}
 	}
+}
+
+// users stores what the users of a responder are known by: their list, or what
+// is shared with the RADIUS servers.
+func (im *tomlImport) users(b *Bundle, a *Auth) {
+	r := &b.Connection.Remote
+	take := func(field, file, name string, keep *bool, check func([]byte) error) string {
+		switch {
+		case file == "" && im.req.Replace:
+			*keep = true
+			return name
+		case file == "":
+			im.bad(field, "is missing: name the file that holds it")
+			return ""
+		}
+		data, ok := im.file(field, file)
+		if !ok {
+			return ""
+		}
+		if err := check(data); err != nil {
+			im.bad(field, "%s: %s", shown(file), bare(err))
+			return ""
+		}
+		b.Secrets[name] = bytes.Clone(data)
+		return name
+	}
+	if len(a.RADIUS.Servers) > 0 {
+		r.RADIUS.Secret = take("remote.radius.secret", a.RADIUS.Secret, radiusName(b.Connection.Name), &b.Keep.RADIUS, func(s []byte) error {
+			if len(bytes.TrimSpace(s)) < 16 || len(s) > maxPSK {
+				return errors.New("a secret shared with a RADIUS server has at least 16 characters: it is all that protects the way there")
+			}
+			return nil
+		})
+		return
+	}
+	r.Users = take("remote.users", a.Users, usersName(b.Connection.Name), &b.Keep.Users, func(data []byte) error {
+		users, err := ParseUsers(a.Users, data)
+		for _, u := range users {
+			clear(u.Password)
+		}
+		return err
+	})
 }
 
 // psk stores the pre-shared key: the one of the request, or else the content

@@ -99,6 +99,9 @@ func (v *validator) connection(c *Connection) {
 	if c.Local.Ask && c.IsResponder() {
 		v.bad("local.ask", "is for an initiator: a responder has nobody to ask")
 	}
+	if c.Remote.Method == MethodEAP && c.Local.Method == MethodEAP {
+		v.bad("local.method", "cannot be \"eap\" too: the gateway proves itself before it asks")
+	}
 	if c.Remote.Method == MethodCertificate && len(c.Remote.CAs) == 0 {
 		v.anyAuthority(c)
 	}
@@ -157,6 +160,14 @@ func (v *validator) responder(c *Connection) {
 		}
 		v.addresses(field+".dns", p.DNS)
 		v.domains(field+".domains", p.Domains)
+		if len(p.Groups) > 0 && c.Remote.Method != MethodEAP {
+			v.bad(field+".groups", "needs [remote] method = \"eap\": only users have groups")
+		}
+		for j, g := range p.Groups {
+			if g == "" || len(g) > 253 || !clean(g) {
+				v.bad(at(field+".groups", j), "is not the name of a group")
+			}
+		}
 	}
 }
 
@@ -175,6 +186,8 @@ func (v *validator) auth(field string, a *Auth, local bool) {
 	}
 	v.fileName(field+".secret", a.Secret)
 	v.fileName(field+".key", a.Key)
+	v.fileName(field+".users", a.Users)
+	v.fileName(field+".radius.secret", a.RADIUS.Secret)
 	for i, n := range a.Certificates {
 		v.certificate(at(field+".certificates", i), n)
 	}
