@@ -260,6 +260,9 @@ func (from credentials) peerAuth(c *profile.Connection, cfg *ike.Config) error {
 	if err != nil {
 		return &explain.CredentialError{Field: "remote.cas", Err: err}
 	}
+	if a.Method == profile.MethodEAP {
+		return from.askUsers(c, cfg, roots)
+	}
 	verifier := &pki.Verifier{Roots: roots}
 	if len(a.CAs) == 0 && a.Names() && !c.IsResponder() {
 		// Whom the system's authorities do not know the user is asked about: see
