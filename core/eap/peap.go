@@ -37,16 +37,15 @@ func (in *peapInner) handle(plain []byte) ([]byte, *Question, error) {
 	if len(plain) == 0 {
 		return nil, nil, fmt.Errorf("eap: PEAP: an empty packet: %w", ErrMalformed)
 	}
-	// The header that it lacks. Some servers send it all the same.
+	// The header that it lacks. Some servers send it with their first question all
+	// the same, and want none back.
 	packet := plain
 	if p, err := Parse(plain); err != nil || p.Code != CodeRequest {
 		in.id++
 		x := Packet{Code: CodeRequest, ID: in.id, Type: Type(plain[0]), Data: plain[1:]}
 		packet = x.AppendTo(nil)
 	}
-	bare := len(packet) != len(plain)
-	s, err := in.peer.Handle(packet)
-	return in.wrap(s, err, bare)
+	return in.wrap(in.peer.Handle(packet))
 }
 
 // result answers the server's verdict. A success before the inner method has
@@ -85,18 +84,14 @@ func (in *peapInner) result(p Packet) ([]byte, *Question, error) {
 }
 
 func (in *peapInner) answer(secret []byte) ([]byte, *Question, error) {
-	s, err := in.peer.Answer(secret)
-	return in.wrap(s, err, true)
+	return in.wrap(in.peer.Answer(secret))
 }
 
-func (in *peapInner) wrap(s Step, err error, bare bool) ([]byte, *Question, error) {
+func (in *peapInner) wrap(s Step, err error) ([]byte, *Question, error) {
 	if err != nil || s.Question != nil || s.Reply == nil {
 		return nil, s.Question, err
 	}
-	if bare {
-		return slices.Clone(s.Reply[4:]), nil, nil
-	}
-	return s.Reply, nil, nil
+	return slices.Clone(s.Reply[4:]), nil, nil
 }
 
 func (in *peapInner) refusal() error { return refusal(in.peer.method) }

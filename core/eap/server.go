@@ -323,7 +323,7 @@ func (t *tlsServer) handle(data []byte) ([]byte, bool, error) {
 		return nil, false, err
 	}
 	if t.tls.up {
-		if t.key, err = t.tls.export(tlsLabels[TypeTLS], TypeTLS, 64); err != nil {
+		if t.key, err = t.tls.msk(tlsLabels[TypeTLS], TypeTLS); err != nil {
 			return nil, false, err
 		}
 		if t.tls.conn.ConnectionState().Version >= tls.VersionTLS13 {

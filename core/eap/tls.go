@@ -85,7 +85,7 @@ func (p *tlsPeer) advance(flight []byte) ([]byte, *Question, error) {
 		return p.frame.send(p.tls.take()), nil, nil
 	}
 	if !wasUp {
-		if p.key, err = p.tls.export(tlsLabels[p.typ], p.typ, 64); err != nil {
+		if p.key, err = p.tls.msk(tlsLabels[p.typ], p.typ); err != nil {
 			return nil, nil, err
 		}
 	}

@@ -98,19 +98,21 @@ func (t *tlsConn) close() {
 	t.plain, t.in, t.out = nil, nil, nil
 }
 
-// export returns keying material: by the label of the method for TLS 1.2, and
-// as RFC 9190, section 2.3, and RFC 9427, section 2.1, say for TLS 1.3.
-func (t *tlsConn) export(label string, typ Type, n int) ([]byte, error) {
+// msk returns the first half of the keying material, the MSK: by the label of
+// the method for TLS 1.2, and as RFC 9190, section 2.3, and RFC 9427, section
+// 2.1, say for TLS 1.3. There the whole length enters into every byte.
+func (t *tlsConn) msk(label string, typ Type) ([]byte, error) {
 	cs := t.conn.ConnectionState()
 	var context []byte
 	if cs.Version == tls.VersionTLS13 {
 		label, context = "EXPORTER_EAP_TLS_Key_Material", []byte{byte(typ)}
 	}
-	k, err := cs.ExportKeyingMaterial(label, context, n)
+	k, err := cs.ExportKeyingMaterial(label, context, 128)
 	if err != nil {
 		return nil, fmt.Errorf("eap: TLS: keying material: %w", err)
 	}
-	return k, nil
+	clear(k[64:])
+	return k[:64:64], nil
 }
 
 // A pipe is the connection that crypto/tls sees.
