@@ -53,7 +53,7 @@ func (c *command) allowClear(ctx context.Context, name string, d time.Duration, 
 		if conn.Question != "" {
 			c.printf("%s\n", clean(conn.Question))
 		}
-		ok, err := c.Confirm(fmt.Sprintf("Let the traffic of %q leave IN CLEAR for %s? [y/N] ", clean(name), durationText(d)))
+		ok, err := c.Confirm(ctx, fmt.Sprintf("Let the traffic of %q leave IN CLEAR for %s? [y/N] ", clean(name), durationText(d)))
 		if err != nil || !ok {
 			return &api.Error{Code: api.CodeCancelled, What: fmt.Sprintf("The traffic of %q stays as it was.", name)}
 		}

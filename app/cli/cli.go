@@ -42,10 +42,10 @@ type Options struct {
 	Env      func(string) string // of SALLYPORT_SOCKET
 	Now      func() time.Time    // its location is the one that times are shown in
 	Color    bool                // Out is a terminal that may show colours
-	// Prompt asks for a secret at the terminal; nil: there is none.
-	Prompt func(question string) ([]byte, error)
+	// Prompt asks for a secret at the terminal until ctx ends; nil: there is none.
+	Prompt func(ctx context.Context, question string) ([]byte, error)
 	// Confirm asks for a yes or no at the terminal; nil: there is none.
-	Confirm func(question string) (bool, error)
+	Confirm func(ctx context.Context, question string) (bool, error)
 	Dial    func(socket string) api.Backend
 	Demo    Demo // nil: there is no verb demo
 }
@@ -64,14 +64,39 @@ func Main(demo Demo) int {
 		Demo:  demo,
 	}
 	if in := int(os.Stdin.Fd()); term.IsTerminal(in) && term.IsTerminal(int(os.Stderr.Fd())) {
-		o.Prompt = func(question string) ([]byte, error) {
-			fmt.Fprint(os.Stderr, question)
-			defer fmt.Fprintln(os.Stderr)
-			return term.ReadPassword(in)
+		o.Prompt = func(ctx context.Context, question string) ([]byte, error) {
+			return hidden(ctx, in, os.Stderr, question)
 		}
-		o.Confirm = func(question string) (bool, error) { return confirm(ctx, os.Stdin, os.Stderr, question) }
+		o.Confirm = func(ctx context.Context, question string) (bool, error) {
+			return confirm(ctx, os.Stdin, os.Stderr, question)
+		}
 	}
 	return Run(ctx, os.Args[1:], o)
+}
+
+// hidden reads a line at the terminal without showing it.
+func hidden(ctx context.Context, terminal int, out io.Writer, question string) ([]byte, error) {
+	fmt.Fprint(out, question)
+	defer fmt.Fprintln(out)
+	before, err := term.GetState(terminal)
+	if err != nil {
+		return nil, err
+	}
+	type answer struct {
+		line []byte
+		err  error
+	}
+	got := make(chan answer, 1)
+	go func() { // ends with the line, or with the process
+		line, err := term.ReadPassword(terminal)
+		got <- answer{line, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return nil, errors.Join(ctx.Err(), term.Restore(terminal, before))
+	case a := <-got:
+		return a.line, a.err
+	}
 }
 
 // Run runs the command line with args and returns its exit code.
@@ -142,6 +167,7 @@ Exit codes: 0 done; 1 failed, with the cause; 2 wrong usage;
 	root.PersistentFlags().StringVar(&c.socket, "socket", socket, "where the service listens; SALLYPORT_SOCKET sets the default")
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "answer in JSON, errors too")
 	root.AddCommand(c.importCmd(), c.listCmd(), c.connectCmd(), c.disconnectCmd(), c.removeCmd(),
+		c.promptsCmd(), c.answerCmd(), c.profileCmd(),
 		c.statusCmd(), c.showCmd(), c.monitorCmd(), c.logCmd(), c.versionCmd(),
 		c.policyCmd(), c.allowClearCmd(), c.memoryCmd(),
 		c.exportCmd(), c.testCmd(), c.exchangesCmd(), c.trafficCmd(), c.diagnoseCmd())

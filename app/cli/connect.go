@@ -18,12 +18,16 @@ const maxWait = 24 * time.Hour
 func (c *command) connectCmd() *cobra.Command {
 	var wait time.Duration
 	var profile string
+	var password bool
 	cmd := &cobra.Command{
 		Use:   "connect NAME",
 		Short: "Start a tunnel and wait until it carries traffic",
 		Long: `Start the tunnel of the connection NAME. The command is done when the tunnel
 carries traffic, or with --wait 0 when the attempt has begun. When the time is
 over the service goes on trying; "sallyport disconnect NAME" ends that.
+
+What the service asks meanwhile (a secret that is not stored, whether an unknown
+gateway is to be trusted) is asked at the terminal.
 
 Under the profile request traffic leaves in clear when it cannot be protected.
 That is a failure of this command, which then says so first of all.`,
@@ -39,25 +43,38 @@ That is a failure of this command, which then says so first of all.`,
 			default:
 				return usagef("There is no profile %q; the profiles are respond, request and require.", profile)
 			}
-			return c.connect(ctx, args[0], wait, p)
+			if !password {
+				return c.connect(ctx, args[0], wait, p, nil)
+			}
+			if wait == 0 {
+				return usagef("With --password-stdin the command has to wait for the question.")
+			}
+			secret, err := readPassword(c.In)
+			if err != nil {
+				return err
+			}
+			defer clear(secret)
+			return c.connect(ctx, args[0], wait, p, secret)
 		}),
 	}
 	cmd.Flags().DurationVar(&wait, "wait", 30*time.Second, "how long to wait for the tunnel; 0: not at all")
 	cmd.Flags().StringVar(&profile, "profile", "", "respond, request or require, instead of the stored profile")
+	cmd.Flags().BoolVar(&password, "password-stdin", false, "answer the question for a secret with the first line of standard input")
 	cmd.RegisterFlagCompletionFunc("profile", cobra.FixedCompletions([]string{
 		"respond\tsecure when asked", "request\tsecure when possible", "require\tsecure or nothing",
 	}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
-func (c *command) connect(ctx context.Context, name string, wait time.Duration, profile api.Profile) error {
+func (c *command) connect(ctx context.Context, name string, wait time.Duration, profile api.Profile, password []byte) error {
 	begun := c.Now()
-	wctx, cancel := ctx, context.CancelFunc(func() {})
+	r := api.ConnectRequest{Name: name, Wait: wait > 0, Profile: profile}
+	var err error
 	if wait > 0 {
-		wctx, cancel = context.WithTimeout(ctx, wait)
+		err = c.connectAsking(ctx, r, wait, password)
+	} else {
+		err = c.connectPlain(ctx, r, 0)
 	}
-	defer cancel()
-	err := c.service().Connect(wctx, api.ConnectRequest{Name: name, Wait: wait > 0, Profile: profile})
 	if err != nil {
 		return c.connectError(ctx, name, wait, begun, err)
 	}

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -176,9 +177,13 @@ func runExample(t *testing.T, seen map[string]bool, args []string) string {
 	var out, errOut string
 	synctest.Test(t, func(t *testing.T) {
 		b := anxious()
+		curious(b)
 		b.OnImport = func(_ context.Context, r api.ImportRequest) (api.ImportResult, error) {
-			return api.ImportResult{Format: "sallyport", Imported: []api.ImportedConnection{{Name: "office", Gateway: []string{"vpn.example.com"},
-				Auth: "PSK", Warnings: []string{"MODP_1024 is weak."}}}}, nil
+			c := api.ImportedConnection{Name: "office", Gateway: []string{"vpn.example.com"}, Auth: "PSK", Warnings: []string{"MODP_1024 is weak."}}
+			if r.DryRun {
+				c.Plan = aPlan()
+			}
+			return api.ImportResult{Format: "sallyport", Imported: []api.ImportedConnection{c}}, nil
 		}
 		b.OnConnect = func(_ context.Context, r api.ConnectRequest) error {
 			if r.Name != "lab" {
@@ -190,6 +195,12 @@ func runExample(t *testing.T, seen map[string]bool, args []string) string {
 		}
 		for _, name := range []string{"door", "far", "vault"} {
 			b.Remove(t.Context(), name)
+		}
+		if args[0] == "prompts" || args[0] == "answer" {
+			b.Ask(api.Prompt{ID: "5b1f0d6c", Kind: api.PromptSecret, Connection: "office", Attempt: 1, Asked: now, Until: now.Add(2 * time.Minute)})
+			b.Ask(api.Prompt{ID: "c4027a9e", Kind: api.PromptServer, Connection: "lab", Attempt: 1, Asked: now, Until: now.Add(2 * time.Minute),
+				Certificate: &api.Certificate{Subject: "CN=lab.example.com", Issuer: "CN=Lab CA", Names: []string{"lab.example.com"}, NotBefore: now.Add(-time.Hour),
+					NotAfter: now.Add(720 * time.Hour), Fingerprint: "6E:1B:0C:5D:44:93:A7:F2:6E:1B:0C:5D:44:93:A7:F2:6E:1B:0C:5D:44:93:A7:F2:6E:1B:0C:5D:44:93:A7:F2"}})
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -203,7 +214,7 @@ func runExample(t *testing.T, seen map[string]bool, args []string) string {
 				cancel()
 			}()
 		}
-		code, out, errOut = shell{b: &witness{b, seen}, stdin: "correct horse\n"}.run(ctx, args...)
+		code, out, errOut = shell{b: &witness{Backend: b, seen: seen}, stdin: "correct horse\n"}.run(ctx, args...)
 	})
 	if code != 0 {
 		errOut += fmt.Sprintf("[exit %d]\n", code)
@@ -228,115 +239,152 @@ func words(t *testing.T, line string) []string {
 // A witness notes which methods of a service were called.
 type witness struct {
 	*ipctest.Backend
+	mu   sync.Mutex // guards seen
 	seen map[string]bool
 }
 
+func (w *witness) note(method string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.seen[method] = true
+}
+
+func (w *witness) Answer(ctx context.Context, a api.Answer) error {
+	w.note("Answer")
+	return w.Backend.Answer(ctx, a)
+}
+
+func (w *witness) SetProfile(ctx context.Context, name string, p api.Profile) error {
+	w.note("SetProfile")
+	return w.Backend.SetProfile(ctx, name, p)
+}
+
 func (w *witness) State(ctx context.Context) (api.State, error) {
-	w.seen["State"] = true
+	w.note("State")
 	return w.Backend.State(ctx)
 }
 
 func (w *witness) Dynamic(ctx context.Context) (api.Dynamic, error) {
-	w.seen["Dynamic"] = true
+	w.note("Dynamic")
 	return w.Backend.Dynamic(ctx)
 }
 
 func (w *witness) Log(ctx context.Context, limit int) ([]api.LogEntry, error) {
-	w.seen["Log"] = true
+	w.note("Log")
 	return w.Backend.Log(ctx, limit)
 }
 
 func (w *witness) Events(ctx context.Context, after uint64, yield func(api.Event) bool) error {
-	w.seen["Events"] = true
+	w.note("Events")
 	return w.Backend.Events(ctx, after, yield)
 }
 
 func (w *witness) Import(ctx context.Context, r api.ImportRequest) (api.ImportResult, error) {
-	w.seen["Import"] = true
+	w.note("Import")
 	return w.Backend.Import(ctx, r)
 }
 
 func (w *witness) Remove(ctx context.Context, name string) error {
-	w.seen["Remove"] = true
+	w.note("Remove")
 	return w.Backend.Remove(ctx, name)
 }
 
 func (w *witness) Connect(ctx context.Context, r api.ConnectRequest) error {
-	w.seen["Connect"] = true
+	w.note("Connect")
 	return w.Backend.Connect(ctx, r)
 }
 
 func (w *witness) Disconnect(ctx context.Context, name string) error {
-	w.seen["Disconnect"] = true
+	w.note("Disconnect")
 	return w.Backend.Disconnect(ctx, name)
 }
 
 func (w *witness) Security(ctx context.Context) (api.Security, error) {
-	w.seen["Security"] = true
+	w.note("Security")
 	return w.Backend.Security(ctx)
 }
 
 func (w *witness) Policies(ctx context.Context) ([]api.Policy, error) {
-	w.seen["Policies"] = true
+	w.note("Policies")
 	return w.Backend.Policies(ctx)
 }
 
 func (w *witness) Policy(ctx context.Context, name string) (api.PolicyFile, error) {
-	w.seen["Policy"] = true
+	w.note("Policy")
 	return w.Backend.Policy(ctx, name)
 }
 
 func (w *witness) StorePolicy(ctx context.Context, f api.PolicyFile) (api.Policy, error) {
-	w.seen["StorePolicy"] = true
+	w.note("StorePolicy")
 	return w.Backend.StorePolicy(ctx, f)
 }
 
 func (w *witness) RemovePolicy(ctx context.Context, name string) error {
-	w.seen["RemovePolicy"] = true
+	w.note("RemovePolicy")
 	return w.Backend.RemovePolicy(ctx, name)
 }
 
 func (w *witness) DiffPolicies(ctx context.Context, a, b string) ([]string, error) {
-	w.seen["DiffPolicies"] = true
+	w.note("DiffPolicies")
 	return w.Backend.DiffPolicies(ctx, a, b)
 }
 
 func (w *witness) Assign(ctx context.Context, name string, dryRun bool) (api.AssignResult, error) {
-	w.seen["Assign"] = true
+	w.note("Assign")
 	return w.Backend.Assign(ctx, name, dryRun)
 }
 
 func (w *witness) Unassign(ctx context.Context) error {
-	w.seen["Unassign"] = true
+	w.note("Unassign")
 	return w.Backend.Unassign(ctx)
 }
 
 func (w *witness) ExplainFlow(ctx context.Context, flow string) (api.FlowAnswer, error) {
-	w.seen["ExplainFlow"] = true
+	w.note("ExplainFlow")
 	return w.Backend.ExplainFlow(ctx, flow)
 }
 
 func (w *witness) Simulate(ctx context.Context, r api.SimulateRequest) (api.Simulation, error) {
-	w.seen["Simulate"] = true
+	w.note("Simulate")
 	return w.Backend.Simulate(ctx, r)
 }
 
 func (w *witness) AllowClear(ctx context.Context, name string, d time.Duration) error {
-	w.seen["AllowClear"] = true
+	w.note("AllowClear")
 	return w.Backend.AllowClear(ctx, name, d)
 }
 
 func (w *witness) Memories(ctx context.Context) ([]api.Memory, error) {
-	w.seen["Memories"] = true
+	w.note("Memories")
 	return w.Backend.Memories(ctx)
 }
 
 func (w *witness) Pin(ctx context.Context, m api.Memory) error {
-	w.seen["Pin"] = true
+	w.note("Pin")
 	return w.Backend.Pin(ctx, m)
 }
 
 func (w *witness) Forget(ctx context.Context, m api.Memory) error {
-	w.seen["Forget"] = true
+	w.note("Forget")
 	return w.Backend.Forget(ctx, m)
+}
+
+func (w *witness) Export(ctx context.Context, name string) (api.Export, error) {
+	w.note("Export")
+	return w.Backend.Export(ctx, name)
+}
+
+func (w *witness) Test(ctx context.Context, r api.ImportRequest) (api.TestResult, error) {
+	w.note("Test")
+	return w.Backend.Test(ctx, r)
+}
+
+func (w *witness) Traffic(ctx context.Context) (map[string]api.Counters, error) {
+	w.note("Traffic")
+	return w.Backend.Traffic(ctx)
+}
+
+func (w *witness) Exchanges(ctx context.Context, name string, limit int) ([]api.Message, error) {
+	w.note("Exchanges")
+	return w.Backend.Exchanges(ctx, name, limit)
 }

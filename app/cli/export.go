@@ -91,7 +91,7 @@ func qrText(text []byte) (string, error) {
 	}
 	if bytes.Contains(text, []byte("-----BEGIN ")) || short.Len() > maxQR {
 		return "", &api.Error{Code: api.CodeUnsupported, What: "This connection is too large for a QR code.",
-			Why:  fmt.Sprintf("With its certificates it takes %d bytes, and a code that can be read from a screen holds %d.", short.Len(), maxQR),
+			Why:  fmt.Sprintf("It takes %d bytes, and a code that can be read from a screen holds %d.", short.Len(), maxQR),
 			Next: "Write it to a file: sallyport export NAME --output FILE"}
 	}
 	code, err := qrcode.New(short.String(), qrcode.Low)

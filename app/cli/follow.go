@@ -166,6 +166,10 @@ func (c *command) printEvent(e api.Event) {
 		c.printf("%s  %s\n", c.clock(e.Time), c.paint(clean(fmt.Sprintf("%s fell back: ITS TRAFFIC LEAVES IN CLEAR%s", e.Name, c.untilText(until))), yellow))
 	case e.Kind == api.EventAssignment:
 		c.printf("%s  %s\n", c.clock(e.Time), clean(changedAssignment(e.Assignment)))
+	case e.Kind == api.EventPrompt && e.Prompt != nil:
+		c.printf("%s  %s waits for an answer: %s `sallyport answer %s`\n", c.clock(e.Time), clean(e.Prompt.Connection), promptText(*e.Prompt), clean(e.Prompt.ID))
+	case e.Kind == api.EventAnswered:
+		c.printf("%s  the prompt %s asks no more\n", c.clock(e.Time), clean(e.Name))
 	case e.Kind == api.EventRemoved:
 		c.printf("%s  %s is removed\n", c.clock(e.Time), clean(e.Name))
 	case e.Kind == api.EventLost:

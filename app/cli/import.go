@@ -105,7 +105,7 @@ func (c *command) importFile(ctx context.Context, path string, f importFlags, pa
 	req := api.ImportRequest{Name: f.name, Replace: f.replace, DryRun: f.dryRun, Password: *password}
 	res, err := g.Import(ctx, c.service(), req)
 	if e := api.AsError(err); e != nil && c.mayAsk(e, *password) {
-		secret, perr := c.Prompt(fmt.Sprintf("Secret for %s (PSK, password or passphrase): ", clean(path)))
+		secret, perr := c.Prompt(ctx, fmt.Sprintf("Secret for %s (PSK, password or passphrase): ", clean(path)))
 		if perr == nil && len(secret) > 0 {
 			*password = secret
 			req.Password = secret
@@ -134,6 +134,9 @@ func (c *command) printImported(res imported) {
 			t.add("Gateway", list(conn.Gateway))
 		}
 		t.add("Authentication", orDash(conn.Auth))
+		for _, kind := range conn.Asks {
+			t.add("Asked for at connect", secretName(api.Prompt{Kind: kind}))
+		}
 		for _, w := range conn.Warnings {
 			t.add("Warning", w)
 			t.style(0, yellow)

@@ -130,7 +130,9 @@ func TestImportAsksForTheSecret(t *testing.T) {
 		return api.ImportResult{Imported: []api.ImportedConnection{{Name: "a", Auth: "PSK"}}}, nil
 	}}
 	prompt := func(answer string, err error) func(*Options) {
-		return func(o *Options) { o.Prompt = func(string) ([]byte, error) { return []byte(answer), err } }
+		return func(o *Options) {
+			o.Prompt = func(context.Context, string) ([]byte, error) { return []byte(answer), err }
+		}
 	}
 	for _, tt := range []struct {
 		name string

@@ -221,7 +221,7 @@ func TestAllowClearAsks(t *testing.T) {
 		b := anxious()
 		asked := ""
 		sh := shell{b: b, opt: func(o *Options) {
-			o.Confirm = func(q string) (bool, error) { asked = q; return tt.answer, tt.err }
+			o.Confirm = func(_ context.Context, q string) (bool, error) { asked = q; return tt.answer, tt.err }
 		}}
 		code, out, errOut := sh.run(t.Context(), "allow-clear", "home", "--for", "10m")
 		allowed := slices.ContainsFunc(b.Calls(), func(c string) bool { return strings.HasPrefix(c, `allow clear "home" 10m0s`) })

@@ -50,7 +50,7 @@ func (c *command) test(ctx context.Context, path string, fromStdin bool) error {
 	req := api.ImportRequest{Password: password}
 	res, err := g.Test(ctx, c.service(), req)
 	if e := api.AsError(err); e != nil && c.mayAsk(e, password) {
-		secret, perr := c.Prompt(fmt.Sprintf("Secret for %s (PSK, password or passphrase): ", clean(path)))
+		secret, perr := c.Prompt(ctx, fmt.Sprintf("Secret for %s (PSK, password or passphrase): ", clean(path)))
 		if perr == nil && len(secret) > 0 {
 			password = secret
 			req.Password = secret

@@ -89,11 +89,11 @@ func (d *Draft) Clone() *Draft {
 
 // Equal reports whether two drafts of the same connection say the same.
 func (d *Draft) Equal(o *Draft) bool {
-	return d.Name == o.Name && d.Profile == o.Profile && slices.Equal(d.Gateways, o.Gateways) &&
+	return d.Name == o.Name && d.Profile == o.Profile && slices.Equal(d.gateways(), o.gateways()) &&
 		d.Method == o.Method && d.Secret == o.Secret && d.Ask == o.Ask &&
 		d.Certificate.equal(o.Certificate) && d.Key.equal(o.Key) && d.LocalID == o.LocalID &&
 		d.SystemTrust == o.SystemTrust && slices.EqualFunc(d.CAs, o.CAs, func(a, b File) bool { return a.equal(&b) }) &&
-		d.RemoteID == o.RemoteID && d.All == o.All && slices.Equal(d.Networks, o.Networks) && slices.Equal(d.Addresses, o.Addresses)
+		d.RemoteID == o.RemoteID && d.All == o.All && slices.Equal(trimmed(d.Networks), trimmed(o.Networks)) && slices.Equal(d.Addresses, o.Addresses)
 }
 
 func (f *File) equal(o *File) bool {

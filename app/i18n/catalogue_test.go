@@ -37,16 +37,16 @@ var technical = words(`Sallyport IKE IKEv1 IKEv2 ESP SPI SPIs PSK EAP SA SAs CA 
 
 // same are words that a language spells as English does.
 var same = map[string][]string{
-	"de": words(`Diagnose Problem Problems Name Filter Version Text Details Status Port Ports Protocol Gateway Client Server Test Import Export System Monitor Minute Tunnel Token Standard Host Administrator Hash Zoom Installation`),
-	"es": words(`Error Monitor No Local Color Total Token Manual Normal Original General Puerto Protocol Final Principal`),
-	"fr": words(`Port Ports Source Destination Minute Minutes Notifications Notification Action Actions Description Type Types Options Option
+	"de": words(`Firewall Code Passphrase Info Debug Diagnose Problem Problems Name Filter Version Text Details Status Port Ports Protocol Gateway Client Server Test Import Export System Monitor Minute Tunnel Token Standard Host Administrator Hash Zoom Installation`),
+	"es": words(`Info Error Monitor No Local Color Total Token Manual Normal Original General Puerto Protocol Final Principal`),
+	"fr": words(`Info Exemptions fragments messages Port Ports Source Destination Minute Minutes Notifications Notification Action Actions Description Type Types Options Option
 		Certificat Message Messages Date Permanent Module Mode Modes Configuration Passerelle Code Connexion Question Questions Total Version Diagnostic Protection Page Pages Local Distance Format Important Installation Durable Test Tests Clients Direction Serveur Exchange Simple Information Points`),
 }
 
 func words(s string) []string { return strings.Fields(s) }
 
 // young are the areas that are being written: what they lack is only told.
-var young = words("connections monitor diagnosis policies wizard prompts settings tray ui window app import export theme share qr")
+var young = words("policies")
 
 func strict(area string) bool { return !slices.Contains(young, area) }
 

@@ -177,7 +177,7 @@ func Say(t model.Text) string {
 	if t.Key == "" {
 		return ""
 	}
-	key := t.Key
+	key := t.Key // which is what is said when there is no such text
 	var params map[string]any
 	if len(t.Params) > 0 {
 		params = make(map[string]any, len(t.Params))
@@ -188,7 +188,9 @@ func Say(t model.Text) string {
 	mu.RLock()
 	defer mu.RUnlock()
 	if n, ok := t.Params["Count"].(int); ok {
-		key += plural(current, n)
+		if s := lang.LocalizeKey(key+plural(current, n), key, params); s != key {
+			return s
+		}
 	}
-	return lang.LocalizeKey(key, t.Key, params)
+	return lang.LocalizeKey(key, key, params)
 }

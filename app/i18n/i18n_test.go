@@ -1,6 +1,10 @@
 package i18n
 
 import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +52,31 @@ func TestUseLanguages(t *testing.T) {
 	}
 }
 
+// TestSystem starts the program in sessions of several languages.
+func TestSystem(t *testing.T) {
+	if runtime.GOOS == "windows" || runtime.GOOS == "darwin" {
+		t.Log("the language of the session cannot be chosen by a test here")
+		return
+	}
+	const ask = "I18N_TEST_ASK"
+	if os.Getenv(ask) != "" {
+		fmt.Printf("=%s %s %s=\n", Current(), T("mark.safe"), lang.L("Save"))
+		return
+	}
+	for session, want := range map[string]string{
+		"de_DE.UTF-8": "de Geschützt Speichern", "de_AT": "de Geschützt Speichern", "fr_CA.UTF-8": "fr Protégé Enregistrer",
+		"es_MX.UTF-8": "es Protegido Guardar", "zh_CN.UTF-8": "zh 受保护 保存", "zh_TW.UTF-8": "zh 受保护 保存",
+		"C": "en Protected Save", "": "en Protected Save", "ja_JP.UTF-8": "en Protected Save", "it_IT.UTF-8": "en Protected Save",
+	} {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestSystem$", "-test.v")
+		cmd.Env = append(os.Environ(), ask+"=1", "LANGUAGE=", "LC_ALL=", "LC_MESSAGES=", "LANG="+session)
+		out, err := cmd.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "="+want+"=") {
+			t.Errorf("in %q: %v, %s; want %s", session, err, out, want)
+		}
+	}
+}
+
 func TestSay(t *testing.T) {
 	using(t, "en")
 	for _, tt := range []struct {
@@ -58,6 +87,7 @@ func TestSay(t *testing.T) {
 		{model.Text{Key: "no.such.key"}, "no.such.key"},
 		{model.Text{Key: "model.heads.safe", Params: map[string]any{"Count": 1}}, "1 connection is protected"},
 		{model.Text{Key: "model.heads.safe", Params: map[string]any{"Count": 1200}}, "1,200 connections are protected"},
+		{model.Text{Key: "model.ask.pin", Params: map[string]any{"Count": 3}}, "It asks for the PIN of a token."}, // counts nothing
 		{model.Text{Key: "model.head.safe", Params: map[string]any{"Name": "{{.X}} <b>\x1b\u202e"}}, "{{.X}} <b>\ufffd\ufffd is protected"},
 		{model.Text{Key: "model.story.networks", Params: map[string]any{"Gateway": model.Text{Key: "model.gateway"}, "Networks": "10.0.0.0/8"}},
 			"Protected: all traffic to 10.0.0.0/8 goes through the gateway."},

@@ -19,12 +19,6 @@ const giveUpTime = 30 * time.Second
 // that the user has to know of: traffic that leaves in clear meanwhile, or a
 // question. The Snapshot tells.
 func (m *Model) Connect(ctx context.Context, name string) error {
-	return m.ConnectAs(ctx, name, "")
-}
-
-// ConnectAs is Connect with another profile than the stored one, for this
-// attempt. An empty one is the stored.
-func (m *Model) ConnectAs(ctx context.Context, name string, p api.Profile) error {
 	done := m.begin(name, Connect)
 	defer done()
 	wctx, stop := context.WithCancel(ctx)
@@ -41,7 +35,7 @@ func (m *Model) ConnectAs(ctx context.Context, name string, p api.Profile) error
 		}
 	})
 	defer unwatch()
-	err := m.opt.Backend.Connect(wctx, api.ConnectRequest{Name: name, Wait: true, Profile: p})
+	err := m.opt.Backend.Connect(wctx, api.ConnectRequest{Name: name, Wait: true})
 	switch {
 	case err == nil:
 		return nil

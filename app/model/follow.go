@@ -215,8 +215,12 @@ func (m *Model) fold(e *api.Event) bool {
 		return false
 	}
 	switch {
-	case e.Kind == api.EventLog && e.Log != nil:
-		m.lines.Store(m.book.add(*e.Log))
+	case e.Kind == api.EventLog:
+		if e.Log != nil {
+			m.lines.Store(m.book.add(*e.Log))
+		}
+		m.advanceLocked(e.Seq)
+		return true
 	case e.Kind == api.EventAnswered:
 		m.desk.answered(e.Name)
 	case e.Connection != nil:

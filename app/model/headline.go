@@ -64,7 +64,7 @@ func headline(s *Snapshot, worst Mark, count int, name string) Text {
 		return say("model.heads.safe", "Count", count)
 	case Busy:
 		if one {
-			return say("model.head.busy", "Name", name)
+			return say("model.head.busy", "Name", name, "Word", s.Find(name).Word)
 		}
 		return say("model.heads.busy", "Count", count)
 	case Partly:

@@ -101,6 +101,17 @@ func (m *Model) publishLocked() {
 	}
 }
 
+// advanceLocked shows the same world at a later event. A log can grow by
+// thousands of lines a second, over hundreds of connections that stay as they are.
+func (m *Model) advanceLocked(seq uint64) {
+	s := *m.snap.Load()
+	s.Seq = seq
+	m.snap.Store(&s)
+	for w := range m.watchers {
+		w.poke()
+	}
+}
+
 func (m *Model) tellLocked(notices []Notice) {
 	for h := range m.hearers {
 		h.add(notices)

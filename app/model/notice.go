@@ -192,7 +192,7 @@ func (b *bell) judge(r *ringer, c *Connection, now time.Time) []Notice {
 	if b.mine(r, c, now) {
 		return out
 	}
-	if at, ok := r.toldAt[r.mark]; ok && now.Sub(at) < spell {
+	if at, ok := r.toldAt[r.mark]; ok && (now.Sub(at) < spell || !r.calm.IsZero()) {
 		r.flaps++
 		r.calm = now.Add(spell)
 		return out

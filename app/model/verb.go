@@ -14,8 +14,7 @@ const (
 
 // The other verbs.
 const (
-	ConnectAs       Verb = "connect-as"  // with another profile, for this attempt
-	SetProfile      Verb = "profile"     // for good
+	SetProfile      Verb = "profile"     // that is stored
 	Answer          Verb = "answer"      // a prompt
 	AllowClear      Verb = "allow-clear" // for a while
 	Import          Verb = "import"
@@ -39,10 +38,16 @@ const (
 	ExportPolicy    Verb = "policy-export"
 	DuplicatePolicy Verb = "policy-duplicate"
 	RemovePolicy    Verb = "policy-remove"
-	DiffPolicies    Verb = "policy-diff" // shown before an assignment
+	DiffPolicies    Verb = "policy-diff"
 	AssignPolicy    Verb = "policy-assign"
 	UnassignPolicy  Verb = "policy-unassign"
 	ExplainFlow     Verb = "policy-explain"
+	Simulate        Verb = "policy-simulate"
+	ListPrompts     Verb = "prompts"
+	ListMemories    Verb = "memory-list"
+	PinMemory       Verb = "memory-pin"
+	UnpinMemory     Verb = "memory-unpin"
+	ForgetMemory    Verb = "memory-forget"
 )
 
 // An Offer is a verb that the windows or the tray offer.
@@ -58,8 +63,8 @@ type Offer struct {
 func Verbs() []Offer {
 	return []Offer{
 		{Connect, "sallyport connect", "Connect"},
-		{ConnectAs, "sallyport connect", "Connect"},
-		{Answer, "sallyport connect", "Answer"},
+		{Answer, "sallyport answer", "Answer"},
+		{ListPrompts, "sallyport prompts", "State"},
 		{Cancel, "sallyport disconnect", "Disconnect"},
 		{Disconnect, "sallyport disconnect", "Disconnect"},
 		{SetProfile, "sallyport profile", "SetProfile"},
@@ -85,9 +90,14 @@ func Verbs() []Offer {
 		{DuplicatePolicy, "sallyport policy duplicate", "StorePolicy"},
 		{StorePolicy, "sallyport policy import", "StorePolicy"},
 		{RemovePolicy, "sallyport policy remove", "RemovePolicy"},
-		{DiffPolicies, "sallyport policy diff", "Assign"},
+		{DiffPolicies, "sallyport policy diff", "DiffPolicies"},
 		{AssignPolicy, "sallyport policy assign", "Assign"},
 		{UnassignPolicy, "sallyport policy unassign", "Unassign"},
 		{ExplainFlow, "sallyport policy explain", "ExplainFlow"},
+		{Simulate, "sallyport policy simulate", "Simulate"},
+		{ListMemories, "sallyport memory list", "Memories"},
+		{PinMemory, "sallyport memory pin", "Pin"},
+		{UnpinMemory, "sallyport memory unpin", "Pin"},
+		{ForgetMemory, "sallyport memory forget", "Forget"},
 	}
 }

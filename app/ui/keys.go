@@ -14,12 +14,14 @@ import (
 // again for what the page shows. On macOS it is ⌘ instead of Ctrl.
 func (w *Window) keys() {
 	c := w.win.Canvas()
+	w.bound = map[fyne.KeyName]func(){}
 	bind := func(k fyne.KeyName, f func()) {
-		c.AddShortcut(&desktop.CustomShortcut{KeyName: k, Modifier: fyne.KeyModifierShortcutDefault}, func(fyne.Shortcut) {
+		w.bound[k] = func() {
 			if c.Overlays().Top() == nil { // a dialog is answered first
 				f()
 			}
-		})
+		}
+		c.AddShortcut(&desktop.CustomShortcut{KeyName: k, Modifier: fyne.KeyModifierShortcutDefault}, func(fyne.Shortcut) { w.bound[k]() })
 	}
 	for i, k := range []fyne.KeyName{fyne.Key1, fyne.Key2, fyne.Key3, fyne.Key4, fyne.Key5} {
 		bind(k, func() { w.Show(Pages[i]) })

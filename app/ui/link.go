@@ -2,9 +2,12 @@ package ui
 
 import (
 	"context"
+	"image/color"
 
 	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/theme"
 
 	"sallyport/app/i18n"
 	"sallyport/app/model"
@@ -27,10 +30,11 @@ type Service struct {
 // A linkPage stands where a page would when there is no service to fill it: it
 // says why, and what can be done.
 type linkPage struct {
-	env  *kit.Env
-	svc  Service
-	root *fyne.Container
-	said string
+	env   *kit.Env
+	svc   Service
+	root  *fyne.Container
+	said  string
+	title string
 }
 
 func newLinkPage(env *kit.Env, svc Service) *linkPage {
@@ -43,7 +47,7 @@ func (p *linkPage) update(s *model.Snapshot) {
 		detail = s.LinkProblem.Why
 	}
 	if said := i18n.Say(s.Headline) + "\x00" + detail + "\x00" + s.Service.Version; said != p.said {
-		p.said = said
+		p.said, p.title = said, i18n.Say(s.Headline)
 		p.root.Objects = []fyne.CanvasObject{container.NewVScroll(p.page(s, detail))}
 		p.root.Refresh()
 	}
@@ -100,7 +104,9 @@ func (p *linkPage) page(s *model.Snapshot, detail string) fyne.CanvasObject {
 	}
 	objects = append(objects, kit.Muted(i18n.T("ui.link.waits")))
 	top := kit.Empty(apptheme.IconOf(model.Fault), i18n.Say(s.Headline), what, buttons...)
-	return kit.Spread(container.NewPadded(top), kit.Centered(34, kit.CardBox(objects...)))
+	air := canvas.NewRectangle(color.Transparent)
+	air.SetMinSize(fyne.NewSquareSize(theme.TextSize() * 4))
+	return kit.Spread(air, container.NewPadded(top), kit.Centered(34, kit.CardBox(objects...)))
 }
 
 func version(s *model.Snapshot) string {

@@ -32,8 +32,9 @@ func newRail(show func(kit.Page)) *rail {
 		r.items = append(r.items, it)
 		column.Add(it)
 	}
-	ground := canvas.NewRectangle(color.Transparent)
-	r.root = container.NewStack(&painted{rect: ground, name: apptheme.ColorRail}, container.NewBorder(nil, r.mark, nil, nil, container.NewVScroll(column)))
+	ground := kit.NewPanel(nil)
+	ground.Fill, ground.StrokeWidth, ground.Square = apptheme.ColorRail, 0, true
+	r.root = container.NewStack(ground, container.NewBorder(nil, r.mark, nil, nil, container.NewVScroll(column)))
 	return r
 }
 
@@ -90,34 +91,6 @@ func (f *frame) Layout(o []fyne.CanvasObject, s fyne.Size) {
 	o[0].Resize(fyne.NewSize(w, s.Height))
 	o[1].Move(fyne.NewPos(w, 0))
 	o[1].Resize(fyne.NewSize(s.Width-w, s.Height))
-}
-
-// painted is a rectangle in a colour of the theme.
-type painted struct {
-	widget.BaseWidget
-	rect *canvas.Rectangle
-	name fyne.ThemeColorName
-}
-
-// CreateRenderer implements fyne.Widget.
-func (p *painted) CreateRenderer() fyne.WidgetRenderer {
-	p.ExtendBaseWidget(p)
-	return &paintedRenderer{p, widget.NewSimpleRenderer(p.rect)}
-}
-
-type paintedRenderer struct {
-	p *painted
-	fyne.WidgetRenderer
-}
-
-func (r *paintedRenderer) Refresh() {
-	r.p.rect.FillColor = theme.Color(r.p.name)
-	r.p.rect.Refresh()
-}
-
-func (r *paintedRenderer) Layout(s fyne.Size) {
-	r.p.rect.FillColor = theme.Color(r.p.name)
-	r.WidgetRenderer.Layout(s)
 }
 
 // railColumn sets the items below each other with a little air.

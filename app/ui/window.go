@@ -69,6 +69,7 @@ type Window struct {
 	linked  bool // the page itself is in front, not what is wrong with the service
 	visible bool
 	snap    *model.Snapshot
+	bound   map[fyne.KeyName]func() // what Ctrl with a key does
 }
 
 // New returns the window, which is not shown yet, and follows the model until

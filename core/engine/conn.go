@@ -316,6 +316,12 @@ func (e *Engine) act(c *conn, actions []tunnel.Action) {
 // startAttempt begins to connect: with what only the user knows, where the
 // connection does not store it, then with the gateway.
 func (e *Engine) startAttempt(c *conn, reauth bool) {
+	if a := c.attempt; a != nil { // a reauthentication beside what is lost now
+		e.endAttempt(c)
+		if a.session != nil {
+			e.closeSession(a.session)
+		}
+	}
 	c.attempt = &attempt{cancel: func() {}, reauth: reauth}
 	if c.profile.Local.Ask && (c.held == nil || c.held.psk == nil && c.held.key == nil) {
 		e.askCredential(c, c.attempt)
@@ -556,7 +562,7 @@ func (e *Engine) reloadConn(name string) {
 		c = &conn{name: name, since: time.Now()}
 		e.conns[name] = c
 	}
-	c.text, c.profile, c.machine, c.problem, c.warnings = text, nil, nil, nil, nil
+	c.text, c.profile, c.machine, c.problem, c.warnings, c.wrong = text, nil, nil, nil, nil, 0
 	var p *profile.Connection
 	if err == nil {
 		p, err = e.store.Load(name)

@@ -1,9 +1,9 @@
 package engine
 
 import (
+	"cmp"
 	"crypto"
 	"errors"
-	"fmt"
 
 	"sallyport/core/api"
 	"sallyport/core/explain"
@@ -138,11 +138,11 @@ func (e *Engine) askServer(c *conn, a *attempt, err error) bool {
 		}
 		p, text, err := e.store.Pin(c.profile, c.text, u.Certificate)
 		if err != nil {
-			e.attemptFailed(c, fmt.Errorf("store the gateway's certificate: %w", err))
+			e.attemptFailed(c, notStored(c, "The gateway's certificate", err))
 			return
 		}
 		c.profile, c.text, c.problem = p, text, nil
-		e.logf(api.LogInfo, "config", c.name, "the user trusts the gateway's certificate from now on: SHA-256 %s", q.Certificate.Fingerprint)
+		e.logf(api.LogInfo, "config", c.name, "%s trusts the gateway's certificate from now on: SHA-256 %s", cmp.Or(ans.by, "the user"), q.Certificate.Fingerprint)
 		e.changed(c)
 		e.negotiate(c, a)
 	})

@@ -38,6 +38,7 @@ type answer struct {
 	secret []byte
 	choice string
 	trust  bool
+	by     string // who gave it
 }
 
 // ask puts a question of an attempt to whoever is in front of the machine. Kind
@@ -81,13 +82,13 @@ func (e *Engine) ask(c *conn, a *attempt, q api.Prompt, then func(answer, error)
 // Answer implements api.Backend.
 func (e *Engine) Answer(ctx context.Context, a api.Answer) error {
 	var err error
-	if callErr := e.call(ctx, func() { err = e.takeAnswer(a) }); callErr != nil {
+	if callErr := e.call(ctx, func() { err = e.takeAnswer(a, api.Caller(ctx)) }); callErr != nil {
 		return callErr
 	}
 	return err
 }
 
-func (e *Engine) takeAnswer(a api.Answer) error {
+func (e *Engine) takeAnswer(a api.Answer, by string) error {
 	i := slices.IndexFunc(e.prompts, func(p *prompt) bool { return p.ID == a.ID })
 	if i < 0 {
 		return &api.Error{Code: api.CodeNotFound, What: "Nobody waits for that answer any more.",
@@ -104,7 +105,7 @@ func (e *Engine) takeAnswer(a api.Answer) error {
 		return err
 	}
 	e.endPrompt(p)
-	p.then(answer{secret: bytes.Clone(a.Secret), choice: a.Choice, trust: a.Trust}, nil)
+	p.then(answer{secret: bytes.Clone(a.Secret), choice: a.Choice, trust: a.Trust, by: by}, nil)
 	return nil
 }
 

@@ -100,14 +100,19 @@ func (e *Engine) storeProfile(c *conn, p api.Profile) error {
 		return nil
 	}
 	stored, text, err := e.store.SetProfile(c.profile, c.text, string(p))
-	switch {
-	case errors.Is(err, profile.ErrChanged):
-		return &api.Error{Code: api.CodeBusy, What: fmt.Sprintf("The profile of %q could not be stored.", c.name),
-			Why: "Its file has been changed by hand while the connection is in use.", Next: fmt.Sprintf("Disconnect it first: sallyport disconnect %s", c.name)}
-	case err != nil:
-		return explain.Explain(err, explain.Context{Connection: c.name})
+	if err != nil {
+		return notStored(c, "The profile", err)
 	}
 	c.profile, c.text, c.warnings = stored, text, profile.Warnings(stored)
 	e.logf(api.LogInfo, "config", c.name, "the profile is stored as %s", p)
 	return nil
+}
+
+// notStored says that a change of a connection's file could not be stored.
+func notStored(c *conn, what string, err error) *api.Error {
+	if errors.Is(err, profile.ErrChanged) {
+		return &api.Error{Code: api.CodeBusy, What: fmt.Sprintf("%s of %q could not be stored.", what, c.name),
+			Why: "Its file has been changed by hand while the connection is in use.", Next: fmt.Sprintf("Disconnect it first: sallyport disconnect %s", c.name)}
+	}
+	return explain.Explain(err, explain.Context{Connection: c.name})
 }

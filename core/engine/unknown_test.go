@@ -251,9 +251,7 @@ func TestTrustDoesNotOverwriteEdits(t *testing.T) {
 		edited := []byte(openProfile(clientProfile) + "\n# mine\n")
 		w.cm.Profiles.Write("office.toml", edited)
 		answerWith(t, w.client, api.Answer{ID: q.ID, Trust: true})
-		if err := <-end; err == nil {
-			t.Error("connected")
-		}
+		wantCode(t, <-end, api.CodeBusy)
 		if got := must(w.cm.Profiles.Read("office.toml")); got != string(edited) {
 			t.Errorf("the file is now\n%s", got)
 		}
@@ -311,5 +309,43 @@ func TestAskForPassphrase(t *testing.T) {
 				t.Error("the open key is still held")
 			}
 		})
+	})
+}
+
+// A replacing import keeps the secret that its file leaves out, through the
+// engine as well; the first one asks.
+func TestImportAsksAndKeeps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "", gatewayProfile)
+		defer w.stop()
+		text := strings.Replace(clientProfile, "secret = \"office+psk\"\n", "", 1)
+		request := func(change func(*api.ImportRequest)) api.ImportedConnection {
+			t.Helper()
+			r := api.ImportRequest{Files: []api.File{{Path: "office.toml", Data: []byte(text)}}}
+			change(&r)
+			res, err := w.client.Import(t.Context(), r)
+			if err != nil || len(res.Imported) != 1 {
+				t.Fatalf("%+v, %v", res, err)
+			}
+			return res.Imported[0]
+		}
+		if c := request(func(*api.ImportRequest) {}); len(c.Asks) != 1 || c.Asks[0] != api.PromptSecret {
+			t.Errorf("asks %v", c.Asks)
+		}
+		end := begin(t, w.client)
+		answerWith(t, w.client, api.Answer{ID: question(t, w.client, api.PromptSecret).ID, Secret: []byte(rightSecret)})
+		if err := <-end; err != nil {
+			t.Fatal(err)
+		}
+		if err := w.client.Disconnect(t.Context(), "office"); err != nil {
+			t.Fatal(err)
+		}
+		request(func(r *api.ImportRequest) { r.Replace, r.Password = true, []byte(rightSecret) })
+		if c := request(func(r *api.ImportRequest) { r.Replace = true }); len(c.Asks) != 0 {
+			t.Errorf("asks %v for what is stored", c.Asks)
+		}
+		if err := connect(t, w.client, time.Minute); err != nil {
+			t.Fatal(err)
+		}
 	})
 }

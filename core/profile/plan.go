@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,6 +61,9 @@ func (p *planner) proposals(name string, protocol transform.Protocol, list []str
 		parsed, err := transform.ParseProposals(protocol, []string{w})
 		if err != nil {
 			l.Note = bare(err)
+			if k, ok := errors.AsType[*transform.KeywordError](err); ok {
+				l.Note = k.Error() // the proposal stands beside it
+			}
 			l.Weak = strings.Contains(strings.ToLower(w), "md5") || strings.Contains(strings.ToLower(w), "des")
 			p.add(l)
 			continue

@@ -36,8 +36,8 @@ type detail struct {
 	asks     *kit.Panel
 	problem  *kit.ErrorCard
 	retry    *kit.Button
-	rule     *fyne.Container
-	ruleNote *kit.Note
+	rule     *kit.Panel
+	ruleText *widget.Label
 	profile  *fyne.Container
 	choice   *kit.Choice
 	traffic  *traffic
@@ -74,8 +74,11 @@ func newDetail(env *kit.Env) *detail {
 	d.retry = kit.NewButton(i18n.T("connections.retry"), theme.ViewRefreshIcon(), func() { do(d.env, model.Connect, d.conn.Name) })
 	d.problem = kit.NewErrorCard(nil, d.retry,
 		kit.NewButton(i18n.T("connections.diagnose"), theme.SearchIcon(), d.diagnose))
-	d.ruleNote = kit.Info("")
-	d.rule = kit.Section(d.ruleNote, kit.Flow(kit.NewButton(i18n.T("connections.policies"), nil, func() { d.env.Go(kit.Policies, "") })))
+	d.problem.Resized = d.relayout
+	d.ruleText = kit.Text("")
+	d.rule = kit.NewPanel(kit.WithIcon(theme.NewPrimaryThemedResource(theme.InfoIcon()), kit.Section(d.ruleText, kit.Flow(kit.NewButton(i18n.T("connections.policies"), nil, func() { d.env.Go(kit.Policies, "") })))))
+	d.rule.Fill = apptheme.TintOf(model.Busy)
+	d.rule.Stroke, d.rule.StrokeAlpha = apptheme.ColorOf(model.Busy), 0x60
 	d.choice = kit.NewChoice(profiles(), d.choose)
 	d.profile = kit.Section(kit.Subheading(i18n.T("connections.profile.title")), d.choice)
 	d.traffic = newTraffic(env)
@@ -84,7 +87,7 @@ func newDetail(env *kit.Env) *detail {
 	d.warnings = kit.Warning("")
 
 	head := container.NewBorder(nil, nil, nil, container.NewVBox(d.menu), d.title)
-	d.act = container.New(actLayout{}, d.button, container.NewCenter(d.activity), d.since)
+	d.act = container.New(&actLayout{}, d.button, container.NewCenter(d.activity), d.since)
 	d.page = kit.Sections(kit.Section(head, d.badge, kit.Tight(d.lead, d.story), d.act),
 		d.asks, d.problem, d.warnings, d.rule, d.traffic.root, d.profile, d.factCard)
 	d.scroll = container.NewVScroll(container.New(marginLayout{}, kit.Measure(58, d.page)))
@@ -106,30 +109,62 @@ func (marginLayout) Layout(o []fyne.CanvasObject, s fyne.Size) {
 }
 
 // actLayout gives the button of a connection the size of what matters most.
-type actLayout struct{}
+// What stands beside it goes below it when the line is too short.
+type actLayout struct{ width float32 }
 
-func (actLayout) MinSize(o []fyne.CanvasObject) fyne.Size {
-	b := o[0].MinSize()
-	return fyne.NewSize(max(b.Width+theme.Padding()*4, theme.TextSize()*12), max(b.Height, theme.TextSize()*3)+theme.Padding())
+// button is the size of the button.
+func (l *actLayout) button(o []fyne.CanvasObject) fyne.Size {
+	m := o[0].MinSize()
+	return fyne.NewSize(max(m.Width+theme.Padding()*4, theme.TextSize()*12), max(m.Height, theme.TextSize()*3))
 }
 
-func (l actLayout) Layout(o []fyne.CanvasObject, s fyne.Size) {
-	m := l.MinSize(o)
-	h := m.Height - theme.Padding()
-	x := theme.InnerPadding()
+// beside is the width of what stands beside the button.
+func (l *actLayout) beside(o []fyne.CanvasObject) float32 {
+	w := float32(0)
+	if o[1].(*fyne.Container).Objects[0].Visible() {
+		w += theme.IconInlineSize()*1.4 + theme.Padding()
+	}
+	if o[2].Visible() {
+		w += o[2].MinSize().Width
+	}
+	return w
+}
+
+// below reports whether it goes below.
+func (l *actLayout) below(o []fyne.CanvasObject, width float32) bool {
+	return o[0].Visible() && width > 0 && theme.InnerPadding()+l.button(o).Width+theme.Padding()+l.beside(o) > width
+}
+
+func (l *actLayout) MinSize(o []fyne.CanvasObject) fyne.Size {
+	b := l.button(o)
+	s := fyne.NewSize(b.Width+theme.InnerPadding(), b.Height+theme.Padding())
+	if l.beside(o) > 0 && l.below(o, l.width) {
+		s.Height += o[2].MinSize().Height
+	}
+	return s
+}
+
+func (l *actLayout) Layout(o []fyne.CanvasObject, s fyne.Size) {
+	l.width = s.Width
+	b := l.button(o)
+	x, y, h := theme.InnerPadding(), theme.Padding(), b.Height
+	t := o[2].MinSize()
 	if o[0].Visible() {
-		o[0].Move(fyne.NewPos(x, theme.Padding()))
-		o[0].Resize(fyne.NewSize(min(m.Width, s.Width-x), h))
-		x += m.Width + theme.Padding()
+		o[0].Move(fyne.NewPos(x, y))
+		o[0].Resize(fyne.NewSize(min(b.Width, s.Width-x), h))
+		if l.below(o, s.Width) {
+			x, y, h = 0, y+h, t.Height
+		} else {
+			x += b.Width + theme.Padding()
+		}
 	}
 	side := theme.IconInlineSize() * 1.4
-	o[1].Move(fyne.NewPos(x, theme.Padding()+(h-side)/2))
-	o[1].Resize(fyne.NewSquareSize(side))
 	if o[1].(*fyne.Container).Objects[0].Visible() {
-		x += side
+		o[1].Move(fyne.NewPos(x+theme.Padding(), y+(h-side)/2))
+		o[1].Resize(fyne.NewSquareSize(side))
+		x += side + theme.Padding()
 	}
-	t := o[2].MinSize()
-	o[2].Move(fyne.NewPos(x, theme.Padding()+(h-t.Height)/2))
+	o[2].Move(fyne.NewPos(x, y+(h-t.Height)/2))
 	o[2].Resize(fyne.NewSize(max(0, s.Width-x), t.Height))
 }
 
@@ -159,7 +194,7 @@ func (d *detail) update(c *model.Connection) {
 	d.showWarnings(c)
 	kit.SetShown(d.rule, c.Rule != "")
 	if c.Rule != "" {
-		d.ruleNote.SetText(i18n.T("connections.rule", "Rule", c.Rule))
+		kit.SetText(d.ruleText, i18n.T("connections.rule", "Rule", c.Rule))
 	}
 	kit.SetShown(d.profile, c.Rule == "" && c.Profile != "")
 	if !d.setting {
@@ -179,6 +214,9 @@ func same(a, b *model.Connection) bool {
 
 // relayout is called when sections come, go or change their height.
 func (d *detail) relayout() {
+	if d.page == nil {
+		return // it is being made
+	}
 	d.page.Refresh()
 	d.scroll.Refresh()
 }

@@ -1,6 +1,7 @@
 package connections
 
 import (
+	"slices"
 	"strings"
 
 	"fyne.io/fyne/v2"
@@ -41,14 +42,15 @@ type list struct {
 	nothing *widget.Label // no connection is found
 
 	snap    *model.Snapshot
-	entries []entry // of all connections
-	shown   []int   // the indices of those that are found
-	current string  // the name of the selected one
-	quiet   bool    // the selection follows the model, not the user
+	entries []entry      // of all connections
+	shown   []int        // the indices of those that are found
+	current string       // the name of the selected one
+	quiet   bool         // the selection follows the model, not the user
+	drawn   map[int]*row // the last row that was drawn at a place
 }
 
 func newList(env *kit.Env, choose func(string)) *list {
-	l := &list{env: env, choose: choose, snap: &model.Snapshot{}}
+	l := &list{env: env, choose: choose, snap: &model.Snapshot{}, drawn: map[int]*row{}}
 	l.rows = newRowList(l)
 	l.filter = kit.NewFilter(i18n.T("connections.search"), func(string) { l.find() })
 	l.filter.Hide()
@@ -132,13 +134,16 @@ func (l *list) mark(name string) {
 	l.current = name
 	l.quiet = true
 	defer func() { l.quiet = false }()
-	for at, i := range l.shown {
-		if l.entries[i].name == name {
-			l.rows.Select(at)
-			return
-		}
+	if at := l.at(name); at >= 0 {
+		l.rows.Select(at)
+	} else {
+		l.rows.UnselectAll()
 	}
-	l.rows.UnselectAll()
+}
+
+// at returns the row of a connection, and -1 when it is not shown.
+func (l *list) at(name string) int {
+	return slices.IndexFunc(l.shown, func(i int) bool { return l.entries[i].name == name })
 }
 
 // reveal clears a search that hides a connection, and marks it.
@@ -187,6 +192,16 @@ func newRowList(l *list) *rowList {
 	return r
 }
 
+// Resize implements fyne.CanvasObject. A list scrolls to what is selected only
+// as well as it knows its own height.
+func (r *rowList) Resize(s fyne.Size) {
+	unseen := r.Size().Height < r.MinSize().Height
+	r.List.Resize(s)
+	if at := r.l.at(r.l.current); unseen && s.Height > 0 && at >= 0 {
+		r.ScrollTo(at)
+	}
+}
+
 // TypedKey implements fyne.Focusable. Besides what a list does, Enter selects
 // and the menu key opens the context menu.
 func (r *rowList) TypedKey(e *fyne.KeyEvent) {
@@ -223,6 +238,7 @@ func newRow(l *list) *row {
 
 func (r *row) show(at int, e entry) {
 	r.at = at
+	r.l.drawn[at] = r
 	if r.entry != e {
 		r.entry = e
 		r.Refresh()
@@ -279,13 +295,16 @@ func (rr *rowRenderer) Layout(s fyne.Size) {
 		y += m.Height
 	}
 	set(r.name, r.entry.name, theme.TextSize(), true, theme.ColorNameForeground)
-	where, state := r.entry.lines()
-	set(r.where, where, theme.CaptionTextSize(), false, apptheme.ColorSubtle)
-	set(r.line, state, theme.CaptionTextSize(), false, apptheme.ColorSubtle)
+	second, third := r.entry.lines(func(text string) bool {
+		return fyne.MeasureText(text, theme.CaptionTextSize(), fyne.TextStyle{}).Width <= width
+	})
+	set(r.where, second, theme.CaptionTextSize(), false, apptheme.ColorSubtle)
+	set(r.line, third, theme.CaptionTextSize(), false, apptheme.ColorSubtle)
 }
 
-// lines are the gateway, and the state and the profile in words.
-func (e entry) lines() (string, string) {
+// lines are the gateway, and the state with the profile in words. Where both do
+// not fit the state is alone: words that are cut help nobody.
+func (e entry) lines(fits func(string) bool) (string, string) {
 	word := i18n.Say(model.Text{Key: e.word})
 	switch {
 	case e.profile == "":
@@ -293,7 +312,10 @@ func (e entry) lines() (string, string) {
 	case e.gateway == "":
 		return word, short(e.profile)
 	}
-	return e.gateway, word + " · " + short(e.profile)
+	if both := word + " · " + short(e.profile); fits(both) {
+		return e.gateway, both
+	}
+	return e.gateway, word
 }
 
 func (rr *rowRenderer) Refresh() {

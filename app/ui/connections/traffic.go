@@ -138,7 +138,7 @@ type legendRenderer struct{ l *legend }
 func (r *legendRenderer) MinSize() fyne.Size {
 	// Wide enough for most rates, so that the second does not jump.
 	w := fyne.MeasureText(r.l.text.Text, theme.TextSize(), fyne.TextStyle{}).Width
-	return fyne.NewSize(max(w, theme.TextSize()*9)+theme.TextSize()*2+theme.InnerPadding()*3, r.l.text.MinSize().Height)
+	return fyne.NewSize(max(w, theme.TextSize()*9)+theme.TextSize()*2+theme.InnerPadding()*3, r.l.text.MinSize().Height-theme.InnerPadding())
 }
 
 func (r *legendRenderer) Layout(s fyne.Size) {
@@ -149,8 +149,9 @@ func (r *legendRenderer) Layout(s fyne.Size) {
 		d.Resize(fyne.NewSize(width/n, thick))
 		d.Move(fyne.NewPos(left+width/n*float32(2*i), (s.Height-thick)/2))
 	}
-	r.l.text.Move(fyne.NewPos(left+width, 0))
-	r.l.text.Resize(fyne.NewSize(s.Width-width-left, s.Height))
+	m := r.l.text.MinSize()
+	r.l.text.Move(fyne.NewPos(left+width, (s.Height-m.Height)/2))
+	r.l.text.Resize(fyne.NewSize(s.Width-width-left, m.Height))
 }
 
 func (r *legendRenderer) Refresh() {

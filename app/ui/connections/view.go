@@ -129,7 +129,7 @@ type panesLayout struct{ v *View }
 
 // The widths of the panes in multiples of the text size.
 const (
-	listWidth   = 18
+	listWidth   = 20
 	detailWidth = 24
 )
 
@@ -149,7 +149,7 @@ func (l *panesLayout) Layout(o []fyne.CanvasObject, s fyne.Size) {
 	if o[0].Visible() {
 		w := s.Width
 		if !narrow {
-			w = min(listWidth*em+(s.Width-(listWidth+detailWidth)*em)*0.15, 24*em)
+			w = min(listWidth*em+(s.Width-(listWidth+detailWidth)*em)*0.15, 25*em)
 		}
 		o[0].Move(fyne.Position{})
 		o[0].Resize(fyne.NewSize(w, s.Height))

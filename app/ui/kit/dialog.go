@@ -66,6 +66,9 @@ func (d *Dialog) fit() {
 	for range 2 { // text that wraps knows its height only at its width
 		d.pop.Resize(d.body.MinSize())
 	}
+	if top := d.env.Window.Canvas().Overlays().Top(); top != nil {
+		top.Refresh() // it stands in the middle at its new height as well
+	}
 }
 
 // Refit is to be called when the content has become higher or lower.
@@ -130,7 +133,7 @@ func (l *dialogLayout) width() float32 {
 func (l *dialogLayout) MinSize(o []fyne.CanvasObject) fyne.Size {
 	w := l.width()
 	inner := w - 2*l.pad()
-	h := settle(o[0], inner) + settle(l.d.scroll.Content, inner) + settle(o[2], inner) + 2*l.pad() + 3*theme.Padding()
+	h := settle(o[0], inner) + settle(l.d.scroll.Content, inner) + settle(o[2], inner-theme.InnerPadding()*2) + 2*l.pad() + 4*theme.Padding()
 	return fyne.NewSize(w, min(h, l.d.env.Window.Canvas().Size().Height*0.94))
 }
 
@@ -138,11 +141,12 @@ func (l *dialogLayout) Layout(o []fyne.CanvasObject, s fyne.Size) {
 	pad := l.pad()
 	inner := s.Width - 2*pad
 	top := settle(o[0], inner)
-	bottom := settle(o[2], inner)
+	side := theme.InnerPadding() // as in a Section
+	bottom := settle(o[2], inner-side*2)
 	o[0].Move(fyne.NewPos(pad, pad))
 	o[1].Move(fyne.NewPos(pad, pad+top+theme.Padding()))
-	o[1].Resize(fyne.NewSize(inner, max(0, s.Height-2*pad-top-bottom-3*theme.Padding())))
-	o[2].Move(fyne.NewPos(pad, s.Height-pad-bottom))
+	o[1].Resize(fyne.NewSize(inner, max(0, s.Height-2*pad-top-bottom-4*theme.Padding())))
+	o[2].Move(fyne.NewPos(pad+side, s.Height-pad-bottom))
 }
 
 // Confirm asks before something that cannot be undone, or that lowers
@@ -177,7 +181,9 @@ func ShowError(env *Env, err error) {
 	}
 	var d *Dialog
 	ok := NewPrimary(i18n.T("common.close"), nil, func() { d.Hide() })
-	d = NewDialog(env, i18n.T("kit.error.title"), NewErrorCard(e), ok)
+	card := NewErrorCard(e)
+	d = NewDialog(env, i18n.T("kit.error.title"), Section(card), ok)
+	card.Resized = d.Refit
 	d.Focus = ok
 	d.Show()
 }

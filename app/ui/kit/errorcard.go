@@ -16,6 +16,10 @@ import (
 // the other side can be told.
 type ErrorCard struct {
 	Panel
+	// Resized is called when the card has become higher or lower: whoever set it
+	// somewhere lays out again.
+	Resized func()
+
 	err     *api.Error
 	what    *widget.Label
 	why     *widget.Label
@@ -26,6 +30,7 @@ type ErrorCard struct {
 	more    *Button
 	detail  *widget.Label
 	buttons *fyne.Container
+	box     *fyne.Container
 }
 
 // NewErrorCard returns the card of e, hidden when e is nil. actions are buttons.
@@ -38,8 +43,8 @@ func NewErrorCard(e *api.Error, actions ...fyne.CanvasObject) *ErrorCard {
 	c.detail.TextStyle.Monospace = true
 	c.more = NewQuiet("", theme.MenuDropDownIcon(), func() { c.open(!c.detail.Visible()) })
 	c.buttons = Flow(append(append([]fyne.CanvasObject{}, actions...), c.more)...)
-	c.Content = WithIcon(theme.NewErrorThemedResource(theme.ErrorIcon()),
-		Section(Tight(c.what, c.why, c.note, c.next), c.hintFor, c.hint, c.buttons, c.detail))
+	c.box = Section(Tight(c.what, c.why, c.note, c.next), c.hintFor, c.hint, c.buttons, c.detail)
+	c.Content = WithIcon(theme.NewErrorThemedResource(theme.ErrorIcon()), c.box)
 	c.Fill = apptheme.TintOf(model.Fault)
 	c.Stroke, c.StrokeAlpha, c.StrokeWidth = apptheme.ColorOf(model.Fault), 0x60, 1
 	c.ExtendBaseWidget(c)
@@ -78,6 +83,14 @@ func (c *ErrorCard) show(e *api.Error) {
 		c.hint.SetText(hint)
 	}
 	SetText(c.detail, model.ErrorDetail(e)+" ["+string(e.Code)+"]")
+	c.relayout()
+}
+
+func (c *ErrorCard) relayout() {
+	c.box.Refresh()
+	if c.Resized != nil {
+		c.Resized()
+	}
 }
 
 func sentence(t model.Text) string {
@@ -96,4 +109,5 @@ func (c *ErrorCard) open(open bool) {
 		c.more.SetText(i18n.T("kit.error.more"))
 		c.more.SetIcon(theme.MenuDropDownIcon())
 	}
+	c.relayout()
 }

@@ -1,6 +1,8 @@
 package kit
 
 import (
+	"strings"
+
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/theme"
@@ -151,7 +153,11 @@ func (fieldsLayout) Layout(o []fyne.CanvasObject, s fyne.Size) {
 }
 
 func textWidth(l *widget.Label) float32 {
-	return fyne.MeasureText(l.Text, theme.TextSize(), l.TextStyle).Width + theme.InnerPadding()*2
+	w := float32(0)
+	for line := range strings.Lines(l.Text) {
+		w = max(w, fyne.MeasureText(strings.TrimSuffix(line, "\n"), theme.TextSize(), l.TextStyle).Width)
+	}
+	return w + theme.InnerPadding()*2
 }
 
 // Copyable is a text to be taken elsewhere, as it is: in a fixed font, with a

@@ -47,7 +47,7 @@ func (l columnLayout) side(o fyne.CanvasObject) float32 {
 		return 0
 	}
 	switch o := o.(type) {
-	case *widget.Label:
+	case *widget.Label, *Fields, *Busy:
 		return 0
 	case *fyne.Container:
 		if _, ok := o.Layout.(*flowLayout); !ok {
@@ -98,12 +98,23 @@ func (l columnLayout) Layout(objects []fyne.CanvasObject, size fyne.Size) {
 // knows only once it has its width.
 func settle(o fyne.CanvasObject, width float32) float32 {
 	h := o.MinSize().Height
-	o.Resize(fyne.NewSize(width, h))
+	place(o, fyne.NewSize(width, h))
 	if again := o.MinSize().Height; again != h {
 		h = again
 		o.Resize(fyne.NewSize(width, h))
 	}
 	return h
+}
+
+// place resizes o. A container that has its size already is laid out all the
+// same: what is in it may have changed places without changing the whole.
+func place(o fyne.CanvasObject, s fyne.Size) {
+	c, ok := o.(*fyne.Container)
+	if ok && c.Layout != nil && c.Size() == s {
+		c.Layout.Layout(c.Objects, s)
+		return
+	}
+	o.Resize(s)
 }
 
 // Under sets content under top, which is as high as it needs to be at the width
@@ -158,7 +169,7 @@ func (l *flowLayout) lines(objects []fyne.CanvasObject, width float32) [][]fyne.
 			lines, line, x = append(lines, line), nil, 0
 		}
 		line = append(line, o)
-		x += w + theme.Padding()
+		x += w + flowGap()
 	}
 	if len(line) > 0 {
 		lines = append(lines, line)
@@ -175,7 +186,7 @@ func (l *flowLayout) MinSize(objects []fyne.CanvasObject) fyne.Size {
 			s.Width, h = max(s.Width, m.Width), max(h, m.Height)
 		}
 		if i > 0 {
-			h += theme.Padding()
+			h += flowGap()
 		}
 		s.Height += h
 	}
@@ -189,10 +200,10 @@ func (l *flowLayout) Layout(objects []fyne.CanvasObject, size fyne.Size) {
 		x, h := float32(0), float32(0)
 		for _, o := range line {
 			m := o.MinSize()
-			x, h = x+m.Width+theme.Padding(), max(h, m.Height)
+			x, h = x+m.Width+flowGap(), max(h, m.Height)
 		}
 		if l.end {
-			x = size.Width - (x - theme.Padding())
+			x = size.Width - (x - flowGap())
 		} else {
 			x = 0
 		}
@@ -200,8 +211,11 @@ func (l *flowLayout) Layout(objects []fyne.CanvasObject, size fyne.Size) {
 			m := o.MinSize()
 			o.Resize(fyne.NewSize(m.Width, h))
 			o.Move(fyne.NewPos(x, y))
-			x += m.Width + theme.Padding()
+			x += m.Width + flowGap()
 		}
-		y += h + theme.Padding()
+		y += h + flowGap()
 	}
 }
+
+// flowGap is the air between buttons.
+func flowGap() float32 { return theme.Padding() * 2 }

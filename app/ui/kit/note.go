@@ -65,7 +65,7 @@ func (iconLayout) Layout(o []fyne.CanvasObject, s fyne.Size) {
 	o[0].Resize(fyne.NewSquareSize(icon))
 	o[0].Move(fyne.NewPos(inner, inner+(line-icon)/2))
 	o[1].Move(fyne.NewPos(icon+inner, 0))
-	o[1].Resize(fyne.NewSize(s.Width-icon-inner, s.Height))
+	place(o[1], fyne.NewSize(s.Width-icon-inner, s.Height))
 }
 
 // Empty is what a list or page shows when there is nothing yet: why, and what

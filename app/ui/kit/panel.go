@@ -86,7 +86,7 @@ func (r *panelRenderer) Layout(s fyne.Size) {
 	if r.p.Content != nil {
 		p := r.pad()
 		r.p.Content.Move(fyne.NewPos(p, p))
-		r.p.Content.Resize(s.SubtractWidthHeight(2*p, 2*p))
+		place(r.p.Content, s.SubtractWidthHeight(2*p, 2*p))
 	}
 }
 

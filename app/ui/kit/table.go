@@ -217,6 +217,9 @@ func (t *Table) fit(width float32) {
 }
 
 func (t *Table) minWidth() float32 {
+	kept := t.widths // those that the rows in sight are laid out by
+	t.widths = make([]float32, len(t.columns))
+	defer func() { t.widths = kept }()
 	t.fit(0)
 	sum := float32(0)
 	for _, w := range t.widths {

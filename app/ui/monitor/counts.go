@@ -26,7 +26,7 @@ type counts struct {
 
 func newCounts() *counts {
 	c := &counts{failures: newTally(), fallbacks: kit.Text(""), drops: newTally()}
-	c.root = container.NewVScroll(kit.Spread(
+	c.root = scroll(kit.Spread(
 		kit.CardBox(kit.Subheading(i18n.T("monitor.failures")), c.failures.box),
 		kit.CardBox(kit.Subheading(i18n.T("monitor.fallbacks")), c.fallbacks),
 		kit.CardBox(kit.Subheading(i18n.T("monitor.drops")), kit.Muted(i18n.T("monitor.drops_text")), c.drops.box),

@@ -21,7 +21,7 @@ import (
 // coverage is the page that says how much of the traffic of each rule was
 // protected.
 type coverage struct {
-	rules []api.Coverage
+	cards []*ruleCard
 	list  *fyne.Container
 	more  *widget.Label
 	empty fyne.CanvasObject
@@ -38,13 +38,12 @@ func newCoverage(env *kit.Env) *coverage {
 	c.more.Hide()
 	c.empty = kit.Empty(kit.MarkIcon(model.Off), i18n.T("monitor.coverage.none"), i18n.T("monitor.coverage.none_text"),
 		kit.NewButton(i18n.T("monitor.open_policies"), theme.NavigateNextIcon(), func() { env.Go(kit.Policies, "") }))
-	c.full = container.NewVScroll(kit.Column(kit.Muted(i18n.T("monitor.coverage.text")), c.list, c.more))
+	c.full = scroll(kit.Column(kit.Muted(i18n.T("monitor.coverage.text")), c.list, c.more))
 	c.root = container.NewStack(c.empty)
 	return c
 }
 
 func (c *coverage) set(rules []api.Coverage) {
-	c.rules = rules
 	want := c.full
 	if len(rules) == 0 {
 		want = c.empty
@@ -52,16 +51,18 @@ func (c *coverage) set(rules []api.Coverage) {
 	changed := c.root.Objects[0] != want
 	c.root.Objects[0] = want
 	n := min(len(rules), maxRules)
-	for len(c.list.Objects) < n {
-		c.list.Objects = append(c.list.Objects, newRuleCard())
+	for len(c.cards) < n {
+		card := newRuleCard()
+		c.cards = append(c.cards, card)
+		c.list.Objects = append(c.list.Objects, card.panel)
 		changed = true
 	}
-	if len(c.list.Objects) > n {
-		c.list.Objects = c.list.Objects[:n]
+	if len(c.cards) > n {
+		c.cards, c.list.Objects = c.cards[:n], c.list.Objects[:n]
 		changed = true
 	}
 	for i := range n {
-		changed = c.list.Objects[i].(*ruleCard).set(&rules[i]) || changed
+		changed = c.cards[i].set(&rules[i]) || changed
 	}
 	text := ""
 	if left := len(rules) - n; left > 0 {
@@ -76,7 +77,7 @@ func (c *coverage) set(rules []api.Coverage) {
 
 // A ruleCard is the coverage of one rule.
 type ruleCard struct {
-	kit.Panel
+	panel  *kit.Panel
 	rule   *widget.Label
 	action *widget.Label
 	now    *kit.Badge
@@ -89,9 +90,8 @@ type ruleCard struct {
 func newRuleCard() *ruleCard {
 	c := &ruleCard{rule: kit.Subheading(""), action: kit.Muted(""), now: kit.NewBadge(model.Off), bar: newBar(), words: kit.Text(""), bytes: kit.Muted("")}
 	c.words.TextStyle.Bold = true
-	c.Panel = *kit.NewPanel(kit.Column(container.NewBorder(nil, nil, nil, container.NewCenter(c.now), kit.Tight(c.rule, c.action)),
+	c.panel = kit.NewPanel(kit.Column(container.NewBorder(nil, nil, nil, container.NewCenter(c.now), kit.Tight(c.rule, c.action)),
 		c.bar, kit.Tight(c.words, c.bytes)))
-	c.ExtendBaseWidget(c)
 	return c
 }
 

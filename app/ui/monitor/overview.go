@@ -39,14 +39,26 @@ func newOverview(env *kit.Env) *overview {
 		o.tiles[i] = newTile(title)
 	}
 	o.assigned.Selectable, o.filter.Selectable, o.exempt.Selectable = true, true, true
-	tiles := container.New(tilesLayout{}, o.tiles[0], o.tiles[1], o.tiles[2], o.tiles[3], o.tiles[4])
-	o.root = container.NewVScroll(kit.Spread(
+	tiles := container.New(tilesLayout{}, o.tiles[0].panel, o.tiles[1].panel, o.tiles[2].panel, o.tiles[3].panel, o.tiles[4].panel)
+	o.root = scroll(kit.Spread(
 		tiles,
-		kit.CardBox(kit.Flow(kit.Subheading(i18n.T("monitor.policy")), o.policy), o.assigned, kit.Flow(o.open)),
-		kit.CardBox(kit.Flow(kit.Subheading(i18n.T("monitor.firewall")), o.firewall), o.filter),
+		kit.CardBox(kit.Flow(title(i18n.T("monitor.policy")), o.policy), o.assigned, kit.Flow(o.open)),
+		kit.CardBox(kit.Flow(title(i18n.T("monitor.firewall")), o.firewall), o.filter),
 		kit.CardBox(kit.Subheading(i18n.T("monitor.exempt")), kit.Muted(i18n.T("monitor.exempt_text")), o.exempt),
 	))
 	return o
+}
+
+// title is a heading that stands beside something.
+func title(text string) *widget.Label {
+	l := kit.Subheading(text)
+	l.Wrapping = fyne.TextWrapOff
+	return l
+}
+
+// scroll lets content scroll, and keeps it clear of the scroll bar.
+func scroll(content fyne.CanvasObject) fyne.CanvasObject {
+	return container.NewVScroll(container.NewPadded(container.NewPadded(content)))
 }
 
 func (o *overview) set(a *answer) {
@@ -133,15 +145,14 @@ func exemption(s string) string {
 
 // A tile is a number with its meaning below.
 type tile struct {
-	kit.Panel
+	panel  *kit.Panel
 	number *widget.Label
 }
 
 func newTile(title string) *tile {
 	t := &tile{number: kit.Heading("–")}
 	t.number.Wrapping = fyne.TextWrapOff
-	t.Panel = *kit.NewPanel(kit.Tight(t.number, kit.Muted(title)))
-	t.ExtendBaseWidget(t)
+	t.panel = kit.NewPanel(kit.Tight(t.number, kit.Muted(title)))
 	return t
 }
 
@@ -152,6 +163,7 @@ type tilesLayout struct{}
 
 func (tilesLayout) least() float32 { return theme.TextSize() * 8.5 }
 
+// grid gives the tiles their size: the height of the highest.
 func (l tilesLayout) grid(o []fyne.CanvasObject, width float32) (columns int, w, h float32) {
 	gap := theme.Padding() * 2
 	columns = max(1, min(len(o), int((width+gap)/(l.least()+gap))))
@@ -160,6 +172,9 @@ func (l tilesLayout) grid(o []fyne.CanvasObject, width float32) (columns int, w,
 		m := t.MinSize()
 		t.Resize(fyne.NewSize(w, m.Height))
 		h = max(h, t.MinSize().Height)
+	}
+	for _, t := range o {
+		t.Resize(fyne.NewSize(w, h))
 	}
 	return columns, w, h
 }
@@ -180,7 +195,6 @@ func (l tilesLayout) Layout(o []fyne.CanvasObject, s fyne.Size) {
 	gap := theme.Padding() * 2
 	for i, t := range o {
 		t.Move(fyne.NewPos(float32(i%columns)*(w+gap), float32(i/columns)*(h+gap)))
-		t.Resize(fyne.NewSize(w, h))
 	}
 }
 

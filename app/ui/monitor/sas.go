@@ -176,7 +176,7 @@ func mainState(s string) string {
 		return i18n.T("monitor.state.deleting")
 	case "closed":
 		return i18n.T("monitor.state.closed")
-	case "IKE_SA_INIT sent", "IKE_AUTH sent":
+	case "IKE_SA_INIT sent", "IKE_AUTH sent", "connecting":
 		return i18n.T("monitor.state.negotiating")
 	}
 	return kit.Clean(s)

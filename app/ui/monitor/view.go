@@ -67,7 +67,7 @@ func New(env *kit.Env) *View {
 		kit.Tab{ID: tabCounts, Title: i18n.T("monitor.tab.counts"), Content: v.counts.root},
 	)
 	top := kit.Column(kit.Heading(i18n.T("monitor.title")), v.stale, v.warning)
-	v.root = container.NewPadded(kit.Below(top, v.tabs))
+	v.root = container.NewPadded(container.NewPadded(kit.Below(top, v.tabs)))
 	return v
 }
 

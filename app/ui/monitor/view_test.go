@@ -52,7 +52,7 @@ func TestPictures(t *testing.T) {
 	uitest.Golden(t, world(t), "overview", uitest.Page, onTab(tabOverview), uitest.Everything...)
 	uitest.Golden(t, world(t), "main", uitest.Page, onTab(tabMain, func(v *View) { v.main.table.Select(0) }), uitest.Everything...)
 	uitest.Golden(t, world(t), "quick", uitest.Page, onTab(tabQuick, func(v *View) { v.quick.table.Select(1) }), uitest.Everything...)
-	uitest.Golden(t, world(t), "coverage", uitest.Page, onTab(tabCoverage), uitest.Everything...)
+	uitest.Golden(t, world(t), "coverage", fyne.NewSize(uitest.Page.Width, 520), onTab(tabCoverage), uitest.Everything...)
 	uitest.Golden(t, world(t), "counts", uitest.Page, onTab(tabCounts), uitest.Light, uitest.Dark, uitest.German, uitest.Large, uitest.Chinese)
 	uitest.Golden(t, world(t), "small", uitest.SmallUI, onTab(tabQuick, func(v *View) { v.quick.table.Select(1) }), uitest.Light, uitest.French)
 	uitest.Golden(t, world(t), "no-match", uitest.Page, onTab(tabQuick, func(v *View) { v.quick.filter.SetText("nowhere") }))

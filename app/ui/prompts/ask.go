@@ -56,6 +56,7 @@ func (p *Prompts) ask(prompt api.Prompt) {
 	add(f.problem, f.busy, f.left)
 	f.dialog = kit.NewDialog(p.env, title(prompt), kit.Section(objects...), buttons...)
 	f.dialog.OnCancel = f.cancelled
+	f.problem.Resized = f.dialog.Refit
 	f.dialog.KeepOpen = true
 	switch prompt.Kind {
 	case api.PromptServer:
@@ -316,7 +317,7 @@ func (f *form) certificates() []fyne.CanvasObject {
 
 // server is the content of the question whether a gateway is to be trusted.
 func (f *form) server() []fyne.CanvasObject {
-	f.ok = kit.NewDanger(i18n.T("prompts.server.trust"), nil, f.trust)
+	f.ok = kit.NewButton(i18n.T("prompts.server.trust"), nil, f.trust)
 	f.no = kit.NewPrimary(i18n.T("prompts.server.refuse"), nil, f.cancel)
 	out := []fyne.CanvasObject{kit.Warning(i18n.T("prompts.server.text"))}
 	c := f.prompt.Certificate

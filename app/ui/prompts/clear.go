@@ -64,6 +64,7 @@ func clearDialog(env *kit.Env, c *model.Connection, closed func()) *kit.Dialog {
 	content := []fyne.CanvasObject{kit.Warning(i18n.T("prompts.clear.warning")), kit.Text(i18n.T("prompts.clear.text")), kit.NewFields(facts(c)...), problem, busy}
 	d = kit.NewDialog(env, i18n.T("prompts.clear.title", "Name", name), kit.Section(content...), short, long, keep)
 	d.Width = 40
+	problem.Resized = d.Refit
 	d.Focus = keep
 	d.OnEnter = func() { d.Cancel() }
 	d.OnCancel = closed

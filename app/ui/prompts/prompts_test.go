@@ -61,7 +61,9 @@ func TestPictures(t *testing.T) {
 		case api.PromptCode:
 			variants = append(variants, uitest.Dark)
 		case api.PromptServer:
-			variants = uitest.Everything
+			variants = append(variants, uitest.Dark)
+		case api.PromptCertificate:
+			variants = append(variants, uitest.German, uitest.Large)
 		}
 		uitest.Golden(t, with(t, p), string(p.Kind), uitest.Small, dialog, variants...)
 	}
@@ -121,17 +123,19 @@ func TestEscapeCancels(t *testing.T) {
 
 func TestUnknownGatewayIsNotTrustedByDefault(t *testing.T) {
 	for _, key := range []fyne.KeyName{fyne.KeyReturn, fyne.KeySpace, fyne.KeyEscape} {
-		b := with(t, kind(api.PromptServer))
-		env := uitest.Env(t, b)
-		follow(env)
-		uitest.Key(env.Window, key)
-		if key == fyne.KeySpace {
-			uitest.Settle()
-		}
-		if got := uitest.Called(t, b, "answer"); !strings.Contains(got, "trust=false cancel=false") {
-			t.Errorf("%s: got %s", key, got)
-		}
+		t.Run(string(key), func(t *testing.T) {
+			b := with(t, kind(api.PromptServer))
+			env := uitest.Env(t, b)
+			follow(env)
+			uitest.Key(env.Window, key)
+			if got := uitest.Called(t, b, "answer"); !strings.Contains(got, "trust=false cancel=false") {
+				t.Errorf("got %s", got)
+			}
+		})
 	}
+}
+
+func TestUnknownGatewayIsDescribed(t *testing.T) {
 	b := with(t, kind(api.PromptServer))
 	env := uitest.Env(t, b)
 	follow(env)
@@ -194,13 +198,15 @@ func TestAnswerThatFailsKeepsTheDialog(t *testing.T) {
 
 func TestRemembersOnlyWhatCanBe(t *testing.T) {
 	for _, k := range []api.PromptKind{api.PromptCode, api.PromptPassword} { // without a vault, none can
-		env := uitest.Env(t, with(t, kind(k)))
-		follow(env)
-		for _, o := range uitest.On(env.Window) {
-			if _, ok := o.(*kit.Check); ok {
-				t.Errorf("%s offers to remember", k)
+		t.Run(string(k), func(t *testing.T) {
+			env := uitest.Env(t, with(t, kind(k)))
+			follow(env)
+			for _, o := range uitest.On(env.Window) {
+				if _, ok := o.(*kit.Check); ok {
+					t.Error("it offers to remember")
+				}
 			}
-		}
+		})
 	}
 }
 

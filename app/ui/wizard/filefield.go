@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 
 	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
 
@@ -38,7 +39,7 @@ func newFileField(f *flow, label, choose string, chosen func(*draft.File)) *file
 			})
 		})
 	})
-	p.box = labelled(label, "", kit.CardBox(kit.Tight(p.name, p.what), kit.Flow(p.button)), p.fault)
+	p.box = labelled(label, "", kit.NewPanel(container.NewBorder(nil, nil, nil, container.NewVBox(p.button), kit.Tight(p.name, p.what))), p.fault)
 	return p
 }
 

@@ -2,11 +2,14 @@ package wizard
 
 import (
 	"context"
+	"image/color"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/canvas"
+	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/theme"
 
 	"sallyport/app/draft"
@@ -85,6 +88,7 @@ type source struct {
 	replace bool
 	done    bool
 	stale   bool // the name has changed since the preview
+	busy    bool // the service is asked about it
 
 	password *kit.Entry
 	secret   []byte
@@ -113,6 +117,10 @@ func (im *importer) add(paths []string) {
 
 // preview asks the service what would become of the file.
 func (s *source) preview() {
+	if s.busy {
+		return // the answer that comes decides what is next
+	}
+	s.busy = true
 	s.im.work(i18n.T("wizard.import.reading"))
 	var clash []string
 	var res api.ImportResult
@@ -136,7 +144,7 @@ func (s *source) preview() {
 		}
 		return files.Annotate(err)
 	}, func(err error) {
-		s.files, s.result, s.err, s.stale = files, res, api.AsError(err), false
+		s.files, s.result, s.err, s.stale, s.busy = files, res, api.AsError(err), false, false
 		for _, c := range res.Imported {
 			if s.im.exists(c.Name) {
 				clash = append(clash, c.Name)
@@ -178,7 +186,7 @@ func (s *source) needsPassword() bool {
 
 // ready reports whether the file can be stored as it stands.
 func (s *source) ready() bool {
-	if s.done || s.err != nil || len(s.result.Imported) == 0 || s.stale {
+	if s.done || s.busy || s.err != nil || len(s.result.Imported) == 0 || s.stale {
 		return false
 	}
 	return s.replace || len(s.clash) == 0
@@ -212,12 +220,14 @@ func (im *importer) store() {
 		}
 		req := api.ImportRequest{Name: s.wanted(), Password: slices.Clone(s.secret), Replace: s.replace}
 		var res api.ImportResult
+		s.busy = true
 		im.work(i18n.T("wizard.import.storing"))
 		im.env.Run(func(ctx context.Context) (err error) {
 			defer clear(req.Password)
 			res, err = s.files.Import(ctx, im.env.Model.Backend(), req)
 			return s.files.Annotate(err)
 		}, func(err error) {
+			s.busy = false
 			if s.err = api.AsError(err); err == nil {
 				s.result.Imported, s.result.Refused = res.Imported, res.Refused
 				s.done = true
@@ -283,7 +293,7 @@ func (im *importer) close() {
 func (im *importer) refresh() {
 	im.body.Objects = nil
 	if len(im.sources) == 0 {
-		im.body.Objects = []fyne.CanvasObject{kit.Empty(theme.NewThemedResource(theme.DownloadIcon()), i18n.T("wizard.import.empty"), i18n.T("wizard.import.empty.text"))}
+		im.body.Objects = []fyne.CanvasObject{tall(im.sheet, kit.Empty(theme.NewThemedResource(theme.DownloadIcon()), i18n.T("wizard.import.empty"), i18n.T("wizard.import.empty.text")))}
 	}
 	n := 0
 	for _, s := range im.sources {
@@ -301,6 +311,9 @@ func (im *importer) refresh() {
 	case done:
 		im.do.SetText(i18n.T("wizard.import.done"))
 		im.do.SetIcon(theme.ConfirmIcon())
+	case n == 0:
+		im.do.SetText(i18n.T("wizard.import.none"))
+		im.do.SetIcon(theme.DownloadIcon())
 	default:
 		im.do.SetText(i18n.T("wizard.import.do", "Count", n))
 		im.do.SetIcon(theme.DownloadIcon())
@@ -344,6 +357,15 @@ func (s *source) show() {
 // failure says why the file cannot be taken, and asks for the secret that it
 // lacks.
 func (s *source) failure() []fyne.CanvasObject {
+	if s.files == nil { // it did not get as far as the service
+		why := s.err.Why
+		if why == "" {
+			why = i18n.T("wizard.fault.tooLarge")
+		}
+		f := newFault()
+		f.set(i18n.T("wizard.fault.unreadable", "File", kit.Clean(s.path), "Why", why))
+		return []fyne.CanvasObject{f.box}
+	}
 	if !s.needsPassword() {
 		rows := []fyne.CanvasObject{kit.NewErrorCard(s.err)}
 		if p := s.err.Position; p != nil && p.Field != "" {
@@ -395,6 +417,9 @@ func (s *source) named() []fyne.CanvasObject {
 		}
 		s.preview()
 	})
+	if s.busy {
+		choice.Disable()
+	}
 	if s.replace {
 		choice.SetSelected("replace")
 	} else if s.renamed {
@@ -459,3 +484,10 @@ func (s *source) leftOut() []fyne.CanvasObject {
 
 // maxLines bounds what one list of the preview shows.
 const maxLines = 100
+
+// tall gives o two thirds of the height that the sheet has.
+func tall(s *sheet, o fyne.CanvasObject) fyne.CanvasObject {
+	room := canvas.NewRectangle(color.Transparent)
+	room.SetMinSize(fyne.NewSize(1, s.env.Window.Canvas().Size().Height*2/3))
+	return container.NewStack(room, o)
+}

@@ -161,9 +161,9 @@ type profilePage struct {
 func newProfilePage(f *flow) *profilePage {
 	p := &profilePage{f: f}
 	p.choice = kit.NewChoice([]kit.Option{
-		{ID: string(api.Respond), Title: profileName(api.Respond), Text: i18n.T("wizard.profile.respond.text")},
-		{ID: string(api.Request), Title: profileName(api.Request), Text: i18n.T("wizard.profile.request.text")},
-		{ID: string(api.Require), Title: profileName(api.Require), Text: i18n.T("wizard.profile.require.text")},
+		{ID: string(api.Respond), Title: profileName(api.Respond), Text: i18n.T("connections.profile.respond.text")},
+		{ID: string(api.Request), Title: profileName(api.Request), Text: i18n.T("connections.profile.request.text")},
+		{ID: string(api.Require), Title: profileName(api.Require), Text: i18n.T("connections.profile.require.text")},
 	}, func(id string) {
 		f.draft.Profile = api.Profile(id)
 		f.refresh()
@@ -176,11 +176,11 @@ func newProfilePage(f *flow) *profilePage {
 func profileName(p api.Profile) string {
 	switch p {
 	case api.Request:
-		return i18n.T("wizard.profile.request")
+		return i18n.T("connections.profile.request.name")
 	case api.Require:
-		return i18n.T("wizard.profile.require")
+		return i18n.T("connections.profile.require.name")
 	}
-	return i18n.T("wizard.profile.respond")
+	return i18n.T("connections.profile.respond.name")
 }
 
 func (p *profilePage) title() string              { return i18n.T("wizard.profile.title") }

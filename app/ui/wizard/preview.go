@@ -80,7 +80,8 @@ func planTable(plan []api.PlanLine) *fyne.Container {
 			add(more, kit.Muted(""), kit.Muted(""))
 			break
 		}
-		wanted, becomes := mono(l.Wanted), fyne.CanvasObject(mono(l.Becomes))
+		wanted := mono(l.Wanted)
+		var becomes fyne.CanvasObject
 		note := kit.Muted(kit.Clean(l.Note))
 		kit.SetShown(note, l.Note != "")
 		switch {
@@ -88,8 +89,8 @@ func planTable(plan []api.PlanLine) *fyne.Container {
 			becomes = kit.WithIcon(theme.NewErrorThemedResource(theme.CancelIcon()), kit.Tight(kit.Text(i18n.T("wizard.plan.ignored")), note))
 		case l.Weak:
 			becomes = kit.WithIcon(theme.NewWarningThemedResource(theme.WarningIcon()), kit.Tight(mono(l.Becomes), kit.Text(i18n.T("wizard.plan.weak")), note))
-		case l.Note != "":
-			becomes = kit.Tight(mono(l.Becomes), note)
+		default:
+			becomes = kit.WithIcon(theme.NewThemedResource(theme.NavigateNextIcon()), kit.Tight(mono(l.Becomes), note))
 		}
 		add(kit.Text(kit.Clean(l.Setting)), wanted, becomes)
 	}

@@ -70,6 +70,7 @@ func (p *proofPage) certificate() *fyne.Container {
 		p.take()
 	})
 	p.passphrase, p.passFault, p.askFault = kit.NewSecretEntry(), newFault(), newFault()
+	p.secretOf(draft.Certificate, p.passphrase)
 	p.passphrase.OnChanged = func(string) { p.passFault.set(""); p.take() }
 	p.askPass = kit.NewCheck(i18n.T("wizard.passphrase.ask"), func(bool) { p.askFault.set(""); p.take(); p.f.refresh() })
 	p.askPass.SetChecked(d.Ask && d.Method == draft.Certificate)
@@ -77,9 +78,17 @@ func (p *proofPage) certificate() *fyne.Container {
 	return kit.Spread(p.cert.box, p.key.box, p.passBox)
 }
 
+// secretOf fills in what the draft has already.
+func (p *proofPage) secretOf(m draft.Method, e *kit.Entry) {
+	if p.f.draft.Method == m {
+		e.SetText(p.f.draft.Secret)
+	}
+}
+
 func (p *proofPage) psk() *fyne.Container {
 	d := p.f.draft
 	p.secret, p.secFault, p.meter = kit.NewSecretEntry(), newFault(), newMeter()
+	p.secretOf(draft.PSK, p.secret)
 	if d.KeepsSecret() {
 		p.secret.SetPlaceHolder(i18n.T("wizard.secret.stays"))
 	}
@@ -230,7 +239,7 @@ func (m *meter) note(text string) {
 
 // CreateRenderer implements fyne.Widget.
 func (m *meter) CreateRenderer() fyne.WidgetRenderer {
-	return widget.NewSimpleRenderer(kit.Tight(kit.Column(m.bar), m.text, m.hint))
+	return widget.NewSimpleRenderer(kit.Column(m.bar, kit.Tight(m.text, m.hint)))
 }
 
 func gradeText(s draft.Strength) string {

@@ -35,7 +35,7 @@ type sheet struct {
 func newSheet(env *kit.Env, title string, rail, narrow, body fyne.CanvasObject, buttons ...fyne.CanvasObject) *sheet {
 	s := &sheet{env: env, rail: rail, narrow: narrow, title: kit.Subheading(title),
 		back: canvas.NewRectangle(color.Transparent), bar: canvas.NewRectangle(color.Transparent),
-		scroll: container.NewVScroll(body), foot: kit.EndFlow(buttons...)}
+		scroll: container.NewVScroll(container.New(insetLayout{}, body)), foot: kit.EndFlow(buttons...)}
 	s.ExtendBaseWidget(s)
 	return s
 }
@@ -66,6 +66,7 @@ func (s *sheet) close() {
 // relayout lays the body out again after its texts have changed.
 func (s *sheet) relayout() {
 	s.scroll.Content.Refresh()
+	s.foot.Refresh()
 	s.scroll.Refresh()
 	s.Refresh()
 }
@@ -128,8 +129,8 @@ func (r *sheetRenderer) Layout(size fyne.Size) {
 	place(s.foot, rail+pad, 0, inner)
 	foot = max(foot, s.foot.MinSize().Height)
 	s.foot.Move(fyne.NewPos(rail+pad, size.Height-pad/2-foot))
-	s.scroll.Move(fyne.NewPos(rail+pad, y))
-	s.scroll.Resize(fyne.NewSize(inner, max(0, size.Height-y-foot-pad)))
+	s.scroll.Move(fyne.NewPos(rail+pad-inset(), y))
+	s.scroll.Resize(fyne.NewSize(inner+pad/2+inset(), max(0, size.Height-y-foot-pad)))
 }
 
 func (r *sheetRenderer) MinSize() fyne.Size { return fyne.NewSize(1, 1) }
@@ -152,6 +153,23 @@ func (r *sheetRenderer) Objects() []fyne.CanvasObject {
 }
 
 func (r *sheetRenderer) Destroy() {}
+
+// inset is the room for the outline of what has the focus, which a scroll
+// would cut.
+func inset() float32 { return theme.Padding() }
+
+// insetLayout leaves room around its content for outlines, and at the right
+// for the bar of the scroll.
+type insetLayout struct{}
+
+func (insetLayout) MinSize(o []fyne.CanvasObject) fyne.Size {
+	return o[0].MinSize().AddWidthHeight(inset()+2*theme.Padding(), 2*inset())
+}
+
+func (insetLayout) Layout(o []fyne.CanvasObject, s fyne.Size) {
+	o[0].Move(fyne.NewPos(inset(), inset()))
+	o[0].Resize(s.SubtractWidthHeight(inset()+2*theme.Padding(), 2*inset()))
+}
 
 // steps is the rail of a wizard: where the user is, and a way back to what is
 // done.
@@ -244,9 +262,8 @@ func (o *stepRenderer) paint() {
 		o.number.Text = ""
 		o.icon.Resource = theme.NewErrorThemedResource(theme.ErrorIcon())
 	}
-	if o.number.Text != "" {
-		o.icon.Resource = nil
-	}
+	kit.SetShown(o.icon, o.number.Text == "")
+	kit.SetShown(o.number, o.number.Text != "")
 }
 
 func (o *stepRenderer) side() float32 { return theme.IconInlineSize() }

@@ -47,7 +47,7 @@ func newSummaryPage(f *flow) *summaryPage {
 	kit.SetShown(name, !f.draft.Edited())
 	p.box = kit.Spread(
 		kit.Tight(kit.Heading(i18n.T("wizard.summary.heading")), kit.Muted(i18n.T("wizard.summary.text"))),
-		name, kit.CardBox(p.fields), p.error, p.result, kit.Column(kit.Flow(p.test), p.busy))
+		name, kit.CardBox(p.fields), p.result, p.error, kit.Column(kit.Flow(p.test), p.busy))
 	return p
 }
 

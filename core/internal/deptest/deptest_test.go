@@ -54,6 +54,13 @@ var rules = []rule{
 	{pkgs: "app/draft", why: "what a wizard edits is plain data", only: []string{"app/draft", "core/api"}, extern: []string{"fyne.io/"}},
 	{pkgs: "app/bundle", why: "a bundle is made of what the contract tells",
 		only: []string{"app/bundle", "core/api"}, extern: []string{"*"}},
+	{pkgs: "app/model", why: "the model knows the contract, and no toolkit",
+		only: []string{"app/model", "core/api", "platform/ipc/client"}, extern: []string{"*"}},
+	{pkgs: "app/vault", why: "a vault keeps secrets for the model, and shows nothing",
+		only: []string{"app/vault", "app/model", "core/api"}, extern: []string{"fyne.io/"}},
+	{pkgs: "app/i18n", why: "the catalogue says what the model means, and calls nobody",
+		only: []string{"app/i18n", "app/model", "core/api", "assets"}},
+	{pkgs: "assets", why: "files know nothing", only: []string{"assets"}, extern: []string{"*"}},
 	{pkgs: "app/demo", why: "the demo uses the product as everyone does",
 		only: []string{"app/demo", "core/api", "platform/ipc/..."}, extern: []string{"fyne.io/"}},
 }
