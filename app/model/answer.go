@@ -233,7 +233,7 @@ func (d *desk) see(m *Model, c *api.Connection) {
 
 // aboutCredential reports whether a failure means that what we gave is wrong.
 func aboutCredential(c api.ErrorCode) bool {
-	return c == api.CodeAuthRefused || c == api.CodePSKMismatch || c == api.CodeLocalCredential
+	return c == api.CodeAuthRefused || c == api.CodePasswordRefused || c == api.CodePSKMismatch || c == api.CodeLocalCredential
 }
 
 // rightLocked keeps the answers that brought a connection up.

@@ -85,6 +85,8 @@ var known = map[api.ErrorCode]bool{
 	api.CodeGatewaySilent:   true,
 	api.CodeNoProposal:      true,
 	api.CodeAuthRefused:     true,
+	api.CodePasswordRefused: true,
+	api.CodeEAPMethod:       true,
 	api.CodePSKMismatch:     true,
 	api.CodePeerUnknownCA:   true,
 	api.CodePeerExpired:     true,

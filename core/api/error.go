@@ -29,6 +29,8 @@ const (
 	CodeGatewaySilent   ErrorCode = "gateway_silent"   // no answer before the timeout
 	CodeNoProposal      ErrorCode = "no_proposal"      // NO_PROPOSAL_CHOSEN
 	CodeAuthRefused     ErrorCode = "auth_refused"     // the gateway refused our credentials
+	CodePasswordRefused ErrorCode = "password_refused" // the gateway refused the user's password or code; Params["user"]
+	CodeEAPMethod       ErrorCode = "eap_method"       // the gateway asks the user in a way that we may not or cannot answer
 	CodePSKMismatch     ErrorCode = "psk_mismatch"     // the gateway's AUTH does not verify with our PSK
 	CodePeerUnknownCA   ErrorCode = "peer_unknown_ca"  // the peer's certificate has no path to a trusted CA
 	CodePeerExpired     ErrorCode = "peer_expired"     // ... is expired or not yet valid

@@ -92,6 +92,12 @@ func (from credentials) ikeConfig(c *profile.Connection, pool ike.Pool) (*ike.Co
 		wipe(cfg)
 		return nil, err
 	}
+	if c.Local.UsesEAP() {
+		if err := from.eapAuth(&c.Local, cfg); err != nil {
+			wipe(cfg)
+			return nil, err
+		}
+	}
 	return cfg, nil
 }
 
@@ -181,6 +187,9 @@ func (from credentials) localAuth(a *profile.Auth, out *ike.LocalAuth) error {
 		}
 		return nil
 	}
+	if a.Method == profile.MethodEAP && len(a.Certificates) == 0 {
+		return nil
+	}
 	certs, err := from.certificates(a.Certificates)
 	if err != nil {
 		return &explain.CredentialError{Field: "local.certificates", Err: err}
@@ -250,6 +259,9 @@ func (from credentials) peerAuth(c *profile.Connection, cfg *ike.Config) error {
 	roots, err := from.certificates(a.CAs)
 	if err != nil {
 		return &explain.CredentialError{Field: "remote.cas", Err: err}
+	}
+	if a.Method == profile.MethodEAP {
+		return from.askUsers(c, cfg, roots)
 	}
 	verifier := &pki.Verifier{Roots: roots}
 	if len(a.CAs) == 0 && a.Names() && !c.IsResponder() {

@@ -323,7 +323,7 @@ func (e *Engine) startAttempt(c *conn, reauth bool) {
 		}
 	}
 	c.attempt = &attempt{cancel: func() {}, reauth: reauth}
-	if c.profile.Local.Ask && c.held == nil {
+	if c.profile.Local.Ask && (c.held == nil || c.held.psk == nil && c.held.key == nil) {
 		e.askCredential(c, c.attempt)
 		return
 	}

@@ -16,8 +16,9 @@ import (
 // or its private key as the passphrase opened it. It is kept while the
 // connection is wanted, so that it can come back by itself.
 type held struct {
-	psk []byte
-	key crypto.Signer
+	psk      []byte
+	key      crypto.Signer
+	password []byte // for EAP
 }
 
 // release forgets what the user gave. The bytes of a pre-shared key are wiped;
@@ -26,6 +27,7 @@ type held struct {
 func (c *conn) release() {
 	if c.held != nil {
 		clear(c.held.psk)
+		clear(c.held.password)
 		c.held = nil
 	}
 }
@@ -36,6 +38,9 @@ func wipe(cfg *ike.Config) {
 	if cfg != nil {
 		clear(cfg.Local.PSK)
 		clear(cfg.Peer.PSK)
+		if cfg.Local.EAP != nil {
+			clear(cfg.Local.EAP.Password)
+		}
 	}
 }
 
@@ -105,7 +110,7 @@ func (c *conn) refusedCredential(code api.ErrorCode) {
 		return
 	}
 	switch code {
-	case api.CodeAuthRefused, api.CodePSKMismatch, api.CodeLocalCredential:
+	case api.CodeAuthRefused, api.CodePasswordRefused, api.CodePSKMismatch, api.CodeLocalCredential:
 		c.release()
 		c.wrong++
 	}

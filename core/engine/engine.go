@@ -61,12 +61,13 @@ type Engine struct {
 	probes    map[*ike.SA]*probe  // tests of connections
 	exchanges exchanges
 	graces    []grace
-	group     uint32         // the last group given to a child
-	wish      uint64         // number of the newest wish of the host
-	granted   uint64         // number of the newest one that the host has followed
-	ready     []afterWish    // what waits for the host
-	dirty     map[*conn]bool // connections to publish
-	prompts   []*prompt      // that wait for an answer, oldest first
+	group     uint32             // the last group given to a child
+	wish      uint64             // number of the newest wish of the host
+	granted   uint64             // number of the newest one that the host has followed
+	ready     []afterWish        // what waits for the host
+	relays    map[*ike.SA]*relay // peers whose users a RADIUS server knows
+	dirty     map[*conn]bool     // connections to publish
+	prompts   []*prompt          // that wait for an answer, oldest first
 	guard     guard
 	stopping  bool
 	lost      map[string]uint64 // drops of networks that are closed, by reason
@@ -104,6 +105,7 @@ func New(opt Options) *Engine {
 		sas:     make(map[*ike.SA]*session),
 		kids:    make(map[uint32]*childSA),
 		probes:  make(map[*ike.SA]*probe),
+		relays:  make(map[*ike.SA]*relay),
 		dirty:   make(map[*conn]bool),
 		lost:    make(map[string]uint64),
 		guard:   guard{traps: make(map[string]uint32), failures: make(map[string]uint64), carried: make(map[string]uint64)},

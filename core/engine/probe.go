@@ -223,6 +223,12 @@ func (e *Engine) probed(x ike.Effect) bool {
 			p.est = &x
 		}
 		return p != nil
+	case ike.Ask:
+		p := e.probes[x.SA]
+		if p != nil {
+			e.probeDone(p, &explain.CredentialError{Field: "local.secret", Err: errAsks})
+		}
+		return p != nil
 	case ike.InstallChild:
 		p := e.probes[x.SA]
 		if p == nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"sallyport/core/api"
@@ -34,6 +35,9 @@ func (e *Engine) startListening(c *conn) {
 		cfg, err := e.ikeConfig(c.profile, leases)
 		if err != nil {
 			return err
+		}
+		if cfg.Peer.EAP != nil {
+			cfg.Peer.EAP.PoolOf = e.poolOf(c.profile)
 		}
 		c.secure(cfg)
 		if err := e.openNetwork(true); err != nil {
@@ -112,7 +116,8 @@ func (r resolver) Resolve(claim ike.Claim) *ike.Config {
 	var best *ike.Config
 	score := -1
 	for _, c := range r.e.sortedConns() {
-		if !c.listening || (c.profile.Remote.Method == profile.MethodPSK) != claim.PSK || !r.e.allowed(c, claim) {
+		method := c.profile.Remote.Method
+		if !c.listening || (method == profile.MethodPSK) != claim.PSK || (method == profile.MethodEAP) != claim.EAP || !r.e.allowed(c, claim) {
 			continue
 		}
 		s, ok := fits(c.cfg, claim)
@@ -150,13 +155,21 @@ func fits(cfg *ike.Config, claim ike.Claim) (score int, ok bool) {
 // that name the same range share it.
 type pools map[string]*pool.Pool
 
-// of returns the pools of a connection for the IKE engine; nil without any.
-func (p pools) of(c *profile.Connection) (ike.Pool, error) {
-	if len(c.Pools) == 0 {
+// of returns the pools of a connection for the IKE engine, those of a user of
+// these groups: the pools for one of them, or else those for everybody; nil
+// without any.
+func (p pools) of(c *profile.Connection, groups ...string) (ike.Pool, error) {
+	mine := slices.DeleteFunc(slices.Clone(c.Pools), func(cp profile.Pool) bool {
+		return !slices.ContainsFunc(cp.Groups, func(g string) bool { return slices.Contains(groups, g) })
+	})
+	if len(mine) == 0 {
+		mine = slices.DeleteFunc(slices.Clone(c.Pools), func(cp profile.Pool) bool { return len(cp.Groups) > 0 })
+	}
+	if len(mine) == 0 {
 		return nil, nil
 	}
 	var out leaser
-	for _, cp := range c.Pools {
+	for _, cp := range mine {
 		shared := p[cp.Addresses]
 		if shared == nil {
 			var err error

@@ -144,6 +144,10 @@ func (e *Engine) perform(effects []ike.Effect) {
 				s.rekeys++
 				e.sas[x.New] = s
 			}
+		case ike.Ask:
+			e.askUser(x)
+		case ike.RelayEAP:
+			e.relay(x)
 		case ike.PathChanged:
 			e.pathChanged(x)
 		case ike.Reauthenticate:
@@ -451,6 +455,10 @@ func (e *Engine) closeSession(s *session) {
 func (e *Engine) closed(x ike.Closed) {
 	s := e.sas[x.SA]
 	delete(e.sas, x.SA)
+	if r := e.relays[x.SA]; r != nil {
+		r.cancel()
+		delete(e.relays, x.SA)
+	}
 	if s == nil || s.sa != x.SA {
 		return // rekeyed: the session lives on
 	}

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
 	"strings"
 
 	"sallyport/core/api"
+	"sallyport/core/eap"
 	"sallyport/core/host"
 	"sallyport/core/ike"
 	"sallyport/core/pki"
@@ -148,6 +150,7 @@ var codes = map[ike.FailureCode]api.ErrorCode{
 	ike.FailSilent:          api.CodeGatewaySilent,
 	ike.FailNoProposal:      api.CodeNoProposal,
 	ike.FailAuthRefused:     api.CodeAuthRefused,
+	ike.FailEAPMethod:       api.CodeEAPMethod,
 	ike.FailPSKMismatch:     api.CodePSKMismatch,
 	ike.FailPeerCertificate: api.CodePeerCertificate,
 	ike.FailPeerIdentity:    api.CodePeerIdentity,
@@ -193,6 +196,8 @@ func byIKE(err error, e *api.Error) bool {
 	}
 	e.Code = codes[f.Code]
 	switch {
+	case f.Code == ike.FailAuthRefused && errors.Is(f.Err, eap.ErrRefused):
+		byUser(f.Err, e)
 	case f.Code == ike.FailExpired:
 		e.Why = "The lifetime of the connection ended before new keys were agreed on."
 		e.Next = "Connect again. If it keeps happening, compare the lifetimes of both ends."
@@ -214,6 +219,30 @@ func byIKE(err error, e *api.Error) bool {
 		e.Why += " That answer came unprotected, so anyone on the way could have sent it."
 	}
 	return e.Code != ""
+}
+
+// refusals are the reasons that MSCHAPv2 knows (RFC 2759, section 6).
+var refusals = map[int]struct{ why, next string }{
+	646: {"The account may not be used at this time of day.", "Try again within the hours that your company allows, or ask its administrator."},
+	647: {"The account is disabled.", "Ask the administrator of your company to enable it."},
+	648: {"The password has expired.", "Change it where your company lets you, then connect again."},
+	649: {"The account may not connect from outside.", "Ask the administrator of your company for the right to use the VPN."},
+	709: {"The password could not be changed.", "Change it where your company lets you, then connect again."},
+}
+
+// byUser explains why the gateway refuses the user.
+func byUser(err error, e *api.Error) {
+	e.Code = api.CodePasswordRefused
+	var r *eap.RefusedError
+	if !errors.As(err, &r) {
+		return
+	}
+	if words, ok := refusals[r.Code]; ok {
+		e.Why, e.Next = words.why, words.next
+	}
+	if r.Code != 0 {
+		e.Params[ParamEAPCode] = strconv.Itoa(r.Code)
+	}
 }
 
 // byCertificate explains why the peer's certificate is not accepted.

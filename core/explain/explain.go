@@ -25,6 +25,7 @@ type Context struct {
 const (
 	ParamConnection  = "connection"
 	ParamGateway     = "gateway"
+	ParamEAPCode     = "eap_code"    // why MSCHAPv2 refuses a user: 691 wrong password, 648 expired, ...
 	ParamServerHint  = "server_hint" // a question for the gateway's administrator
 	ParamNotify      = "notify"      // the error notify that the peer sent
 	ParamUnverified  = "unverified"  // "true": the peer's answer could have been forged on the way
@@ -123,7 +124,7 @@ func (c Context) what(g words) string {
 }
 
 // prefixes begin the errors of packages; people need not read them.
-var prefixes = []string{"ike: ", "pki: ", "auth: ", "transform: ", "ts: ", "message: ", "profile: "}
+var prefixes = []string{"ike: ", "pki: ", "auth: ", "transform: ", "ts: ", "message: ", "profile: ", "eap: "}
 
 // text returns what an error says, on one line.
 func text(err error) string {

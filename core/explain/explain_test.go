@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"sallyport/core/api"
+	"sallyport/core/eap"
 	"sallyport/core/host"
 	"sallyport/core/ike"
 	"sallyport/core/ike/message"
@@ -108,6 +109,9 @@ func TestExplain(t *testing.T) {
 		{"proposal", &ike.Failure{Code: ike.FailNoProposal, Notify: message.NotifyNoProposalChosen, Unauthenticated: true}, api.CodeNoProposal, "anyone on the way"},
 		{"PSK", fail(ike.FailPSKMismatch, nil), api.CodePSKMismatch, "another pre-shared key than ours"},
 		{"refused", fail(ike.FailAuthRefused, nil), api.CodeAuthRefused, "AUTHENTICATION_FAILED"},
+		{"user refused", fail(ike.FailAuthRefused, &eap.RefusedError{Code: 691, Message: "no"}), api.CodePasswordRefused, "name and password"},
+		{"password expired", fail(ike.FailAuthRefused, &eap.RefusedError{Code: 648}), api.CodePasswordRefused, "has expired"},
+		{"method of EAP", fail(ike.FailEAPMethod, eap.ErrNoMethod), api.CodeEAPMethod, "method of EAP"},
 		{"other notify", &ike.Failure{Code: ike.FailPeerRefused, Notify: message.NotifyTemporaryFailure}, api.CodePeerRefused, "refused the connection: TEMPORARY_FAILURE"},
 		{"unknown CA", fail(ike.FailPeerCertificate, &pki.Error{Kind: pki.UnknownCA, Subject: "CN=gw", Detail: "has no path"}), api.CodePeerUnknownCA, `Certificate "CN=gw" has no path.`},
 		{"expired", fail(ike.FailPeerCertificate, &pki.Error{Kind: pki.Expired, Detail: "expired yesterday"}), api.CodePeerExpired, "Expired yesterday. Check the date"},

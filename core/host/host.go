@@ -6,6 +6,7 @@ package host
 import (
 	"context"
 	"crypto/x509"
+	"net"
 	"net/netip"
 )
 
@@ -20,6 +21,10 @@ type System struct {
 	// Resolve looks up a name outside of every tunnel of ours, through sockets
 	// that carry the mark of OpenUDP's. nil: the machine's resolver.
 	Resolve func(ctx context.Context, name string) ([]netip.Addr, error)
+
+	// Dial connects a UDP socket to another server than a peer: one that knows the
+	// users of a responder. nil: there is none.
+	Dial func(ctx context.Context, server netip.AddrPort) (net.Conn, error)
 
 	// Roots returns the certificate authorities that the system trusts. nil: it
 	// knows none.

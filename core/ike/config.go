@@ -2,12 +2,14 @@ package ike
 
 import (
 	"crypto"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/netip"
 	"time"
 
+	"sallyport/core/eap"
 	"sallyport/core/ike/auth"
 	"sallyport/core/pki"
 	"sallyport/core/transform"
@@ -46,7 +48,8 @@ type Config struct {
 	Beside bool
 }
 
-// A LocalAuth is how this end proves who it is: with PSK, or with Key and Chain.
+// A LocalAuth is how this end proves who it is: with PSK, with Key and Chain,
+// with EAP, or with Key and Chain first and EAP after that (RFC 4739).
 type LocalAuth struct {
 	ID    auth.Identity // sent as our identity; zero: the outer address
 	PSK   []byte
@@ -54,6 +57,38 @@ type LocalAuth struct {
 	Chain []*x509.Certificate // our own first, then intermediates
 	// Schemes restricts the signature schemes; nil: every one that is not weak.
 	Schemes []auth.Scheme
+	EAP     *EAPAuth // initiators only
+}
+
+// An EAPAuth is how a user proves itself to a gateway that asks with EAP (RFC
+// 7296, section 2.16). What it lacks, the user is asked for: see Ask.
+type EAPAuth struct {
+	Identity  string // the user's name
+	Anonymous string // what TTLS and PEAP say outside of TLS; empty: Identity
+	Methods   []eap.Type
+	Inner     []eap.Type // within TTLS and PEAP
+	Password  []byte     // nil: the user is asked
+	// Certificate is for TLS.
+	Certificate *tls.Certificate
+	// Verifier judges the server of the TLS-based methods; nil: they are not
+	// spoken. The server proves to be Server; zero: the gateway itself.
+	Verifier *pki.Verifier
+	Server   auth.Identity
+	// Only allows a gateway that proves itself within EAP alone (RFC 5998), and
+	// with it only the methods in which it does so with a certificate.
+	Only bool
+}
+
+// An EAPServer is how a responder asks for a user's proof: with a server of its
+// own for each peer, or with another's, to whom the packets are relayed.
+type EAPServer struct {
+	New func() *eap.Server // nil: RelayEAP
+	// PoolOf returns the pool of a user who has proved itself, by the groups
+	// that its server told; nil or a nil result: Config.Pool.
+	PoolOf func(user string, groups []string) Pool
+	// Alone leaves our AUTH out for a peer that allows it: we prove ourselves
+	// within EAP (RFC 5998), so New offers only methods that do.
+	Alone bool
 }
 
 // A PeerAuth is how the other end must prove who it is: with PSK, or with a
@@ -70,6 +105,8 @@ type PeerAuth struct {
 	// authority that is missing.
 	TellUnknown bool
 	Schemes     []auth.Scheme // accepted signature schemes; nil: every one that is not weak
+	// EAP asks an initiator that brings no AUTH of its own for a user's proof.
+	EAP *EAPServer
 }
 
 // A ChildConfig is one Child SA to ask for, or to accept.
@@ -138,7 +175,8 @@ type Claim struct {
 	Path   Path
 	Peer   auth.Identity // IDi
 	Wanted auth.Identity // IDr: whom the peer asks for; zero when it does not say
-	PSK    bool          // it authenticates with a PSK, otherwise with a signature
+	PSK    bool          // it authenticates with a PSK, otherwise with a signature or EAP
+	EAP    bool          // it wants to be asked with EAP
 }
 
 // Defaults.
@@ -227,7 +265,7 @@ func (c *Config) check() error {
 	if err := c.Local.check(); err != nil {
 		return err
 	}
-	if len(c.Peer.PSK) == 0 && c.Peer.Verifier == nil {
+	if len(c.Peer.PSK) == 0 && c.Peer.Verifier == nil && (c.Local.EAP == nil || !c.Local.EAP.Only) {
 		return errors.New("nothing to authenticate the peer with")
 	}
 	return nil
@@ -238,7 +276,11 @@ func (l *LocalAuth) check() error {
 	switch {
 	case l.Key != nil && len(l.Chain) == 0:
 		return errors.New("a private key without its certificate")
-	case l.Key == nil && len(l.PSK) == 0:
+	case l.EAP != nil && l.EAP.Identity == "":
+		return errors.New("EAP without the name of a user")
+	case l.EAP != nil && l.EAP.Only && l.EAP.Verifier == nil:
+		return errors.New("EAP alone without the authorities of its server")
+	case l.EAP == nil && l.Key == nil && len(l.PSK) == 0:
 		return errors.New("neither a private key nor a pre-shared key of our own")
 	}
 	return nil

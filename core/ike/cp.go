@@ -123,7 +123,7 @@ func isDomain(s string) bool {
 // assign leases what the peer asks for, and returns the reply; nil when it
 // asks for nothing or we hand out nothing.
 func (sa *SA) assign(cp *message.CP) (message.Payload, *notifyError) {
-	if cp == nil || cp.Kind != message.CFGRequest || sa.cfg.Pool == nil {
+	if cp == nil || cp.Kind != message.CFGRequest || sa.pool() == nil {
 		return nil, nil
 	}
 	var want []netip.Addr
@@ -148,14 +148,15 @@ func (sa *SA) assign(cp *message.CP) (message.Payload, *notifyError) {
 	if len(want) == 0 {
 		return nil, nil
 	}
-	l, err := sa.cfg.Pool.Lease(sa.peerID, want)
+	id, pool := sa.lessee(), sa.pool()
+	l, err := pool.Lease(id, want)
 	if err == nil && len(l.Addresses) == 0 {
 		err = fmt.Errorf("no address for any of %v", want)
 	}
 	if err != nil {
 		return nil, &notifyError{notify: message.NotifyInternalAddressFailure, code: FailNoAddress, err: err}
 	}
-	sa.lease = &lease{Lease: l, pool: sa.cfg.Pool, id: sa.peerID}
+	sa.lease = &lease{Lease: l, pool: pool, id: id}
 	return l.reply(domains), nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"sallyport/core/eap"
 	"sallyport/core/ike/auth"
 	"sallyport/core/transform"
 	"sallyport/core/ts"
@@ -136,6 +137,35 @@ type Reauthenticate struct {
 	By time.Time
 }
 
+// Ask says that the authentication waits for what only the user knows; SA.Answer
+// goes on with it. Whoever is asked sees Question.Text as a stranger's words: the
+// gateway's, which has proved itself (or will within EAP).
+type Ask struct {
+	SA       *SA
+	Question eap.Question
+}
+
+// RelayEAP is a packet of the peer for the server that knows its users; what
+// that says goes to SA.Relayed. The receiver owns the packet.
+type RelayEAP struct {
+	SA     *SA
+	Packet []byte
+}
+
+// A Relayed is what a server of users says to a packet of RelayEAP.
+type Relayed struct {
+	// Packet is the server's, for the peer: a request, a success or a failure.
+	Packet []byte
+	// Accepted says that the server has let the user in: a success counts with
+	// it alone.
+	Accepted bool
+	User     string
+	Groups   []string
+	MSK      []byte // of methods that make one; the SA takes ownership
+	// Err says that the server cannot be asked. The peer is refused.
+	Err error
+}
+
 // Closed says that an IKE SA is gone, after RemoveChild of each of its
 // children.
 type Closed struct {
@@ -169,5 +199,7 @@ func (ChildFailed) effect()    {}
 func (Replaced) effect()       {}
 func (PathChanged) effect()    {}
 func (Reauthenticate) effect() {}
+func (Ask) effect()            {}
+func (RelayEAP) effect()       {}
 func (Closed) effect()         {}
 func (Log) effect()            {}

@@ -15,7 +15,8 @@ const (
 	FailInternal        FailureCode = iota + 1 // our own fault, or the random source's
 	FailSilent                                 // nobody answered before the timeout
 	FailNoProposal                             // no common algorithms: the peer's NO_PROPOSAL_CHOSEN, or its offer does not suit us
-	FailAuthRefused                            // the peer refused our credentials: AUTHENTICATION_FAILED
+	FailAuthRefused                            // the peer refused our credentials: AUTHENTICATION_FAILED, or in EAP (Err may wrap *eap.RefusedError)
+	FailEAPMethod                              // the gateway asks for an EAP method that we may not or cannot use
 	FailPSKMismatch                            // the peer's AUTH does not verify with our PSK
 	FailPeerCertificate                        // the peer's certificate is not accepted; Err wraps *pki.Error
 	FailPeerIdentity                           // the peer is not whom we asked for
@@ -36,6 +37,7 @@ var failureNames = map[FailureCode]string{
 	FailSilent:          "no answer",
 	FailNoProposal:      "no common proposal",
 	FailAuthRefused:     "peer refused our credentials",
+	FailEAPMethod:       "no common EAP method",
 	FailPSKMismatch:     "pre-shared key mismatch",
 	FailPeerCertificate: "peer's certificate not accepted",
 	FailPeerIdentity:    "peer's identity not accepted",

@@ -36,12 +36,26 @@ func (t *authTask) request(sa *SA, now time.Time) ([]message.Payload, bool) {
 	if want := sa.cfg.Peer.ID; !isPattern(want) {
 		payloads = append(payloads, idPayload(want, true))
 	}
-	proof, err := sa.prove(idi, sa.hs.request, sa.hs.nonceR)
-	if err != nil {
-		sa.close(&Failure{Code: FailLocalCredential, Err: err}, now)
+	local := &sa.cfg.Local
+	switch {
+	case local.EAP != nil && local.Key != nil && !sa.hs.multiple:
+		sa.close(&Failure{Code: FailLocalCredential, Err: errOneAuth}, now)
 		return nil, false
+	case local.EAP != nil && local.Key == nil:
+		if local.EAP.Only {
+			payloads = append(payloads, status(message.NotifyEAPOnlyAuthentication))
+		}
+	default:
+		proof, err := sa.prove(idi, sa.hs.request, sa.hs.nonceR)
+		if err != nil {
+			sa.close(&Failure{Code: FailLocalCredential, Err: err}, now)
+			return nil, false
+		}
+		payloads = append(payloads, proof)
+		if local.EAP != nil {
+			payloads = append(payloads, status(message.NotifyMultipleAuthSupported), status(message.NotifyAnotherAuthFollows))
+		}
 	}
-	payloads = append(payloads, proof)
 	if cp := sa.configRequest(); cp != nil {
 		payloads = append(payloads, cp)
 	}
@@ -226,10 +240,20 @@ func (sa *SA) unknownPeer(in *inbox, peer auth.Identity, octets []byte, err erro
 // children to ask for (RFC 7296, section 1.2).
 func (sa *SA) authAnswered(t task, in *inbox, _ []uint32, now time.Time) *notifyError {
 	offer := t.(*authTask).offer
-	defer offer.free(sa)
 	if err := sa.verify(in, in.idr, sa.hs.response, sa.hs.nonceI, now); err != nil {
+		offer.free(sa)
 		return err
 	}
+	if sa.cfg.Local.EAP != nil {
+		return sa.followWithEAP(offer, in, now)
+	}
+	return sa.admitted(offer, in, now)
+}
+
+// admitted takes what the responder gives, once both ends have proved
+// themselves.
+func (sa *SA) admitted(offer *offer, in *inbox, now time.Time) *notifyError {
+	defer offer.free(sa)
 	sa.noteNotifies(in, now)
 	given := readConfig(in.cp)
 	sa.inner = given.Addresses
@@ -264,7 +288,7 @@ func (sa *SA) authAnswered(t task, in *inbox, _ []uint32, now time.Time) *notify
 		sa.install(first, true, nil, now)
 		sa.wanted--
 	}
-	sa.hs = nil
+	sa.endHandshake()
 	for i := 1; i < len(sa.cfg.Children); i++ {
 		sa.enqueue(&createTask{cfg: &sa.cfg.Children[i]}, now)
 	}
@@ -348,22 +372,11 @@ func (sa *SA) answerAuth(in *inbox, now time.Time) ([]message.Payload, *notifyEr
 	refused := func(code FailureCode, format string, args ...any) *notifyError {
 		return &notifyError{notify: message.NotifyAuthenticationFailed, code: code, err: fmt.Errorf(format, args...)}
 	}
-	claim := Claim{Path: sa.path, PSK: in.auth.Method == message.AuthPSK}
-	claim.Peer = auth.Identity{Type: auth.IDType(in.idi.Kind), Data: slices.Clone(in.idi.Data)}
-	if in.idr != nil {
-		claim.Wanted = auth.Identity{Type: auth.IDType(in.idr.Kind), Data: slices.Clone(in.idr.Data)}
+	if sa.hs.guest != nil {
+		return nil, refused(FailProtocol, "a new authentication in the midst of EAP")
 	}
-	if sa.cfg = sa.e.opt.Resolver.Resolve(claim); sa.cfg == nil {
-		return nil, refused(FailPeerIdentity, "nobody here for %q, who asks for %q", claim.Peer, claim.Wanted)
-	}
-	if err := sa.cfg.Local.check(); err != nil {
-		return nil, refused(FailLocalCredential, "%w", err)
-	}
-	// The algorithms were chosen before we knew the peer; hold them against
-	// what its own configuration allows.
-	if _, _, err := transform.Select(sa.cfg.Proposals, []transform.Proposal{sa.hs.chosen}); err != nil {
-		return nil, &notifyError{notify: message.NotifyNoProposalChosen, code: FailNoProposal,
-			err: fmt.Errorf("%v is not for %q: %w", sa.keys.suite, claim.Peer, err)}
+	if err := sa.resolve(in); err != nil {
+		return nil, err
 	}
 	if err := sa.verify(in, in.idi, sa.hs.request, sa.hs.nonceR, now); err != nil {
 		return nil, err
@@ -375,7 +388,36 @@ func (sa *SA) answerAuth(in *inbox, now time.Time) ([]message.Payload, *notifyEr
 	if err != nil {
 		return nil, refused(FailLocalCredential, "%w", err)
 	}
-	payloads = append(payloads, proof)
+	return sa.admit(append(payloads, proof), in, now)
+}
+
+// resolve finds the configuration for a peer that has named itself.
+func (sa *SA) resolve(in *inbox) *notifyError {
+	refused := func(code FailureCode, format string, args ...any) *notifyError {
+		return &notifyError{notify: message.NotifyAuthenticationFailed, code: code, err: fmt.Errorf(format, args...)}
+	}
+	claim := Claim{Path: sa.path, PSK: in.auth != nil && in.auth.Method == message.AuthPSK, EAP: in.auth == nil}
+	claim.Peer = auth.Identity{Type: auth.IDType(in.idi.Kind), Data: slices.Clone(in.idi.Data)}
+	if in.idr != nil {
+		claim.Wanted = auth.Identity{Type: auth.IDType(in.idr.Kind), Data: slices.Clone(in.idr.Data)}
+	}
+	if sa.cfg = sa.e.opt.Resolver.Resolve(claim); sa.cfg == nil {
+		return refused(FailPeerIdentity, "nobody here for %q, who asks for %q", claim.Peer, claim.Wanted)
+	}
+	if err := sa.cfg.Local.check(); err != nil {
+		return refused(FailLocalCredential, "%w", err)
+	}
+	// The algorithms were chosen before we knew the peer; hold them against
+	// what its own configuration allows.
+	if _, _, err := transform.Select(sa.cfg.Proposals, []transform.Proposal{sa.hs.chosen}); err != nil {
+		return &notifyError{notify: message.NotifyNoProposalChosen, code: FailNoProposal,
+			err: fmt.Errorf("%v is not for %q: %w", sa.keys.suite, claim.Peer, err)}
+	}
+	return nil
+}
+
+// admit answers a peer that has proved itself: in holds what it asked for.
+func (sa *SA) admit(payloads []message.Payload, in *inbox, now time.Time) ([]message.Payload, *notifyError) {
 	sa.noteNotifies(in, now)
 	sa.establish(now)
 	if sa.cfg.ReauthTime > 0 {
@@ -385,7 +427,7 @@ func (sa *SA) answerAuth(in *inbox, now time.Time) ([]message.Payload, *notifyEr
 	sa.e.closeOthers(sa, in.notify(message.NotifyInitialContact) != nil, now)
 
 	hs := sa.hs
-	sa.hs = nil
+	sa.endHandshake()
 	reply, bad := sa.assign(in.cp)
 	var child *negotiated
 	if bad == nil {
@@ -403,12 +445,6 @@ func (sa *SA) answerAuth(in *inbox, now time.Time) ([]message.Payload, *notifyEr
 	child.in = sa.e.newChildSPI()
 	sa.install(child, true, nil, now)
 	return append(payloads, child.answer(nil, nil)...), nil
-}
-
-// refuseEAP refuses a peer that leaves out AUTH to be asked for a password.
-func (sa *SA) refuseEAP(*inbox, time.Time) ([]message.Payload, *notifyError) {
-	return nil, &notifyError{notify: message.NotifyAuthenticationFailed, code: FailPeerAuth,
-		err: errors.New("the peer wants to authenticate with EAP, which is not offered")}
 }
 
 // closeOthers ends older SAs with the same peer: silently when the peer says

@@ -271,6 +271,7 @@ func (sa *SA) initAnswered(h message.Header, in *inbox, d Datagram, now time.Tim
 // readInitNotifies notes what the peer can do.
 func (sa *SA) readInitNotifies(in *inbox) {
 	sa.frag = in.notify(message.NotifyFragmentationSupported) != nil
+	sa.hs.multiple = in.notify(message.NotifyMultipleAuthSupported) != nil
 	if n := in.notify(message.NotifySignatureHashAlgorithms); n != nil {
 		if hashes, err := auth.ParseHashAlgorithms(n.Data); err == nil {
 			sa.hashes = hashes

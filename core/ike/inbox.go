@@ -32,6 +32,7 @@ type inbox struct {
 	nonce    []byte
 	tsi, tsr ts.List
 	cp       *message.CP
+	eap      []byte   // the packet
 	certs    [][]byte // X.509 certificates, in the order sent
 	notifies []*message.Notify
 	deletes  []*message.Delete
@@ -78,7 +79,7 @@ func sortPayloads(payloads []message.Payload) (*inbox, *notifyError) {
 		case *message.CP:
 			kind, in.cp = hasCP, p
 		case *message.EAP:
-			kind = hasEAP
+			kind, in.eap = hasEAP, p.Packet
 		case *message.Cert:
 			if p.Encoding == message.CertX509Signature {
 				in.certs = append(in.certs, p.Data)

@@ -26,8 +26,13 @@ var requests = []requestMove{
 	{from: in(StateInitAnswered), exchange: message.IKEAuth,
 		need: hasIDi | hasAuth | hasSA | hasTSi | hasTSr,
 		run:  (*SA).answerAuth, story: "authenticate the peer, and ourselves"},
-	{from: in(StateInitAnswered), exchange: message.IKEAuth, need: hasIDi, without: hasAuth,
-		run: (*SA).refuseEAP, story: "refuse a peer that wants to authenticate with EAP"},
+	{from: in(StateInitAnswered), exchange: message.IKEAuth,
+		need: hasIDi, without: hasAuth | hasEAP,
+		run: (*SA).askEAP, story: "prove ourselves, and ask the peer with EAP"},
+	{from: in(StateInitAnswered), exchange: message.IKEAuth, need: hasEAP, without: hasAuth | hasSA,
+		run: (*SA).answerEAP, story: "hear the peer's proof in EAP"},
+	{from: in(StateInitAnswered), exchange: message.IKEAuth, need: hasAuth, without: hasIDi | hasSA | hasEAP,
+		run: (*SA).admitEAP, story: "let the peer in that proved itself in EAP"},
 
 	{from: in(StateUp), exchange: message.CreateChildSA,
 		need: hasSA | hasNonce | hasTSi | hasTSr, notify: message.NotifyRekeySA,
@@ -51,6 +56,9 @@ type kind uint8
 const (
 	kindInit kind = iota + 1
 	kindAuth
+	kindUser
+	kindEAP
+	kindProof
 	kindChildCreate
 	kindChildRekey
 	kindIKERekey
@@ -75,8 +83,16 @@ type responseMove struct {
 // fits none is a protocol error. In states that are not listed the response
 // only ends the exchange.
 var responses = []responseMove{
+	{from: in(StateAuthSent), task: kindAuth, need: hasIDr | hasEAP,
+		run: (*SA).authChallenged, story: "authenticate the peer, and begin EAP"},
 	{from: in(StateAuthSent), task: kindAuth, need: hasIDr | hasAuth,
 		run: (*SA).authAnswered, story: "authenticate the peer"},
+	{from: in(StateAuthSent), task: kindUser, need: hasEAP,
+		run: (*SA).eapAnswered, story: "begin EAP after our certificate"},
+	{from: in(StateAuthSent), task: kindEAP, need: hasEAP,
+		run: (*SA).eapAnswered, story: "go on with EAP"},
+	{from: in(StateAuthSent), task: kindProof, need: hasAuth,
+		run: (*SA).proofAnswered, story: "check that the peer is the one that EAP spoke with"},
 	{from: in(StateUp), task: kindChildCreate, need: hasSA | hasNonce | hasTSi | hasTSr,
 		run: (*SA).childCreated, story: "install the Child SA"},
 	{from: in(StateUp), task: kindChildRekey, need: hasSA | hasNonce | hasTSi | hasTSr,

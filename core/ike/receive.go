@@ -67,6 +67,9 @@ func (sa *SA) dispatchResponse(f *flight, in *inbox, now time.Time) *notifyError
 		if in.has&m.need == m.need {
 			return m.run(sa, t, in, f.deleted, now)
 		}
+		if i+1 < len(responses) && responses[i+1].task == m.task {
+			continue
+		}
 		n := in.refusal()
 		if n == nil {
 			return syntaxError("response lacks payloads to %s", m.story)
@@ -97,6 +100,10 @@ func (sa *SA) receiveRequest(h message.Header, d Datagram, now time.Time) {
 		sa.e.drop("request before authentication")
 		return
 	}
+	if sa.state == StateInitAnswered && sa.hs.guest != nil && sa.hs.guest.asked != nil {
+		sa.e.drop("repeated request") // the server of users has not answered yet
+		return
+	}
 	m, got, err := sa.open(d, now)
 	if got != dropped && isFirst(d.Data) {
 		sa.lastRequest = sha256.Sum256(d.Data)
@@ -115,6 +122,10 @@ func (sa *SA) receiveRequest(h message.Header, d Datagram, now time.Time) {
 	if err == nil {
 		sa.claim(in, now)
 		payloads, err = sa.dispatchRequest(h, in, now)
+	}
+	if err == errLater {
+		sa.hs.guest.asked = &h
+		return
 	}
 	if err != nil {
 		sa.e.fault(err.Error())

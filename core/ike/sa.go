@@ -47,6 +47,8 @@ type SA struct {
 	localAuth, peerAuth string
 	inner               []netip.Addr // our inner addresses
 	lease               *lease       // the peer's inner addresses
+	guestUser           string       // who proved itself to us with EAP
+	guestGroups         []string
 
 	// Our requests: the one in flight, the ones that wait.
 	nextID uint32
@@ -92,6 +94,9 @@ type handshake struct {
 	cookies   int            // how often the peer asked for one
 	groups    []transform.ID // key exchange methods tried
 	natSource []byte         // the hash that claims a NAT
+	multiple  bool           // the peer takes several authentications (RFC 4739)
+	user      *userAuth      // our proof in EAP, while it lasts
+	guest     *guestAuth     // the peer's
 }
 
 // An ending is why an SA closes once its last response is on the way.
@@ -232,12 +237,27 @@ func (sa *SA) close(err error, now time.Time) {
 	}
 	sa.state = StateClosed
 	sa.keys.wipe()
-	sa.hs = nil
+	sa.endHandshake()
 	sa.e.remove(sa)
 	sa.wake = time.Time{}
 	if sa.announced {
 		sa.e.emit(Closed{SA: sa, Err: err})
 	}
+}
+
+// endHandshake forgets what only the handshake needed.
+func (sa *SA) endHandshake() {
+	if sa.hs == nil {
+		return
+	}
+	if u := sa.hs.user; u != nil {
+		u.offer.free(sa)
+		u.peer.Wipe()
+	}
+	if g := sa.hs.guest; g != nil {
+		g.wipe()
+	}
+	sa.hs = nil
 }
 
 func (sa *SA) log(l Level, format string, args ...any) {

@@ -37,7 +37,7 @@ type Bundle struct {
 }
 
 // A Keep names the secrets of a connection.
-type Keep struct{ Secret, RemoteSecret, Key bool }
+type Keep struct{ Secret, RemoteSecret, Key, Users, RADIUS bool }
 
 // Imported describes the bundle for the result of an import.
 func (b *Bundle) Imported() api.ImportedConnection {
@@ -48,19 +48,25 @@ func (b *Bundle) Imported() api.ImportedConnection {
 }
 
 // Asks lists what the user is asked for when the connection is made.
-func (c *Connection) Asks() []api.PromptKind {
+func (c *Connection) Asks() (out []api.PromptKind) {
 	switch {
-	case !c.Local.Ask:
-		return nil
-	case c.Local.Method == MethodPSK:
+	case c.Local.Ask && c.Local.Method == MethodPSK:
 		return []api.PromptKind{api.PromptSecret}
+	case c.Local.Ask:
+		out = append(out, api.PromptPassphrase)
 	}
-	return []api.PromptKind{api.PromptPassphrase}
+	if c.Local.UsesEAP() && c.Local.Secret == "" && !slices.Equal(c.Local.EAP.Methods, []string{"tls"}) {
+		out = append(out, api.PromptPassword)
+	}
+	return out
 }
 
 // The names of a connection's secrets. The "+" cannot occur in a connection's
 // name, so no connection's secret has the name of another's.
 func pskName(connection string) string       { return connection + "+psk" }
+func usersName(connection string) string     { return connection + "+users" }
+func radiusName(connection string) string    { return connection + "+radius" }
+func passwordName(connection string) string  { return connection + "+password" }
 func remotePSKName(connection string) string { return connection + "+remote-psk" }
 func keyName(connection string) string       { return connection + "+key" }
 
@@ -145,8 +151,13 @@ func keyKind(keys ...crypto.PublicKey) string {
 
 // finish adds the warnings and checks the connection once more as a whole.
 func (b *Bundle) finish() error {
-	if b.Connection.Local.Method == MethodPSK {
+	switch local := &b.Connection.Local; {
+	case local.Method == MethodPSK:
 		b.Auth = "PSK"
+	case local.Method == MethodEAP:
+		b.Auth = "EAP (" + local.User + ")"
+	case local.User != "":
+		b.Auth += ", then EAP (" + local.User + ")"
 	}
 	for _, w := range Warnings(&b.Connection) {
 		b.warn(w)

@@ -23,13 +23,17 @@ type Connection struct {
 
 // An Auth says how one end proves who it is.
 type Auth struct {
-	Method string `toml:"method"` // "psk" or "certificate"
+	Method string `toml:"method"` // "psk", "certificate" or "eap"
 	// ID is the end's identity. Of the remote: what its identity must be (empty
 	// or "%any": any that it proves). Of the local end, empty means the subject of
 	// its certificate, or with a PSK the address it sends from.
 	ID string `toml:"id,omitempty"`
-	// Secret names the PSK in the secret store. Of the remote, empty means the
-	// same PSK as the local end's.
+	// User is whom the gateway asks with EAP. With method "certificate" it does so
+	// after the certificate (RFC 4739).
+	User string `toml:"user,omitempty"`
+	// Secret names the PSK, or the user's password, in the secret store. Of the
+	// remote, empty means the same PSK as the local end's. A user without one is
+	// asked at each connect.
 	Secret string `toml:"secret,omitempty"`
 	// Ask says that the user is asked for what opens the own proof, whenever the
 	// connection is made: the pre-shared key, which is not stored then, or the
@@ -48,6 +52,24 @@ type Auth struct {
 	CAs []string `toml:"cas,omitempty"`
 	// Signatures restrict the signature schemes, as "rsa-pss-sha256", "ecdsa-sha384", "ed25519", "rsa-sha256".
 	Signatures []string `toml:"signatures,omitempty"`
+	EAP        EAP      `toml:"eap,omitempty"`
+	// Users names the list of users in the secret store, of the remote end of a
+	// responder that asks them with EAP (see ParseUsers).
+	Users string `toml:"users,omitempty"`
+	// RADIUS says who knows the users in place of such a list.
+	RADIUS RADIUS `toml:"radius,omitempty"`
+}
+
+// A RADIUS says which servers a responder asks about its users.
+type RADIUS struct {
+	Servers []string `toml:"servers,omitempty"` // "192.0.2.5", "192.0.2.5:1812": tried in turn
+	Secret  string   `toml:"secret,omitempty"`  // names what is shared with them, in the secret store
+	NAS     string   `toml:"nas,omitempty"`     // who we are; default: the connection's name
+}
+
+// secrets are the fields that name a secret.
+func (c *Connection) secrets() []*string {
+	return []*string{&c.Local.Secret, &c.Local.Key, &c.Remote.Secret, &c.Remote.Users, &c.Remote.RADIUS.Secret}
 }
 
 // IKE holds the settings of the IKE SA.
@@ -86,6 +108,9 @@ type Pool struct {
 	Addresses string   `toml:"addresses"` // "10.20.0.0/24" or "10.20.0.10-10.20.0.99"
 	DNS       []string `toml:"dns,omitempty"`
 	Domains   []string `toml:"domains,omitempty"` // split DNS (RFC 8598)
+	// Groups are those of users whom EAP has proved: the pool is for them, and for
+	// nobody else. Empty: it is for everybody whose groups have none of their own.
+	Groups []string `toml:"groups,omitempty"`
 }
 
 // DNS says what to do with the name servers that the gateway assigns.

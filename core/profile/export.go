@@ -27,13 +27,19 @@ func (s *Store) Export(name string) (api.Export, error) {
 			x.Missing = append(x.Missing, what)
 		}
 	}
-	missing(&out.Local.Secret, "the pre-shared key")
+	secret := "the pre-shared key"
+	if c.Local.UsesEAP() {
+		secret = "the user's password"
+	}
+	missing(&out.Local.Secret, secret)
 	key := "the private key of the certificate"
 	if c.Local.Ask {
 		key = "the encrypted private key of the certificate"
 	}
 	missing(&out.Local.Key, key)
 	missing(&out.Remote.Secret, "the pre-shared key of the remote end")
+	missing(&out.Remote.Users, "the list of users")
+	missing(&out.Remote.RADIUS.Secret, "the secret shared with the RADIUS servers")
 	if out.Local.Certificates, err = s.inline(c.Local.Certificates); err != nil {
 		return api.Export{}, err
 	}

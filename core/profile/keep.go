@@ -34,15 +34,34 @@ func (s *Store) Complete(b *Bundle) error {
 			if c.IsResponder() {
 				return lacks("local.secret", "the pre-shared key")
 			}
-			c.Local.Ask = true
+			c.Local.Ask = c.Local.Method == MethodPSK // a user's password is asked for anyway
 		}
 	}
 	if b.Keep.RemoteSecret {
 		if err := s.keepSecret(b, &c.Remote.Secret, old.Remote.Secret); err != nil {
 			return err
 		}
-		if c.Remote.Secret == "" && c.Local.Method == MethodCertificate {
+		if c.Remote.Secret == "" && c.Local.Method != MethodPSK {
 			return lacks("remote.secret", "the pre-shared key of the remote end")
+		}
+	}
+	for _, k := range []struct {
+		keep     bool
+		ref, old *string
+		field    string
+		what     string
+	}{
+		{b.Keep.Users, &c.Remote.Users, &old.Remote.Users, "remote.users", "the list of users"},
+		{b.Keep.RADIUS, &c.Remote.RADIUS.Secret, &old.Remote.RADIUS.Secret, "remote.radius.secret", "the secret shared with the RADIUS servers"},
+	} {
+		if !k.keep {
+			continue
+		}
+		if err := s.keepSecret(b, k.ref, *k.old); err != nil {
+			return err
+		}
+		if *k.ref == "" {
+			return lacks(k.field, k.what)
 		}
 	}
 	if b.Keep.Key {
@@ -68,8 +87,10 @@ func (s *Store) keepSecret(b *Bundle, ref *string, old string) error {
 	if err != nil {
 		return fmt.Errorf("read the stored secret of connection %s: %w", b.Connection.Name, err)
 	}
-	b.addPSK(*ref, psk)
-	clear(psk)
+	b.Secrets[*ref] = psk
+	if ref == &b.Connection.Local.Secret && !b.Connection.Local.UsesEAP() || ref == &b.Connection.Remote.Secret {
+		b.warn(PSKWarning(psk))
+	}
 	return nil
 }
 

@@ -86,8 +86,11 @@ id = "alice@example.com"`), "home.toml:7: "},
 		{"gateway with path", edit(t, `["vpn.example.com"]`, `["vpn.example.com", "https://x/"]`), "home.toml:3: gateways[1]: "},
 		{"virtual address", edit(t, `["0.0.0.0"]`, `["any"]`), `home.toml:4: virtual_ips[0]: "any" is not an address`},
 		{"method", edit(t, `method = "psk"
+id = "alice`, `method = "xauth"
+id = "alice`), `home.toml:7: local.method: "xauth" is not one of`},
+		{"EAP without a user", edit(t, `method = "psk"
 id = "alice`, `method = "eap"
-id = "alice`), `home.toml:7: local.method: "eap" is not one of`},
+id = "alice`), `local.user: is missing`},
 		{"no secret", edit(t, `secret = "home+psk"`, ""), "home.toml:6: local.secret: is missing"},
 		{"secret with path", edit(t, `"home+psk"`, `"../other"`), "home.toml:9: local.secret: "},
 		{"own identity a pattern", edit(t, "alice@example.com", "*@example.com"), "local.id: the own identity cannot be a pattern"},
@@ -165,10 +168,31 @@ func fullResponder() *Connection {
 	}
 }
 
+func fullUsers() []*Connection {
+	asks := fullResponder()
+	asks.Local = Auth{Method: MethodCertificate, Certificates: []string{"a.pem"}, Key: "gw+key"}
+	asks.Remote = Auth{Method: MethodEAP, Users: "gw+users", CAs: []string{"ca.pem"}, EAP: EAP{Methods: []string{"mschapv2", "tls"}}}
+	asks.Pools[0].Groups = []string{"staff"}
+	relays := fullResponder()
+	relays.Local = asks.Local
+	relays.Remote = Auth{Method: MethodEAP, RADIUS: RADIUS{Servers: []string{"192.0.2.5", "[2001:db8::5]:1812"}, Secret: "gw+radius", NAS: "gw"}}
+	return []*Connection{fullUser(), asks, relays}
+}
+
+func fullUser() *Connection {
+	return &Connection{
+		Version: 1, Name: "user", Role: Initiator, Gateways: []string{"vpn.example.com"},
+		Local: Auth{Method: MethodEAP, ID: "alice@example.com", User: "alice", Secret: "user+password",
+			EAP: EAP{Methods: []string{"ttls", "mschapv2"}, Inner: []string{"gtc"}, Anonymous: "nobody", Server: "radius.example.com", Only: true}},
+		Remote:   Auth{Method: MethodCertificate, ID: "vpn.example.com", CAs: []string{"ca.pem"}},
+		Children: []Child{{Name: "net"}},
+	}
+}
+
 func TestMarshalRoundTrip(t *testing.T) {
 	ignoring := full()
 	ignoring.DNS = DNS{Ignore: true}
-	for _, c := range []*Connection{full(), fullResponder(), ignoring} {
+	for _, c := range append(fullUsers(), full(), fullResponder(), ignoring) {
 		text := Marshal(c)
 		got, err := Parse("x", text)
 		if err != nil {
@@ -206,7 +230,7 @@ func TestEveryFieldIsWritten(t *testing.T) {
 	}
 	ignoring := full()
 	ignoring.DNS = DNS{Ignore: true}
-	for _, c := range []*Connection{full(), fullResponder(), ignoring} {
+	for _, c := range append(fullUsers(), full(), fullResponder(), ignoring) {
 		visit(reflect.ValueOf(c).Elem())
 	}
 	for name := range docs {

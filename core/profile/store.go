@@ -145,7 +145,7 @@ func (s *Store) freshSecrets(b *Bundle) (*Connection, map[string]string, error) 
 		}
 		fresh[n] = try
 	}
-	for _, ref := range []*string{&c.Local.Secret, &c.Local.Key, &c.Remote.Secret} {
+	for _, ref := range c.secrets() {
 		if *ref == "" {
 			continue
 		}
@@ -247,10 +247,10 @@ func refer(c *Connection, certs, secrets map[string]bool) {
 		for _, n := range append(slices.Clone(a.Certificates), a.CAs...) {
 			certs[n] = true
 		}
-		for _, n := range []string{a.Secret, a.Key} {
-			if n != "" {
-				secrets[n] = true
-			}
+	}
+	for _, ref := range c.secrets() {
+		if *ref != "" {
+			secrets[*ref] = true
 		}
 	}
 }

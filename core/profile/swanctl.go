@@ -122,6 +122,8 @@ type conn struct {
 	remarks []remark
 	// gateways without ports, for the choice of secrets
 	hosts []string
+	// the second round of the local end's authentication, when there is one
+	second *view
 }
 
 // refuse says why the connection cannot be imported. What would change the

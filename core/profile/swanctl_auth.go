@@ -1,7 +1,9 @@
 package profile
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,7 +16,7 @@ import (
 var localKeys = map[string]treatment{
 	"round":    {any: true}, // there is one
 	"pubkeys":  {why: "raw public keys are not supported yet; a certificate is needed", refuse: true},
-	"aaa_id":   {why: "is for EAP"},
+	"aaa_id":   {why: "is for EAP"}, // used there
 	"eap_id":   {why: "is for EAP"},
 	"xauth_id": {why: "is for IKEv1"},
 }
@@ -39,6 +41,12 @@ func (v *view) ends() (local, remote *view) {
 	}
 	v.b.Connection.Local = local.auth(true)
 	v.b.Connection.Remote = remote.auth(false)
+	if v.second != nil {
+		if v.b.Connection.Local.Method != MethodCertificate {
+			v.refuse(v.second.sec.Pos, v.second.path, "a second authentication round is supported after a certificate only")
+		}
+		v.second.eap(&v.b.Connection.Local)
+	}
 	return local, remote
 }
 
@@ -48,6 +56,10 @@ func (v *view) end(prefix string) *view {
 	var found *settings.Section
 	for _, s := range v.sec.Sections {
 		if !strings.HasPrefix(s.Name, prefix) {
+			continue
+		}
+		if auth := s.Key("auth"); found != nil && prefix == "local" && v.second == nil && auth != nil && strings.HasPrefix(strings.ToLower(auth.Value), "eap") {
+			v.second = v.view(s, v.field(s.Name))
 			continue
 		}
 		if found != nil {
@@ -63,15 +75,16 @@ func (v *view) end(prefix string) *view {
 }
 
 // auth reads how an end authenticates, and as whom.
-func (v *view) auth(local bool) Auth {
-	var a Auth
+func (v *view) auth(local bool) (a Auth) {
 	method, pos := v.get("auth")
 	lower := strings.ToLower(method)
 	switch {
 	case lower == "psk":
 		a.Method = MethodPSK
+	case strings.HasPrefix(lower, "eap") && local && !v.b.Connection.IsResponder():
+		a.Method = MethodEAP
 	case strings.HasPrefix(lower, "eap"):
-		v.refuse(pos, v.field("auth"), "EAP is not supported yet")
+		v.refuse(pos, v.field("auth"), "asking peers with EAP is not supported yet")
 	case strings.HasPrefix(lower, "xauth"):
 		v.refuse(pos, v.field("auth"), "XAuth belongs to IKEv1, which is not supported yet")
 	default:
@@ -86,6 +99,9 @@ func (v *view) auth(local bool) Auth {
 		}
 	}
 	id, pos := v.get("id")
+	if a.Method == MethodEAP {
+		defer v.eap(&a)
+	}
 	if id == "" || id == "%any" || id == "%any4" || id == "%any6" {
 		return a
 	}
@@ -99,6 +115,65 @@ func (v *view) auth(local bool) Auth {
 		a.ID = id
 	}
 	return a
+}
+
+// eap reads how a user answers. The identity within EAP is eap_id, or else that
+// of the end.
+func (v *view) eap(a *Auth) {
+	method, pos := v.get("auth")
+	switch m, _, _ := strings.Cut(strings.TrimPrefix(strings.ToLower(method), "eap-"), ":"); {
+	case strings.EqualFold(method, "eap"), m == "dynamic":
+	case eapMethods[m] != 0:
+		a.EAP.Methods = []string{m}
+	default:
+		v.refuse(pos, v.field("auth"), "%s is not supported; of EAP there are mschapv2, gtc, tls, ttls and peap", shown(method))
+	}
+	user, pos := v.get("eap_id")
+	if user == "" || user == "%any" || user == "%identity" {
+		if user, pos = v.get("id"); user == "" {
+			user = a.ID
+		}
+	}
+	if a.User = user; user == "" || strings.HasPrefix(user, "%") {
+		v.refuse(pos, v.field("eap_id"), "the name of the user is missing")
+	}
+	if server, _ := v.get("aaa_id"); server != "" && server != "%any" {
+		a.EAP.Server = server
+	}
+}
+
+// password finds the password of the user, as strongSwan does: by the user's
+// name. Without one the user is asked.
+func (v *view) password() {
+	p := &v.b.Connection
+	name := passwordName(p.Name)
+	if all := v.im.tree.Section("secrets"); all != nil {
+		for _, sec := range all.Sections {
+			if !strings.HasPrefix(sec.Name, "eap") && !strings.HasPrefix(sec.Name, "xauth") {
+				continue
+			}
+			secret, owners, mine := sec.Key("secret"), 0, false
+			for _, k := range sec.Keys {
+				if strings.HasPrefix(k.Name, "id") && k.Value != "" {
+					owners++
+					mine = mine || strings.EqualFold(k.Value, p.Local.User)
+				}
+			}
+			if secret == nil || owners > 0 && !mine {
+				continue
+			}
+			value, err := decodeSecret(secret.Value)
+			if err != nil || len(value) == 0 || len(value) > maxPSK {
+				v.malformed(secret.Pos, "secrets."+plain(sec.Name), "the password cannot be read")
+				return
+			}
+			p.Local.Secret, v.b.Secrets[name] = name, value
+			return
+		}
+	}
+	if pw := v.im.req.Password; len(pw) > 0 && len(pw) <= maxPSK {
+		p.Local.Secret, v.b.Secrets[name] = name, bytes.Clone(pw)
+	}
 }
 
 // signatures translates "pubkey", "rsa-sha256", "rsa/pss-sha384-sha512",
@@ -174,13 +249,20 @@ func schemes(kind string, hashes []string) []string {
 // localEnd finds the credentials of our own end.
 func (v *view) localEnd() {
 	p := &v.b.Connection
-	if p.Local.Method == MethodPSK {
+	if p.Local.UsesEAP() && !slices.Equal(p.Local.EAP.Methods, []string{"tls"}) {
+		v.password()
+	}
+	if v.second != nil {
+		v.second.rest(localKeys)
+	}
+	switch certs, _ := v.get("certs"); {
+	case p.Local.Method == MethodPSK:
 		p.Local.Secret = pskName(p.Name)
 		v.psk(p.Local.Secret)
 		if s, pos := v.get("certs"); s != "" {
 			v.note(pos, v.field("certs"), "is not used with a pre-shared key")
 		}
-	} else {
+	case p.Local.Method == MethodCertificate, certs != "" && (len(p.Local.EAP.Methods) == 0 || slices.Equal(p.Local.EAP.Methods, []string{"tls"})):
 		v.credential()
 	}
 	v.rest(localKeys)
@@ -193,7 +275,7 @@ func (v *view) remoteEnd() {
 	switch {
 	case p.Remote.Method == MethodCertificate:
 		v.authorities()
-	case p.Local.Method == MethodCertificate:
+	case p.Local.Method != MethodPSK:
 		p.Remote.Secret = remotePSKName(p.Name)
 		v.psk(p.Remote.Secret)
 	}

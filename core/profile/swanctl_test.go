@@ -53,14 +53,14 @@ revoked GW certificate (ECDSA P-256)() certificate(ecdsa.vpn.test) NET certs1 se
 ecdsa384 GW certificate (ECDSA P-384)() certificate(ecdsa384.vpn.test) NET certs1 secrets1
 ed25519 GW certificate (Ed25519)() certificate(ed25519.vpn.test) NET certs1 secrets1
 inter GW certificate (ECDSA P-256)() certificate(inter.vpn.test) NET certs2 secrets1
+eap GW EAP (alice@vpn.test)(alice@vpn.test) certificate(eap.vpn.test) NET certs0 secrets1
+eaptls GW EAP (alice@vpn.test)(alice@vpn.test) certificate(eaptls.vpn.test) NET certs1 secrets1
 `)
 	if got := summary(res); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 	refused := strings.Join(res.Refused, "\n")
 	for _, w := range []string{
-		"connections.eap.local.auth: EAP is not supported yet",
-		"connections.eaptls.local.auth: EAP is not supported yet",
 		"connections.v1-main.version: IKEv1 is not supported yet",
 		"connections.v1-xauth.version: IKEv1 is not supported yet",
 	} {
@@ -115,7 +115,7 @@ inter responder [] vips[] certificate (ECDSA P-256)(inter.vpn.test) certificate(
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 	refused := strings.Join(res.Refused, "\n")
-	for _, w := range []string{"connections.ecdsa.remote.revocation: revocation is not checked yet", "connections.eap.remote.auth: EAP", "connections.v1-main.version"} {
+	for _, w := range []string{"connections.ecdsa.remote.revocation: revocation is not checked yet", "connections.eap.remote.auth: asking peers with EAP", "connections.v1-main.version"} {
 		if !strings.Contains(refused, w) {
 			t.Errorf("refused lacks %q:\n%s", w, refused)
 		}
@@ -193,7 +193,9 @@ func TestSwanctlSettings(t *testing.T) {
 func TestSwanctlRefuses(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
 		{"IKEv1", minimal("version = 1", "", "", "", ""), "swanctl.conf:5: connections.home.version: IKEv1"},
-		{"EAP", minimal("", "auth = eap-mschapv2", "", "", ""), "connections.home.local.auth: EAP is not supported yet"},
+		{"EAP-AKA", minimal("", "auth = eap-aka", "", "", ""), "connections.home.local.auth: \"eap-aka\" is not supported"},
+		{"EAP of peers", minimal("remote_addrs =\nvips =", "", "auth = eap-mschapv2", "", ""), "connections.home.remote.auth: asking peers with EAP is not supported yet"},
+		{"EAP after a pre-shared key", strings.Replace(minimal("", "", "", "", ""), " remote {", " local-2 {\n auth = eap\n }\n remote {", 1), "local-2: a second authentication round is supported after a certificate only"},
 		{"second round", strings.Replace(minimal("", "", "", "", ""), " remote {", " local-2 {\n auth = psk\n }\n remote {", 1), "local-2: a second authentication round"},
 		{"AH", minimal("", "", "", "ah_proposals = sha256", ""), "children.home.ah_proposals: AH is not supported"},
 		{"transport mode", minimal("", "", "", "mode = transport", ""), "only tunnel mode"},

@@ -77,6 +77,12 @@ func (im *tomlImport) local(b *Bundle, a *Auth) {
 		}
 		return
 	}
+	if a.UsesEAP() {
+		im.password(b, a)
+	}
+	if a.Method == MethodEAP && len(a.Certificates) == 0 && a.Key == "" {
+		return
+	}
 	var certs []*x509.Certificate
 	for i, name := range a.Certificates {
 		certs = append(certs, im.certs(at("local.certificates", i), name)...)
@@ -109,6 +115,35 @@ func (im *tomlImport) local(b *Bundle, a *Auth) {
 	if err != nil {
 		im.bad("local.key", "%s", bare(err))
 	}
+}
+
+// password stores the user's password when there is one: in a file that the
+// profile names, or given with the request.
+func (im *tomlImport) password(b *Bundle, a *Auth) {
+	name := passwordName(b.Connection.Name)
+	b.Connection.Local.Secret = ""
+	var data []byte
+	switch {
+	case a.Secret != "":
+		f, ok := im.file("local.secret", a.Secret)
+		if !ok {
+			return
+		}
+		data = bytes.TrimRight(f, "\r\n")
+	case len(im.req.Password) > 0 && a.Key == "":
+		data = im.req.Password
+	case im.req.Replace:
+		b.Connection.Local.Secret, b.Keep.Secret = name, true
+		return
+	default:
+		return
+	}
+	if len(data) == 0 || len(data) > maxPSK {
+		im.bad("local.secret", "the password is empty or longer than %d bytes", maxPSK)
+		return
+	}
+	b.Connection.Local.Secret = name
+	b.Secrets[name] = bytes.Clone(data)
 }
 
 // keepKey takes a profile without its private key, as an export is, for a
@@ -160,7 +195,7 @@ func (im *tomlImport) remote(b *Bundle, a *Auth, localMethod string) {
 			im.psk(b, "remote.secret", name, a.Secret)
 		case im.req.Replace:
 			b.Keep.RemoteSecret = true
-		case localMethod == MethodCertificate:
+		case localMethod != MethodPSK:
 			im.needsPassword("remote.secret", "the pre-shared key is missing: name a file that holds it, or give it with the import")
 			return
 		default:
@@ -169,12 +204,57 @@ func (im *tomlImport) remote(b *Bundle, a *Auth, localMethod string) {
 		b.Connection.Remote.Secret = name
 		return
 	}
+	if a.Method == MethodEAP {
+		im.users(b, a)
+	}
 	b.Connection.Remote.CAs = nil
 	for i, name := range a.CAs {
 		if certs := im.certs(at("remote.cas", i), name); len(certs) > 0 {
 			b.Connection.Remote.CAs = append(b.Connection.Remote.CAs, b.addCert(certName(name), certs))
 		}
 	}
+}
+
+// users stores what the users of a responder are known by: their list, or what
+// is shared with the RADIUS servers.
+func (im *tomlImport) users(b *Bundle, a *Auth) {
+	r := &b.Connection.Remote
+	take := func(field, file, name string, keep *bool, check func([]byte) error) string {
+		switch {
+		case file == "" && im.req.Replace:
+			*keep = true
+			return name
+		case file == "":
+			im.bad(field, "is missing: name the file that holds it")
+			return ""
+		}
+		data, ok := im.file(field, file)
+		if !ok {
+			return ""
+		}
+		if err := check(data); err != nil {
+			im.bad(field, "%s: %s", shown(file), bare(err))
+			return ""
+		}
+		b.Secrets[name] = bytes.Clone(data)
+		return name
+	}
+	if len(a.RADIUS.Servers) > 0 {
+		r.RADIUS.Secret = take("remote.radius.secret", a.RADIUS.Secret, radiusName(b.Connection.Name), &b.Keep.RADIUS, func(s []byte) error {
+			if len(bytes.TrimSpace(s)) < 16 || len(s) > maxPSK {
+				return errors.New("a secret shared with a RADIUS server has at least 16 characters: it is all that protects the way there")
+			}
+			return nil
+		})
+		return
+	}
+	r.Users = take("remote.users", a.Users, usersName(b.Connection.Name), &b.Keep.Users, func(data []byte) error {
+		users, err := ParseUsers(a.Users, data)
+		for _, u := range users {
+			clear(u.Password)
+		}
+		return err
+	})
 }
 
 // psk stores the pre-shared key: the one of the request, or else the content

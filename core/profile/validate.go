@@ -35,6 +35,7 @@ const (
 
 	MethodPSK         = "psk"
 	MethodCertificate = "certificate"
+	MethodEAP         = "eap" // local of an initiator only
 )
 
 // SchemaVersion is the version that this code reads and writes.
@@ -90,11 +91,16 @@ func (v *validator) connection(c *Connection) {
 	}
 	v.auth("local", &c.Local, true)
 	v.auth("remote", &c.Remote, false)
-	if c.Remote.Method == MethodPSK && c.Remote.Secret == "" && c.Local.Method == MethodCertificate && v.mode == stored {
+	v.eap("local", &c.Local, true, c.IsResponder())
+	v.eap("remote", &c.Remote, false, c.IsResponder())
+	if c.Remote.Method == MethodPSK && c.Remote.Secret == "" && c.Local.Method != MethodPSK && v.mode == stored {
 		v.bad("remote.secret", "is missing: it names the pre-shared key that the remote end proves")
 	}
 	if c.Local.Ask && c.IsResponder() {
 		v.bad("local.ask", "is for an initiator: a responder has nobody to ask")
+	}
+	if c.Remote.Method == MethodEAP && c.Local.Method == MethodEAP {
+		v.bad("local.method", "cannot be \"eap\" too: the gateway proves itself before it asks")
 	}
 	if c.Remote.Method == MethodCertificate && len(c.Remote.CAs) == 0 {
 		v.anyAuthority(c)
@@ -154,11 +160,19 @@ func (v *validator) responder(c *Connection) {
 		}
 		v.addresses(field+".dns", p.DNS)
 		v.domains(field+".domains", p.Domains)
+		if len(p.Groups) > 0 && c.Remote.Method != MethodEAP {
+			v.bad(field+".groups", "needs [remote] method = \"eap\": only users have groups")
+		}
+		for j, g := range p.Groups {
+			if g == "" || len(g) > 253 || !clean(g) {
+				v.bad(at(field+".groups", j), "is not the name of a group")
+			}
+		}
 	}
 }
 
 func (v *validator) auth(field string, a *Auth, local bool) {
-	v.oneOf(field+".method", a.Method, MethodPSK, MethodCertificate)
+	v.oneOf(field+".method", a.Method, MethodPSK, MethodCertificate, MethodEAP)
 	if a.ID != "" {
 		id, err := auth.ParseIdentity(a.ID)
 		switch {
@@ -172,6 +186,8 @@ func (v *validator) auth(field string, a *Auth, local bool) {
 	}
 	v.fileName(field+".secret", a.Secret)
 	v.fileName(field+".key", a.Key)
+	v.fileName(field+".users", a.Users)
+	v.fileName(field+".radius.secret", a.RADIUS.Secret)
 	for i, n := range a.Certificates {
 		v.certificate(at(field+".certificates", i), n)
 	}
@@ -192,7 +208,7 @@ func (v *validator) auth(field string, a *Auth, local bool) {
 		v.bad(field+".secret", "is missing: it names the pre-shared key in the secret store; ask = true asks for it at each connect")
 	case psk && local && a.Secret != "" && a.Ask:
 		v.bad(field+".ask", "contradicts secret: what is stored is not asked for")
-	case !psk && a.Secret != "":
+	case a.Method == MethodCertificate && a.Secret != "" && a.User == "":
 		v.bad(field+".secret", "has no meaning with method = \"certificate\"")
 	}
 	if local {

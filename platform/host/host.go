@@ -3,9 +3,12 @@
 package host
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 
@@ -38,9 +41,12 @@ func New(o Options) (*host.System, error) {
 		OpenTUN: openTUN,
 		OpenUDP: openUDP,
 		Resolve: resolve,
-		Roots:   x509.SystemCertPool,
-		Router:  route.New(o.StateDir),
-		DNS:     dns.New(o.StateDir),
+		Dial: func(ctx context.Context, server netip.AddrPort) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "udp", server.String())
+		},
+		Roots:  x509.SystemCertPool,
+		Router: route.New(o.StateDir),
+		DNS:    dns.New(o.StateDir),
 
 		Firewall: firewall.New(firewall.Config{Mark: route.Mark}),
 	}

@@ -21,7 +21,7 @@ type StrongSwan struct {
 }
 
 const swanPlugins = `random nonce drbg openssl gmp aes sha1 sha2 md5 hmac kdf curve25519 mgf1 xcbc cmac ccm ctr gcm chapoly ` +
-	`pem pkcs1 pkcs8 pkcs12 x509 pubkey revocation constraints kernel-libipsec kernel-netlink socket-default vici resolve updown counters`
+	`pem pkcs1 pkcs8 pkcs12 x509 pubkey revocation constraints eap-identity eap-mschapv2 eap-tls eap-ttls eap-md5 eap-radius kernel-libipsec kernel-netlink socket-default vici resolve updown counters`
 
 // SwanDir makes a folder for the files of an instance, with this swanctl.conf.
 func (l *Lab) SwanDir(name, conf string) string {

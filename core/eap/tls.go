@@ -1,0 +1,241 @@
+package eap
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+)
+
+// tlsPeer is the client of the TLS-based methods: TLS itself (RFC 5216, RFC
+// 9190), and TTLS and PEAP, which carry another proof within.
+type tlsPeer struct {
+	cfg    *PeerConfig
+	typ    Type
+	frame  framer
+	tls    *tlsConn
+	inner  innerMethod // of TTLS and PEAP
+	key    []byte
+	failed error // TLS ended; an alert is on its way to the server
+	ready  bool  // the server may say success
+}
+
+// An innerMethod speaks within TLS.
+type innerMethod interface {
+	// begin returns what the client says first, or nil.
+	begin() ([]byte, *Question, error)
+	// handle takes what the server said and returns the reply.
+	handle(plain []byte) ([]byte, *Question, error)
+	answer(secret []byte) ([]byte, *Question, error)
+	done() bool
+	refusal() error // why it failed, as far as it knows, or nil
+	wipe()
+}
+
+func newTLSPeer(cfg *PeerConfig, t Type) *tlsPeer { return &tlsPeer{cfg: cfg, typ: t} }
+
+// The labels of the keying material with TLS 1.2.
+var tlsLabels = map[Type]string{TypeTLS: "client EAP encryption", TypePEAP: "client EAP encryption", TypeTTLS: "ttls keying material"}
+
+func (p *tlsPeer) handle(data []byte) ([]byte, *Question, error) {
+	if p.failed != nil {
+		return nil, nil, p.failed
+	}
+	if p.tls == nil {
+		x, err := parseFragment(data)
+		if err != nil {
+			return nil, nil, err
+		}
+		if x.flags&flagStart == 0 {
+			return nil, nil, fmt.Errorf("eap: %v does not begin with a start: %w", p.typ, ErrProtocol)
+		}
+		// Version 0 of TTLS and PEAP is the one that is deployed; it is ours
+		// whatever the server can.
+		p.tls = newTLSConn(func(c net.Conn) *tls.Conn { return tls.Client(c, p.config()) })
+		return p.advance(nil)
+	}
+	if p.frame.pending() {
+		if len(data) != 1 {
+			return nil, nil, fmt.Errorf("eap: %v: something else than an acknowledgement: %w", p.typ, ErrProtocol)
+		}
+		return p.frame.next(), nil, nil
+	}
+	whole, err := p.frame.take(data)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !whole {
+		return p.frame.ack(), nil, nil
+	}
+	return p.advance(p.frame.received())
+}
+
+// advance gives TLS a flight, and answers with what comes of it.
+func (p *tlsPeer) advance(flight []byte) ([]byte, *Question, error) {
+	wasUp := p.tls.up
+	err := p.tls.feed(flight)
+	if err != nil {
+		p.failed = serverFault(err)
+		if alert := p.tls.take(); len(alert) > 0 {
+			return p.frame.send(alert), nil, nil
+		}
+		return nil, nil, p.failed
+	}
+	if !p.tls.up {
+		return p.frame.send(p.tls.take()), nil, nil
+	}
+	if !wasUp {
+		if p.key, err = p.tls.msk(tlsLabels[p.typ], p.typ); err != nil {
+			return nil, nil, err
+		}
+	}
+	if p.typ == TypeTLS {
+		return p.commit()
+	}
+	return p.within()
+}
+
+// commit ends TLS proper. In TLS 1.3 the server says when it is content, with
+// one byte of zero (RFC 9190, section 2.5): before that our certificate may yet
+// be refused.
+func (p *tlsPeer) commit() ([]byte, *Question, error) {
+	plain := p.tls.plain
+	p.tls.plain = nil
+	switch {
+	case p.tls.conn.ConnectionState().Version < tls.VersionTLS13:
+		if len(plain) > 0 {
+			return nil, nil, fmt.Errorf("eap: TLS: application data: %w", ErrProtocol)
+		}
+		p.ready = true
+	case len(plain) == 1 && plain[0] == 0 && !p.ready:
+		p.ready = true
+	case len(plain) > 0:
+		return nil, nil, fmt.Errorf("eap: TLS: application data: %w", ErrProtocol)
+	}
+	return p.frame.send(p.tls.take()), nil, nil
+}
+
+// within carries the inner proof, after the server has proved itself in TLS.
+func (p *tlsPeer) within() (reply []byte, q *Question, err error) {
+	plain := p.tls.plain
+	p.tls.plain = nil
+	defer clear(plain)
+	if p.inner == nil {
+		p.inner = p.newInner()
+		if len(plain) == 0 {
+			reply, q, err = p.inner.begin()
+			return p.wrap(reply, q, err)
+		}
+	}
+	if len(plain) == 0 {
+		return p.frame.send(p.tls.take()), nil, nil
+	}
+	reply, q, err = p.inner.handle(plain)
+	return p.wrap(reply, q, err)
+}
+
+func (p *tlsPeer) answer(secret []byte) ([]byte, *Question, error) {
+	if p.inner == nil {
+		return nil, nil, fmt.Errorf("eap: %v asks for nothing: %w", p.typ, ErrProtocol)
+	}
+	return p.wrap(p.inner.answer(secret))
+}
+
+// wrap sends the inner reply through TLS.
+func (p *tlsPeer) wrap(reply []byte, q *Question, err error) ([]byte, *Question, error) {
+	if err != nil || q != nil {
+		return nil, q, err
+	}
+	if len(reply) > 0 {
+		err := p.tls.write(reply)
+		clear(reply)
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	p.ready = p.inner.done()
+	return p.frame.send(p.tls.take()), nil, nil
+}
+
+func (p *tlsPeer) newInner() innerMethod {
+	if p.typ == TypePEAP {
+		return newPEAPInner(p.cfg)
+	}
+	return newTTLSInner(p.cfg)
+}
+
+// refusal is why TLS ended, or what the inner method was told.
+func (p *tlsPeer) refusal() error {
+	if p.failed != nil || p.inner == nil {
+		return p.failed
+	}
+	return p.inner.refusal()
+}
+
+func (p *tlsPeer) done() bool {
+	if p.inner != nil {
+		return p.inner.done()
+	}
+	return p.ready && p.typ == TypeTLS
+}
+
+func (p *tlsPeer) msk() []byte { return p.key }
+
+func (p *tlsPeer) wipe() {
+	clear(p.key)
+	p.key = nil
+	if p.inner != nil {
+		p.inner.wipe()
+	}
+	if p.tls != nil {
+		p.tls.close()
+	}
+}
+
+// config is TLS as the method wants it. Its own check of names, which are those
+// of web servers, gives way to VerifyServer; there is always one
+// (CVE-2023-26463).
+func (p *tlsPeer) config() *tls.Config {
+	c := &tls.Config{
+		Rand:               p.cfg.Rand,
+		MinVersion:         tls.VersionTLS12,
+		InsecureSkipVerify: true, // VerifyConnection decides
+		VerifyConnection: func(cs tls.ConnectionState) error {
+			if p.cfg.VerifyServer == nil || len(cs.PeerCertificates) == 0 {
+				return ErrServer
+			}
+			if err := p.cfg.VerifyServer(cs.PeerCertificates); err != nil {
+				return &serverError{err}
+			}
+			return nil
+		},
+		SessionTicketsDisabled: true,
+	}
+	if own := p.cfg.Certificate; own != nil && p.typ == TypeTLS {
+		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return own, nil }
+	}
+	return c
+}
+
+// A serverError is why the server's certificate does not do.
+type serverError struct{ err error }
+
+func (e *serverError) Error() string        { return ErrServer.Error() + ": " + e.err.Error() }
+func (e *serverError) Unwrap() error        { return e.err }
+func (e *serverError) Is(target error) bool { return target == ErrServer }
+
+// serverFault tells whose fault the end of TLS is: the server's alert means
+// that it refuses us.
+func serverFault(err error) error {
+	var alert tls.AlertError
+	if errors.As(err, &alert) || isRemoteAlert(err) {
+		return &RefusedError{Message: Clean([]byte(err.Error()))}
+	}
+	return err
+}
+
+// isRemoteAlert reports whether the other end sent the alert that err is about.
+func isRemoteAlert(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error"
+}

@@ -1,0 +1,262 @@
+package ike
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"sallyport/core/eap"
+	"sallyport/core/ike/auth"
+	"sallyport/core/ike/message"
+	"sallyport/core/pki"
+	"sallyport/core/transform"
+)
+
+// A user proves itself to the gateway with EAP (RFC 7296, section 2.16):
+//
+//	IDi, CERTREQ, SA, TSi, TSr, CP     →
+//	                                   ←  IDr, CERT, AUTH, EAP
+//	EAP (as often as it takes)         →
+//	                                   ←  EAP
+//	AUTH, with the key that EAP made   →
+//	                                   ←  AUTH, SA, TSi, TSr, CP
+//
+// The gateway's AUTH is checked before the first EAP packet is looked at: no
+// password goes to a gateway that has not proved itself (CVE-2015-4171).
+type userAuth struct {
+	peer  *eap.Peer
+	offer *offer
+	now   time.Time // of the call under way, for the judge of certificates
+}
+
+// patience is how long a user may take for an answer, in all.
+const patience = 5 * time.Minute
+
+var (
+	errOneAuth    = errors.New("the gateway does not take a certificate and EAP after each other (RFC 4739)")
+	errUnproved   = errors.New("the gateway asks for the user's proof and has not proved itself")
+	errNoEAP      = errors.New("the gateway asks with EAP, and this connection has nobody to answer")
+	errNotAsked   = errors.New("the gateway does not ask for the user's proof")
+	errPatience   = errors.New("nobody answered what the gateway asks for")
+	errWrongProof = errors.New("the peer that EAP spoke with is not the one at the other end of the IKE SA")
+)
+
+// authChallenged is the gateway's first answer with EAP in it.
+func (sa *SA) authChallenged(t task, in *inbox, _ []uint32, now time.Time) *notifyError {
+	offer := t.(*authTask).offer
+	cfg := sa.cfg.Local.EAP
+	refuse := func(code FailureCode, err error) *notifyError {
+		offer.free(sa)
+		return &notifyError{notify: message.NotifyAuthenticationFailed, code: code, err: err}
+	}
+	mutual := false
+	switch {
+	case cfg == nil:
+		return refuse(FailLocalCredential, errNoEAP)
+	case in.auth != nil:
+		if err := sa.verify(in, in.idr, sa.hs.response, sa.hs.nonceI, now); err != nil {
+			offer.free(sa)
+			return err
+		}
+	case !cfg.Only:
+		return refuse(FailPeerAuth, errUnproved)
+	default: // RFC 5998: it proves itself within EAP
+		if err := sa.claimed(in.idr); err != nil {
+			offer.free(sa)
+			return err
+		}
+		mutual = true
+	}
+	sa.beginEAP(offer, mutual)
+	return sa.handleEAP(in, now)
+}
+
+// claimed notes the identity that the gateway claims, and has yet to prove.
+func (sa *SA) claimed(id *message.ID) *notifyError {
+	peer := auth.Identity{Type: auth.IDType(id.Kind), Data: slices.Clone(id.Data)}
+	err := peer.Check()
+	if err == nil && !peer.Matches(sa.cfg.Peer.ID) {
+		err = fmt.Errorf("the peer calls itself %q, not %q", peer, sa.cfg.Peer.ID)
+	}
+	if err != nil {
+		return &notifyError{notify: message.NotifyAuthenticationFailed, code: FailPeerIdentity, err: err}
+	}
+	sa.peerID = peer
+	return nil
+}
+
+// followWithEAP goes on to EAP after our certificate (RFC 4739): we say who the
+// user is, and the gateway asks.
+func (sa *SA) followWithEAP(offer *offer, in *inbox, now time.Time) *notifyError {
+	if n := in.refusal(); n != nil {
+		offer.free(sa)
+		sa.close(refusalOf(n, nil), now)
+		return nil
+	}
+	if in.has&(hasSA|hasCP) != 0 || sa.cfg.Local.Key == nil {
+		offer.free(sa)
+		return &notifyError{notify: message.NotifyAuthenticationFailed, code: FailPeerAuth, err: errNotAsked}
+	}
+	sa.beginEAP(offer, false)
+	sa.enqueue(&userTask{}, now)
+	return nil
+}
+
+func (sa *SA) beginEAP(offer *offer, mutual bool) {
+	cfg := sa.cfg.Local.EAP
+	u := &userAuth{offer: offer}
+	pc := eap.PeerConfig{Identity: cfg.Identity, Anonymous: cfg.Anonymous, Methods: cfg.Methods, Inner: cfg.Inner,
+		Password: cfg.Password, MutualOnly: mutual, Certificate: cfg.Certificate, Rand: sa.e.opt.Rand}
+	if cfg.Verifier != nil {
+		pc.VerifyServer = func(chain []*x509.Certificate) error { return sa.verifyEAPServer(chain, u.now) }
+	}
+	u.peer = eap.NewPeer(pc)
+	sa.hs.user = u
+}
+
+// verifyEAPServer judges the server's certificate in TLS. Without a name of its
+// own it must be the gateway's.
+func (sa *SA) verifyEAPServer(chain []*x509.Certificate, now time.Time) error {
+	want := sa.cfg.Local.EAP.Server
+	claim := want
+	if isPattern(want) {
+		want, claim = sa.peerID, sa.peerID
+	}
+	_, err := sa.cfg.Local.EAP.Verifier.Verify(chain, pki.Request{Claimed: claim, Wanted: want, Purpose: pki.Gateway}, now)
+	return err
+}
+
+// handleEAP gives the gateway's packet to EAP.
+func (sa *SA) handleEAP(in *inbox, now time.Time) *notifyError {
+	u := sa.hs.user
+	u.now = now
+	step, err := u.peer.Handle(in.eap)
+	return sa.stepEAP(step, err, now)
+}
+
+func (sa *SA) stepEAP(step eap.Step, err error, now time.Time) *notifyError {
+	u := sa.hs.user
+	switch {
+	case err != nil:
+		return eapFailure(err)
+	case step.Question != nil:
+		sa.giveUpAt = now.Add(patience)
+		sa.hint = &Failure{Code: FailLocalCredential, Err: errPatience}
+		sa.e.emit(Ask{SA: sa, Question: *step.Question})
+	case step.Reply != nil:
+		sa.enqueue(&eapTask{packet: step.Reply}, now)
+	default:
+		sa.localAuth = "EAP-" + u.peer.Method().String()
+		sa.enqueue(&proofTask{}, now)
+	}
+	return nil
+}
+
+// eapFailure says what an error of EAP means.
+func eapFailure(err error) *notifyError {
+	e := &notifyError{notify: message.NotifyAuthenticationFailed, code: FailProtocol, err: err}
+	switch {
+	case errors.Is(err, eap.ErrRefused):
+		e.code = FailAuthRefused
+	case errors.Is(err, eap.ErrNoMethod):
+		e.code = FailEAPMethod
+	case errors.Is(err, eap.ErrCredential):
+		e.code = FailLocalCredential
+	case errors.Is(err, eap.ErrServer), errors.Is(err, eap.ErrEarlySuccess):
+		e.code = FailPeerAuth
+		var p *pki.Error
+		if errors.As(err, &p) {
+			e.code = FailPeerCertificate
+			if p.Kind == pki.Identity {
+				e.code = FailPeerIdentity
+			}
+		}
+	}
+	return e
+}
+
+// Answer goes on with what the user answered to the last Ask. The caller wipes
+// the secret. To give up, Close the SA.
+func (sa *SA) Answer(secret []byte, now time.Time) []Effect {
+	if sa.state == StateAuthSent && sa.hs.user != nil && sa.flight == nil {
+		sa.giveUpAt, sa.hint = time.Time{}, nil
+		step, err := sa.hs.user.peer.Answer(secret)
+		if bad := sa.stepEAP(step, err, now); bad != nil {
+			sa.giveUp(bad.failure(), now)
+		}
+		sa.e.settle(sa, now)
+	}
+	return sa.e.take()
+}
+
+// eapAnswered is the gateway's next packet of EAP.
+func (sa *SA) eapAnswered(_ task, in *inbox, _ []uint32, now time.Time) *notifyError {
+	return sa.handleEAP(in, now)
+}
+
+// proofAnswered is the end: the gateway too knows the key that EAP made, and
+// gives what we asked for in the beginning.
+func (sa *SA) proofAnswered(_ task, in *inbox, _ []uint32, now time.Time) *notifyError {
+	u := sa.hs.user
+	key := u.peer.MSK()
+	defer transform.Wipe(key)
+	if key == nil {
+		key = slices.Clone(sa.keys.pPeer)
+	}
+	id := idPayload(sa.peerID, true)
+	octets := auth.SignedOctets(sa.keys.prf, sa.hs.response, sa.hs.nonceI, sa.keys.pPeer, id.AppendTo(nil))
+	if in.auth.Method != message.AuthPSK || !auth.VerifyPSK(sa.keys.prf, key, in.auth.Data, octets) {
+		return &notifyError{notify: message.NotifyAuthenticationFailed, code: FailPeerAuth, err: errWrongProof}
+	}
+	if sa.peerAuth == "" {
+		sa.peerAuth = sa.localAuth
+	}
+	return sa.admitted(u.offer, in, now)
+}
+
+// A userTask says who the user is, after the certificate (RFC 4739).
+type userTask struct{ authStep }
+
+func (*userTask) kind() kind { return kindUser }
+func (*userTask) request(sa *SA, _ time.Time) ([]message.Payload, bool) {
+	return []message.Payload{idPayload(sa.localID, false)}, true
+}
+
+// An eapTask carries one packet of EAP.
+type eapTask struct {
+	authStep
+	packet []byte
+}
+
+func (*eapTask) kind() kind { return kindEAP }
+func (t *eapTask) request(*SA, time.Time) ([]message.Payload, bool) {
+	return []message.Payload{&message.EAP{Packet: t.packet}}, true
+}
+
+// A proofTask proves that we are the one that EAP spoke with: without a key of
+// EAP's own, with SK_pi (RFC 7296, section 2.16).
+type proofTask struct{ authStep }
+
+func (*proofTask) kind() kind { return kindProof }
+func (*proofTask) request(sa *SA, _ time.Time) ([]message.Payload, bool) {
+	key := sa.hs.user.peer.MSK()
+	defer transform.Wipe(key)
+	if key == nil {
+		key = slices.Clone(sa.keys.pLocal)
+	}
+	idi := idPayload(sa.localID, false)
+	octets := auth.SignedOctets(sa.keys.prf, sa.hs.request, sa.hs.nonceR, sa.keys.pLocal, idi.AppendTo(nil))
+	return []message.Payload{&message.Auth{Method: message.AuthPSK, Data: auth.PSK(sa.keys.prf, key, octets)}}, true
+}
+
+// authStep is what the later exchanges of IKE_AUTH have in common: a refusal
+// ends the SA.
+type authStep struct{}
+
+func (authStep) exchange() message.ExchangeType { return message.IKEAuth }
+func (authStep) abandoned(*SA, time.Time)       {}
+func (authStep) refused(sa *SA, n *message.Notify, now time.Time) {
+	sa.close(refusalOf(n, nil), now)
+}
