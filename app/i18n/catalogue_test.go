@@ -38,7 +38,7 @@ var technical = words(`Sallyport IKE IKEv1 IKEv2 ESP SPI SPIs SPIi SPIr PSK EAP 
 // same are words that a language spells as English does.
 var same = map[string][]string{
 	"de": words(`Bytes Firewall Code Passphrase Info Debug Diagnose Problem Problems Name Filter Version Text Details Status Port Ports Protocol Gateway Client Server Test Import Export System Monitor Minute Tunnel Token Standard Host Administrator Hash Zoom Installation`),
-	"es": words(`Info Error Monitor No Local Color Total Token Manual Normal Original General Puerto Protocol Final Principal`),
+	"es": words(`Bytes Info Error Monitor No Local Color Total Token Manual Normal Original General Puerto Protocol Final Principal`),
 	"fr": words(`Verdict Info Exemptions fragments messages Port Ports Source Destination Minute Minutes Notifications Notification Action Actions Description Type Types Options Option
 		Certificat Message Messages Date Permanent Module Mode Modes Configuration Passerelle Code Connexion Question Questions Total Version Diagnostic Protection Page Pages Local Distance Format Important Installation Durable Test Tests Clients Direction Serveur Exchange Simple Information Points`),
 }
