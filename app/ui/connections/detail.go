@@ -28,7 +28,7 @@ type detail struct {
 	lead     *widget.Label // the sentence that must not be missed
 	story    *widget.Label
 	button   *kit.Button
-	activity *widget.Activity
+	activity *widget.Label // moves once a second: an animation would cost a core without a graphics processor
 	since    *widget.Label
 	act      *fyne.Container // the button and what stands beside it
 	menu     *kit.Button
@@ -51,6 +51,7 @@ type detail struct {
 	conn    *model.Connection
 	setting bool // a profile is on its way: the choice shows it already
 	shown   bool
+	beat    int                // of the activity
 	stop    context.CancelFunc // of the clock; nil while it stands still
 }
 
@@ -62,7 +63,8 @@ func newDetail(env *kit.Env) *detail {
 	d.lead, d.story = kit.Text(""), kit.Muted("")
 	d.lead.Selectable, d.story.Selectable = true, true
 	d.button = kit.NewPrimary("", nil, d.press)
-	d.activity = widget.NewActivity()
+	d.activity = kit.Muted(dots[0])
+	d.activity.Wrapping = fyne.TextWrapOff
 	d.activity.Hide()
 	d.since = kit.Muted("")
 	d.since.Wrapping = fyne.TextWrapOff
@@ -88,7 +90,7 @@ func newDetail(env *kit.Env) *detail {
 	d.warnings = kit.Warning("")
 
 	head := container.NewBorder(nil, nil, nil, container.NewVBox(d.menu), d.title)
-	d.act = container.New(&actLayout{}, d.button, container.NewCenter(d.activity), d.since)
+	d.act = container.New(&actLayout{}, d.button, d.activity, d.since)
 	d.page = kit.Sections(kit.Section(head, d.badge, kit.Tight(d.lead, d.story), d.act),
 		d.asks, d.problem, d.warnings, d.rule, d.traffic.root, d.profile, d.factCard)
 	d.scroll = container.NewVScroll(container.New(marginLayout{}, kit.Measure(58, d.page)))
@@ -122,8 +124,8 @@ func (l *actLayout) button(o []fyne.CanvasObject) fyne.Size {
 // beside is the width of what stands beside the button.
 func (l *actLayout) beside(o []fyne.CanvasObject) float32 {
 	w := float32(0)
-	if o[1].(*fyne.Container).Objects[0].Visible() {
-		w += theme.IconInlineSize()*1.4 + theme.Padding()
+	if o[1].Visible() {
+		w += o[1].MinSize().Width
 	}
 	if o[2].Visible() {
 		w += o[2].MinSize().Width
@@ -159,11 +161,11 @@ func (l *actLayout) Layout(o []fyne.CanvasObject, s fyne.Size) {
 			x += b.Width + theme.Padding()
 		}
 	}
-	side := theme.IconInlineSize() * 1.4
-	if o[1].(*fyne.Container).Objects[0].Visible() {
-		o[1].Move(fyne.NewPos(x+theme.Padding(), y+(h-side)/2))
-		o[1].Resize(fyne.NewSquareSize(side))
-		x += side + theme.Padding()
+	if o[1].Visible() {
+		m := o[1].MinSize()
+		o[1].Move(fyne.NewPos(x, y+(h-m.Height)/2))
+		o[1].Resize(m)
+		x += m.Width - theme.InnerPadding()
 	}
 	o[2].Move(fyne.NewPos(x, y+(h-t.Height)/2))
 	o[2].Resize(fyne.NewSize(max(0, s.Width-x), t.Height))
@@ -279,15 +281,11 @@ func (d *detail) showVerb(c *model.Connection) {
 	}
 	kit.SetShown(d.button, text != "")
 	kit.SetShown(d.act, text != "" || busy)
-	if busy != d.activity.Visible() {
-		kit.SetShown(d.activity, busy)
-		if busy {
-			d.activity.Start()
-		} else {
-			d.activity.Stop()
-		}
-	}
+	kit.SetShown(d.activity, busy)
 }
+
+// dots are what shows that something is under way.
+var dots = [...]string{"•••", "•··", "·•·", "··•"}
 
 func (d *detail) showProblem(c *model.Connection) {
 	p := c.Problem
@@ -391,6 +389,10 @@ func (d *detail) tick() {
 		return
 	}
 	d.tickFacts()
+	if d.activity.Visible() {
+		d.beat++
+		d.activity.SetText(dots[1+d.beat%3])
+	}
 	if up(d.conn) {
 		d.traffic.tick()
 	}
