@@ -49,6 +49,7 @@ type Wire struct {
 
 type options struct {
 	json, keep bool
+	noWindow   bool
 }
 
 func parse(args []string, out io.Writer) (o options, help bool, err error) {
@@ -56,6 +57,7 @@ func parse(args []string, out io.Writer) (o options, help bool, err error) {
 	f.SetOutput(io.Discard)
 	f.BoolVar(&o.json, "json", false, "")
 	f.BoolVar(&o.keep, "keep", false, "")
+	f.BoolVar(&o.noWindow, "no-window", false, "")
 	f.String("socket", "", "") // of every verb; the demo has services of its own
 	switch err := f.Parse(args); {
 	case err == flag.ErrHelp:
@@ -80,6 +82,10 @@ Usage:
   sallyport demo [flags]
 
 Flags:
-  --keep   leave gateway and client running until Ctrl-C, to look around
-  --json   answer in JSON
+  --keep       leave gateway and client running until Ctrl-C, to look around
+  --no-window  do not open the window on the client, although there is a display
+  --json       answer in JSON
+
+Where there is a display and the program of the window, that opens on the
+client; the demo ends when it is quit, or with Ctrl-C.
 `

@@ -23,8 +23,12 @@ import (
 // be in: those of the machine.
 const inside = "SALLYPORT_DEMO_OUTSIDE"
 
-// resultFD is where that process writes its error, as JSON.
-const resultFD = 3
+// resultFD is where that process writes its error, as JSON; readyFD where it
+// writes the path of the client's socket, when a window may open on it.
+const (
+	resultFD = 3
+	readyFD  = 4
+)
 
 // Run runs the demo: it runs this program once more, in fresh namespaces that
 // die with it, and there builds gateway and client.
@@ -43,7 +47,7 @@ func Run(ctx context.Context, args []string, out io.Writer) error {
 		defer result.Close()
 		return json.NewEncoder(result).Encode(api.AsError(err))
 	}
-	return enter(ctx, args)
+	return enter(ctx, o, args)
 }
 
 // namespaces identifies the network and mount namespace of the process.
@@ -60,7 +64,7 @@ func namespaces() (string, error) {
 }
 
 // enter runs this program in fresh namespaces and waits for it.
-func enter(ctx context.Context, args []string) error {
+func enter(ctx context.Context, o options, args []string) error {
 	here, err := namespaces()
 	if err != nil {
 		return setupError(err)
@@ -81,10 +85,23 @@ func enter(ctx context.Context, args []string) error {
 	}
 	defer r.Close()
 
+	ready, tell, err := os.Pipe()
+	if err != nil {
+		return setupError(err)
+	}
+	defer ready.Close()
+	gui := ""
+	if !o.noWindow && !o.json && !o.keep {
+		gui = window(self)
+	}
+
 	cmd := exec.CommandContext(ctx, self, append([]string{"demo"}, args...)...)
 	cmd.Env = append(os.Environ(), inside+"="+here)
+	if gui != "" {
+		cmd.Env = append(cmd.Env, windowed+"=1")
+	}
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.ExtraFiles = []*os.File{w}
+	cmd.ExtraFiles = []*os.File{w, tell}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	cmd.SysProcAttr = &syscall.SysProcAttr{
@@ -102,8 +119,12 @@ func enter(ctx context.Context, args []string) error {
 	defer runtime.UnlockOSThread()
 	err = cmd.Start()
 	w.Close()
+	tell.Close()
 	if err != nil {
 		return setupError(fmt.Errorf("make namespaces: %w", err))
+	}
+	if gui != "" {
+		openWindow(ctx, gui, ready, cmd.Process)
 	}
 	var result *api.Error
 	decoded := json.NewDecoder(io.LimitReader(r, 1<<20)).Decode(&result)

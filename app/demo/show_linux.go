@@ -74,6 +74,9 @@ func show(ctx context.Context, o options, out io.Writer) error {
 	if s.keep {
 		s.linger(ctx) // Ctrl-C ends it; what is left to show takes a moment
 		ctx = context.WithoutCancel(ctx)
+	} else if os.Getenv(windowed) != "" {
+		s.watch(ctx)
+		ctx = context.WithoutCancel(ctx)
 	}
 	if err := s.disconnect(ctx); err != nil {
 		return err

@@ -227,6 +227,23 @@ func line(s string) string {
 	return s
 }
 
+// same reports whether two menus have the same shape: then the titles and ticks
+// of the one can be changed into those of the other.
+func same(a, b []Item) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if (a[i].Title == "") != (b[i].Title == "") || a[i].Tickable != b[i].Tickable || !same(a[i].Items, b[i].Items) {
+			return false
+		}
+	}
+	return true
+}
+
+// dead reports whether nothing happens on a click.
+func dead(it Item) bool { return it.Action == Nothing && len(it.Items) == 0 && !it.Ticked }
+
 // String shows a menu as text: "[x] title -> action name", a line an item.
 func (m Menu) String() string {
 	var b strings.Builder

@@ -1,14 +1,11 @@
+//go:build !darwin || cgo
+
 package tray
 
 import (
-	"fmt"
-	"runtime"
 	"sync"
 
 	"fyne.io/systray"
-
-	"sallyport/app/model"
-	"sallyport/assets"
 )
 
 // A Tray shows menus in the panel. There is one in a process.
@@ -114,20 +111,6 @@ func (t *Tray) sendLocked() {
 	t.shown = m
 }
 
-// same reports whether two menus have the same shape: then the titles and ticks
-// of the one can be changed into those of the other.
-func same(a, b []Item) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if (a[i].Title == "") != (b[i].Title == "") || a[i].Tickable != b[i].Tickable || !same(a[i].Items, b[i].Items) {
-			return false
-		}
-	}
-	return true
-}
-
 func (t *Tray) build(parent *systray.MenuItem, items []Item) []*entry {
 	var out []*entry
 	for _, it := range items {
@@ -160,9 +143,6 @@ func (t *Tray) build(parent *systray.MenuItem, items []Item) []*entry {
 	}
 	return out
 }
-
-// dead reports whether nothing happens on a click.
-func dead(it Item) bool { return it.Action == Nothing && len(it.Items) == 0 && !it.Ticked }
 
 func (t *Tray) listen(e *entry) {
 	for {
@@ -219,31 +199,4 @@ func amend(entries []*entry, old, now []Item) {
 		}
 		amend(e.subs, old[i].Items, now[i].Items)
 	}
-}
-
-// Icon returns the icon of a mark as the panel of this system takes it.
-func Icon(m model.Mark, dark bool) []byte {
-	panel := "light"
-	if dark {
-		panel = "dark"
-	}
-	b, err := assets.Icons.ReadFile(fmt.Sprintf("icons/tray/%v-%s-48.png", m, panel))
-	if err != nil {
-		panic(err) // compiled in; a test reads all of them
-	}
-	if runtime.GOOS == "windows" {
-		return ico(b)
-	}
-	return b
-}
-
-// ico wraps a PNG of 48 × 48 as an icon file with one picture, which Windows
-// takes since Vista.
-func ico(png []byte) []byte {
-	n := len(png)
-	return append([]byte{
-		0, 0, 1, 0, 1, 0, // an icon, one picture
-		48, 48, 0, 0, 1, 0, 32, 0, // its size, no palette, one plane, 32 bits
-		byte(n), byte(n >> 8), byte(n >> 16), byte(n >> 24), 22, 0, 0, 0, // its length and place
-	}, png...)
 }

@@ -58,7 +58,7 @@ func newProgram(o options) (*program, error) {
 		}
 	}
 	c := client.New(o.socket)
-	p.model = model.New(model.Options{Backend: c, Vault: keeper(), Probe: func() model.Link { return probe(o.socket) }})
+	p.model = model.New(model.Options{Backend: c, Vault: vault.New(), Probe: func() model.Link { return probe(o.socket) }})
 	p.all.Go(func() { _ = p.model.Run(p.ctx) })
 	context.AfterFunc(p.ctx, func() { _ = c.Close() })
 	return p, nil
@@ -294,12 +294,4 @@ func (login) Set(on bool) error {
 		return err
 	}
 	return autostart.Enable(e)
-}
-
-// keeper returns what remembers secrets, nil where the session has none.
-func keeper() model.Vault {
-	if v := vault.New(); v.Available() {
-		return v
-	}
-	return nil
 }
