@@ -390,8 +390,7 @@ func (d *detail) tick() {
 	}
 	d.tickFacts()
 	if d.activity.Visible() {
-		d.beat++
-		d.activity.SetText(dots[1+d.beat%3])
+		kit.SetText(d.activity, dots[1+d.env.Now().Second()%3])
 	}
 	if up(d.conn) {
 		d.traffic.tick()
