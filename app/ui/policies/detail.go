@@ -347,7 +347,33 @@ func (d *detail) duplicate(p api.Policy) {
 			kit.ShowError(d.v.env, &api.Error{Code: api.CodePolicyInvalid, What: i18n.T("policies.duplicate.failed"), Why: err.Error()})
 			return
 		}
-		d.v.importText(draft.Text(), false)
+		d.v.storeCopy(name, draft.Text())
+	})
+}
+
+// storeCopy stores a copy. What must be completed first, as a predefined policy
+// that does not say how to authenticate, is opened in the editor.
+func (v *View) storeCopy(name string, text []byte) {
+	v.env.Run(func(ctx context.Context) error {
+		_, err := v.service().StorePolicy(ctx, api.PolicyFile{Text: text})
+		return err
+	}, func(err error) {
+		switch e := api.AsError(err); {
+		case e == nil:
+			v.want = name
+			v.load()
+		case e.Code == api.CodePolicyInvalid:
+			v.sessions[name] = newSession(name, text, true)
+			v.want = name
+			v.list.update()
+			field := ""
+			if e.Position != nil {
+				field = e.Position.Field
+			}
+			v.editor.open(name, field)
+		default:
+			kit.ShowError(v.env, err)
+		}
 	})
 }
 

@@ -13,6 +13,9 @@ import (
 	"sallyport/platform/ipc/ipctest"
 )
 
+// page is what the page has of a window that somebody has made a little smaller.
+var page = fyne.NewSize(720, 560)
+
 // over is a window for dialogs, whose ground is blurred and makes large pictures.
 var over = fyne.NewSize(640, 560)
 
@@ -27,43 +30,43 @@ func TestGolden(t *testing.T) {
 		do       func(t *testing.T, v *View, env *kit.Env)
 		variants []uitest.Variant
 	}{
-		{"empty", func(t testing.TB) *ipctest.Backend { return uitest.Bare(t) }, uitest.Page, nil, few},
-		{"predefined", stocked, uitest.Page, func(_ *testing.T, v *View, _ *kit.Env) { v.Select("Secure Server (require security)") }, few},
-		{"assigned", assigned, uitest.Page, nil, uitest.Everything},
+		{"empty", func(t testing.TB) *ipctest.Backend { return uitest.Bare(t) }, page, nil, few},
+		{"predefined", stocked, page, func(_ *testing.T, v *View, _ *kit.Env) { v.Select("Secure Server (require security)") }, few},
+		{"assigned", assigned, page, nil, uitest.Everything},
 		{"small", assigned, uitest.SmallUI, nil, few},
-		{"malformed", stocked, uitest.Page, func(_ *testing.T, v *View, _ *kit.Env) { v.Select("Broken") }, few},
+		{"malformed", stocked, page, func(_ *testing.T, v *View, _ *kit.Env) { v.Select("Broken") }, few},
 		{"pending", func(t testing.TB) *ipctest.Backend {
 			b := assigned(t)
 			b.OnAssign = func(context.Context, string, bool) (api.AssignResult, error) {
 				return api.AssignResult{Changes: []string{"~ downgrade ttl: 720h → 1h"}}, nil
 			}
 			return b
-		}, uitest.Page, nil, few},
+		}, page, nil, few},
 		{"assign", assigned, over, func(t *testing.T, v *View, env *kit.Env) {
 			v.Select("LAN")
 			uitest.Settle()
 			uitest.Tap(t, env.Window, "Assign…")
 		}, few},
-		{"editor", assigned, uitest.Page, func(t *testing.T, v *View, env *kit.Env) {
+		{"editor", assigned, page, func(t *testing.T, v *View, env *kit.Env) {
 			v.detail.edit("")
 		}, uitest.Everything},
-		{"editor-problem", stocked, uitest.Page, func(t *testing.T, v *View, env *kit.Env) {
+		{"editor-problem", stocked, page, func(t *testing.T, v *View, env *kit.Env) {
 			v.Select("Broken")
 			uitest.Settle()
 			v.detail.edit("rules[0].filter_list")
 		}, few},
-		{"editor-filters", assigned, uitest.Page, func(t *testing.T, v *View, env *kit.Env) {
+		{"editor-filters", assigned, page, func(t *testing.T, v *View, env *kit.Env) {
 			v.detail.edit("filter_lists[0]")
 		}, few},
-		{"editor-action", stocked, uitest.Page, func(t *testing.T, v *View, env *kit.Env) {
+		{"editor-action", stocked, page, func(t *testing.T, v *View, env *kit.Env) {
 			v.Select("LAN")
 			uitest.Settle()
 			v.detail.edit("filter_actions[0]")
 		}, few},
-		{"editor-general", assigned, uitest.Page, func(t *testing.T, v *View, env *kit.Env) {
+		{"editor-general", assigned, page, func(t *testing.T, v *View, env *kit.Env) {
 			v.detail.edit("downgrade.ttl")
 		}, few},
-		{"editor-text", assigned, uitest.Page, func(t *testing.T, v *View, env *kit.Env) {
+		{"editor-text", assigned, page, func(t *testing.T, v *View, env *kit.Env) {
 			v.detail.edit("")
 			v.editor.tabs.Select("text")
 			v.editor.text.entry.SetText(office + "wrong = = 1\n")
@@ -73,7 +76,7 @@ func TestGolden(t *testing.T) {
 			b.OnStore = judge
 			b.SetPolicy(mustJudge(t, big(10_000)), big(10_000))
 			return b
-		}, uitest.Page, func(t *testing.T, v *View, env *kit.Env) {
+		}, page, func(t *testing.T, v *View, env *kit.Env) {
 			v.detail.edit("filter_lists[0]")
 		}, few},
 		{"wizard-endpoint", assigned, over, wizardAt(0), []uitest.Variant{uitest.Light, uitest.Large}},
@@ -81,23 +84,23 @@ func TestGolden(t *testing.T) {
 		{"wizard-action", assigned, over, wizardAt(2), []uitest.Variant{uitest.Light, uitest.German}},
 		{"wizard-auth", assigned, over, wizardAt(3), few},
 		{"wizard-name", assigned, over, wizardAt(4), few},
-		{"flow", assigned, uitest.Page, func(t *testing.T, v *View, env *kit.Env) {
+		{"flow", assigned, page, func(t *testing.T, v *View, env *kit.Env) {
 			v.tabs.Select("flow")
 			v.flow.text.SetText("192.168.178.20 -> 10.1.2.3:443/tcp")
 			v.flow.explain()
 		}, []uitest.Variant{uitest.Light, uitest.Dark, uitest.German, uitest.Large}},
-		{"simulation", assigned, uitest.Page, func(t *testing.T, v *View, env *kit.Env) {
+		{"simulation", assigned, page, func(t *testing.T, v *View, env *kit.Env) {
 			v.tabs.Select("flow")
 			v.flow.simulate(capture("x"), "trace.pcap")
 			uitest.Settle()
 			v.flow.root.(interface{ ScrollToBottom() }).ScrollToBottom()
 		}, few},
-		{"memory", assigned, uitest.Page, func(t *testing.T, v *View, env *kit.Env) {
+		{"memory", assigned, page, func(t *testing.T, v *View, env *kit.Env) {
 			v.tabs.Select("memory")
 			uitest.Settle()
 			v.memory.table.Select(1)
 		}, []uitest.Variant{uitest.Light, uitest.German}},
-		{"memory-empty", uitestBare, uitest.Page, func(t *testing.T, v *View, env *kit.Env) { v.tabs.Select("memory") }, few},
+		{"memory-empty", uitestBare, page, func(t *testing.T, v *View, env *kit.Env) { v.tabs.Select("memory") }, few},
 	} {
 		uitest.Golden(t, tt.b(t), tt.name, tt.size, func(env *kit.Env) fyne.CanvasObject {
 			v := New(env)

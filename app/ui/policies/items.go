@@ -60,7 +60,7 @@ func newItems(e *editor, path, add, none string, ordered bool, doAdd func(), for
 	if ordered {
 		buttons = kit.Flow(fresh, l.up, l.down, l.remove)
 	}
-	l.root = beside(container.NewBorder(nil, buttons, nil, nil, l.widget), l.right, 17)
+	l.root = beside(above(l.widget, buttons), l.right, 17)
 	return l
 }
 

@@ -39,6 +39,28 @@ func (l besideLayout) Layout(o []fyne.CanvasObject, s fyne.Size) {
 	o[1].Resize(fyne.NewSize(s.Width, max(0, s.Height-top-gap)))
 }
 
+// above sets body above what ends it, which gets the height that it needs at its
+// width.
+func above(body, end fyne.CanvasObject) *fyne.Container {
+	return container.New(aboveLayout{}, body, end)
+}
+
+type aboveLayout struct{}
+
+func (aboveLayout) MinSize(o []fyne.CanvasObject) fyne.Size {
+	a, b := o[0].MinSize(), o[1].MinSize()
+	return fyne.NewSize(max(a.Width, b.Width), a.Height+b.Height+theme.Padding())
+}
+
+func (aboveLayout) Layout(o []fyne.CanvasObject, s fyne.Size) {
+	o[1].Resize(fyne.NewSize(s.Width, o[1].MinSize().Height))
+	h := o[1].MinSize().Height
+	o[1].Resize(fyne.NewSize(s.Width, h))
+	o[1].Move(fyne.NewPos(0, s.Height-h))
+	o[0].Move(fyne.Position{})
+	o[0].Resize(fyne.NewSize(s.Width, max(0, s.Height-h-theme.Padding())))
+}
+
 // A field is a control below its name, with what it is for and what is wrong.
 type field struct {
 	widget.BaseWidget

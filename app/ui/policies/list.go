@@ -43,7 +43,7 @@ func newList(v *View) *list {
 	}
 	fresh := kit.NewPrimary(i18n.T("policies.new"), theme.ContentAddIcon(), func() { l.v.askName(i18n.T("policies.new.title"), i18n.T("policies.new.verb"), "", l.v.create) })
 	load := kit.NewButton(i18n.T("policies.import"), theme.FolderOpenIcon(), l.v.importFile)
-	l.root = container.NewBorder(nil, kit.Flow(fresh, load), nil, nil, l.widget)
+	l.root = above(l.widget, kit.Flow(fresh, load))
 	return l
 }
 

@@ -32,11 +32,11 @@ func newMemory(v *View) *memory {
 	m := &memory{v: v, problem: kit.NewErrorCard(nil)}
 	e := func(i int) *api.Memory { return &m.entries[i] }
 	m.table = kit.NewTable([]kit.TableColumn{
-		{Title: i18n.T("policies.memory.peer"), Width: 12, Grow: true, Less: func(a, b int) bool { return e(a).Peer < e(b).Peer }},
-		{Title: i18n.T("policies.memory.rule"), Width: 9, Grow: true, Less: func(a, b int) bool { return e(a).Rule < e(b).Rule }},
-		{Title: i18n.T("policies.memory.network"), Width: 11, Less: func(a, b int) bool { return e(a).Network.String() < e(b).Network.String() }},
-		{Title: i18n.T("policies.memory.worked"), Width: 11, Less: func(a, b int) bool { return e(a).Worked.Before(e(b).Worked) }},
-		{Title: i18n.T("policies.memory.kept"), Width: 9, Less: func(a, b int) bool { return e(a).Pinned && !e(b).Pinned }},
+		{Title: i18n.T("policies.memory.peer"), Width: 11, Grow: true, Less: func(a, b int) bool { return e(a).Peer < e(b).Peer }},
+		{Title: i18n.T("policies.memory.rule"), Width: 8, Grow: true, Less: func(a, b int) bool { return e(a).Rule < e(b).Rule }},
+		{Title: i18n.T("policies.memory.network"), Width: 10, Less: func(a, b int) bool { return e(a).Network.String() < e(b).Network.String() }},
+		{Title: i18n.T("policies.memory.worked"), Width: 10.5, Less: func(a, b int) bool { return e(a).Worked.Before(e(b).Worked) }},
+		{Title: i18n.T("policies.memory.kept"), Width: 8, Less: func(a, b int) bool { return e(a).Pinned && !e(b).Pinned }},
 	}, func() int { return len(m.entries) }, m.cell, func(i int) string { return e(i).Network.String() + "\x00" + e(i).Peer + "\x00" + e(i).Rule })
 	m.table.OnSelected = func(int) { m.choose() }
 	m.pin = kit.NewButton(i18n.T("policies.memory.pin"), theme.ConfirmIcon(), m.doPin)
