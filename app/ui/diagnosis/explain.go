@@ -163,7 +163,7 @@ func (t *explainTab) failure(e api.LogEntry) fyne.CanvasObject {
 		where += "  ·  " + kit.Clean(e.Connection)
 	}
 	open := kit.NewQuiet("", theme.NavigateNextIcon(), func() { t.log(e.Connection) })
-	return kit.NewPanel(container.NewBorder(nil, nil, nil, container.NewVBox(open), kit.WithIcon(errorIcon, kit.Tight(kit.Muted(where), text))))
+	return kit.NewPanel(container.NewBorder(nil, nil, nil, container.NewVBox(open), kit.WithIcon(errorIcon(), kit.Tight(kit.Muted(where), text))))
 }
 
 func (t *explainTab) arrange() {

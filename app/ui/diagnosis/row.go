@@ -2,6 +2,7 @@ package diagnosis
 
 import (
 	"image/color"
+	"sync"
 	"time"
 
 	"fyne.io/fyne/v2"
@@ -35,21 +36,26 @@ func levelMark(l api.LogLevel) model.Mark {
 func levelIcon(l api.LogLevel) fyne.Resource {
 	switch l {
 	case api.LogDebug:
-		return debugIcon
+		return debugIcon()
 	case api.LogInfo:
-		return infoIcon
+		return infoIcon()
 	case api.LogWarn:
-		return warnIcon
+		return warnIcon()
 	}
-	return errorIcon
+	return errorIcon()
 }
 
+// The icons are made once, and not before there is an app whose theme has them.
 var (
-	debugIcon = theme.NewColoredResource(theme.MoreHorizontalIcon(), look.ColorOf(model.Off))
-	infoIcon  = theme.NewColoredResource(theme.InfoIcon(), look.ColorOf(model.Busy))
-	warnIcon  = theme.NewColoredResource(theme.WarningIcon(), look.ColorOf(model.Partly))
-	errorIcon = theme.NewColoredResource(theme.ErrorIcon(), look.ColorOf(model.Fault))
+	debugIcon = once(theme.MoreHorizontalIcon, model.Off)
+	infoIcon  = once(theme.InfoIcon, model.Busy)
+	warnIcon  = once(theme.WarningIcon, model.Partly)
+	errorIcon = once(theme.ErrorIcon, model.Fault)
 )
+
+func once(icon func() fyne.Resource, m model.Mark) func() fyne.Resource {
+	return sync.OnceValue(func() fyne.Resource { return theme.NewColoredResource(icon(), look.ColorOf(m)) })
+}
 
 func levelWord(l api.LogLevel) string {
 	switch l {
@@ -99,7 +105,7 @@ type logRow struct {
 
 func newLogRow(narrow func() bool) *logRow {
 	r := &logRow{narrow: narrow, time: canvas.NewText("", nil), word: canvas.NewText("", nil), source: canvas.NewText("", nil), text: canvas.NewText("", nil),
-		icon: canvas.NewImageFromResource(debugIcon)}
+		icon: canvas.NewImageFromResource(debugIcon())}
 	r.icon.FillMode = canvas.ImageFillContain
 	for i := range r.marks {
 		r.marks[i] = canvas.NewRectangle(color.Transparent)

@@ -84,7 +84,7 @@ func newSeqRow() *seqRow {
 		*l = canvas.NewLine(color.Transparent)
 		r.objects = append(r.objects, *l)
 	}
-	r.icon = canvas.NewImageFromResource(warnIcon)
+	r.icon = canvas.NewImageFromResource(warnIcon())
 	r.icon.FillMode = canvas.ImageFillContain
 	r.objects = append(r.objects, r.time, r.name, r.note, r.icon)
 	r.ExtendBaseWidget(r)
