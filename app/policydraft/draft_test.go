@@ -3,6 +3,7 @@ package policydraft
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"reflect"
 	"strings"
@@ -285,6 +286,73 @@ func TestManyFilters(t *testing.T) {
 	}
 	if d, err = d.Set("filter_lists[0].filters", all); err != nil || len(d.Policy().FilterLists[0].Filters) != 19_999 {
 		t.Fatal(err)
+	}
+}
+
+// TestRandomEdits does a thousand edits one after the other, each of which must
+// say what was asked and keep the comments of the rest.
+func TestRandomEdits(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	word := func() string {
+		return []string{"me", "any", "10.0.0.0/8", "a \"b\"", "c#d", "[e]", "f = 1", ""}[r.IntN(8)]
+	}
+	filter := func() Filter {
+		return Filter{Source: word(), Destination: word(), Protocol: word(), Mirrored: r.IntN(2) == 0}
+	}
+	auth := func() AuthMethod {
+		return AuthMethod{Method: word(), CAs: []string{word(), word()}, Secret: word()}
+	}
+	d := parse(t, sample)
+	for i := range 1000 {
+		p := d.Policy()
+		var n *Draft
+		var err error
+		switch r.IntN(12) {
+		case 0:
+			n, err = d.Insert("rules", r.IntN(len(p.Rules)+1), Rule{Name: word(), FilterList: word(), Auth: []AuthMethod{auth()}, Enabled: r.IntN(2) == 0})
+		case 1:
+			if n = d; len(p.Rules) > 3 {
+				n, err = d.Remove("rules", r.IntN(len(p.Rules)))
+			}
+		case 2:
+			if n = d; len(p.Rules) > 0 {
+				n, err = d.Move("rules", r.IntN(len(p.Rules)), r.IntN(len(p.Rules)))
+			}
+		case 3:
+			n, err = d.Insert("filter_lists", r.IntN(len(p.FilterLists)+1), FilterList{Name: word(), Filters: []Filter{filter(), filter()}})
+		case 4:
+			if n = d; len(p.FilterLists) > 3 {
+				n, err = d.Remove("filter_lists", r.IntN(len(p.FilterLists)))
+			}
+		case 5:
+			n, err = d.Set("downgrade", Downgrade{TTL: word(), Pins: []string{word(), word()}})
+		case 6:
+			n, err = d.Set("exemptions", Exemptions{LAN: r.IntN(2) == 0, LANDiscovery: r.IntN(2) == 0})
+		case 7:
+			if n = d; len(p.Rules) > 0 {
+				n, err = d.Set(sub("rules", r.IntN(len(p.Rules)))+".auth", []AuthMethod{auth(), auth()}[:r.IntN(3)])
+			}
+		case 8:
+			if n = d; len(p.FilterLists) > 0 {
+				n, err = d.Set(sub("filter_lists", r.IntN(len(p.FilterLists)))+".filters", []Filter{filter(), filter(), filter()}[:r.IntN(4)])
+			}
+		case 9:
+			n, err = d.Set("default_response", DefaultResponse{Enabled: r.IntN(2) == 0, Methods: []string{word()}[:r.IntN(2)], Auth: []AuthMethod{auth()}[:r.IntN(2)]})
+		case 10:
+			n, err = d.Set("filter_actions", []FilterAction{{Name: word(), Action: word(), RekeySeconds: r.Uint64N(9)}, {Name: word(), Methods: []string{word()}}}[:r.IntN(3)])
+		case 11:
+			n, err = d.Set("key_exchange.lifetime", word())
+		}
+		if err != nil {
+			t.Fatalf("edit %d: %v of\n%s", i, err, d.Text())
+		}
+		d = n
+		if again := parse(t, string(d.Text())); !reflect.DeepEqual(again.policy, d.policy) {
+			t.Fatalf("edit %d says something else when it is read again:\n%s", i, d.Text())
+		}
+	}
+	if text := string(d.Text()); !strings.HasPrefix(text, "# Ours since 2024.\n") || !strings.Contains(text, "# short") || !strings.Contains(text, "# --- rules ---") {
+		t.Errorf("comments are lost:\n%s", text)
 	}
 }
 

@@ -46,7 +46,7 @@ func (v *View) refused(name string, err error) {
 			v.detail.edit(e.Position.Field)
 		}
 	})
-	d = newDialog(v.env, i18n.T("policies.assign.refused"), kit.Column(kit.NewErrorCard(e), kit.Text(place(e.Position)+": "+plain(e.Why))),
+	d = newDialog(v.env, i18n.T("policies.assign.refused"), kit.Column(kit.NewErrorCard(e), kit.Text(reason(e))),
 		kit.NewButton(i18n.T("common.close"), nil, func() { d.Hide() }), show)
 	d.Focus = show
 	d.Show()

@@ -3,6 +3,7 @@ package policies
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
@@ -211,13 +212,26 @@ func (d *detail) problem(p api.Policy) fyne.CanvasObject {
 		}))
 	}
 	card := kit.NewErrorCard(p.Problem, actions...)
-	why := plain(p.Problem.Why)
-	if at := place(p.Problem.Position); at != "" {
-		why = at + ": " + why
-	}
+	why := reason(p.Problem)
 	// The catalogue says what kind of failure it is; the service's words say what
 	// is wrong.
 	return kit.Column(card, kit.WithIcon(theme.NewErrorThemedResource(theme.ErrorIcon()), kit.Text(why)))
+}
+
+// reason is the service's own account of a fault, after its place unless it names
+// that itself.
+func reason(e *api.Error) string {
+	why, at := plain(e.Why), place(e.Position)
+	switch {
+	case why == "":
+		why = plain(e.What)
+	case e.Position != nil && e.Position.Field != "" && strings.Contains(e.Why, e.Position.Field):
+		return why
+	}
+	if at == "" {
+		return why
+	}
+	return at + ": " + why
 }
 
 // place says where in a file something is.

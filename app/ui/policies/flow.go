@@ -369,11 +369,11 @@ func (f *flow) result(name, file string) fyne.CanvasObject {
 		objects = append(objects, kit.Muted(i18n.T("policies.simulate.skipped", "Count", int(min(f.simulated.Skipped, 1<<31)))))
 	}
 	table := kit.NewTable([]kit.TableColumn{
-		{Title: i18n.T("policies.column.flow"), Width: 20, Grow: true, Mono: true, Less: func(a, b int) bool { return flows[a].Flow < flows[b].Flow }},
-		{Title: i18n.T("policies.column.verdict"), Width: 12.5, Less: func(a, b int) bool { return flows[a].Verdict < flows[b].Verdict }},
-		{Title: i18n.T("policies.column.rule"), Width: 8, Grow: true, Less: func(a, b int) bool { return flows[a].Rule < flows[b].Rule }},
+		{Title: i18n.T("policies.column.flow"), Width: 18, Grow: true, Mono: true, Less: func(a, b int) bool { return flows[a].Flow < flows[b].Flow }},
+		{Title: i18n.T("policies.column.verdict"), Width: 11.5, Less: func(a, b int) bool { return flows[a].Verdict < flows[b].Verdict }},
+		{Title: i18n.T("policies.column.rule"), Width: 7, Grow: true, Less: func(a, b int) bool { return flows[a].Rule < flows[b].Rule }},
 		{Title: i18n.T("policies.column.packets"), Width: 5.5, Right: true, Less: func(a, b int) bool { return flows[a].Packets < flows[b].Packets }},
-		{Title: i18n.T("policies.column.bytes"), Width: 5.5, Right: true, Less: func(a, b int) bool { return flows[a].Bytes < flows[b].Bytes }},
+		{Title: i18n.T("policies.column.bytes"), Width: 5, Right: true, Less: func(a, b int) bool { return flows[a].Bytes < flows[b].Bytes }},
 	}, func() int { return len(flows) }, func(row, col int) kit.Cell {
 		s := &flows[row]
 		switch col {

@@ -228,11 +228,11 @@ func (e *editor) listForm(i int, base string) fyne.CanvasObject {
 	path := base + ".filters"
 	var table *kit.Table
 	table = kit.NewTable([]kit.TableColumn{
-		{Title: i18n.T("policies.column.number"), Width: 4, Right: true},
-		{Title: i18n.T("policies.column.from"), Width: 9, Grow: true},
-		{Title: i18n.T("policies.column.to"), Width: 9, Grow: true},
-		{Title: i18n.T("policies.column.traffic"), Width: 8},
-		{Title: i18n.T("policies.column.mirrored"), Width: 6},
+		{Title: i18n.T("policies.column.number"), Width: 3.5, Right: true},
+		{Title: i18n.T("policies.column.from"), Width: 7.5, Grow: true},
+		{Title: i18n.T("policies.column.to"), Width: 8, Grow: true},
+		{Title: i18n.T("policies.column.traffic"), Width: 6},
+		{Title: i18n.T("policies.column.mirrored"), Width: 5.5},
 	}, func() int { return len(filters()) }, func(row, col int) kit.Cell {
 		all := filters()
 		if row >= len(all) {

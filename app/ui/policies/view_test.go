@@ -81,7 +81,7 @@ func TestRefusedAssignmentLeadsToTheField(t *testing.T) {
 	v, env := open(t, b)
 	v.Select("Broken")
 	uitest.Settle()
-	if !uitest.Says(env.Window, "line 14, rules[0].filter_list") || !uitest.Says(env.Window, "did you mean") {
+	if !uitest.Says(env.Window, "rules[0].filter_list: there is no filter list") || !uitest.Says(env.Window, "did you mean") {
 		t.Errorf("the problem has no place:\n%s", uitest.Text(env.Window))
 	}
 	v.assign("Broken")

@@ -79,6 +79,8 @@ var rules = []rule{
 	{pkgs: "app/ui/prompts", why: "a view shows", never: shows},
 	{pkgs: "app/cmd/sallyport-gui", why: "the one place where the window meets its road to the service",
 		never: []string{"platform/host/...", "platform/tun/...", "platform/firewall/...", "platform/route/...", "core/engine", "core/ike", "core/datapath"}},
+	{pkgs: "app/policydraft", why: "a text is edited here, and judged by the service",
+		only: []string{"app/policydraft"}, extern: []string{"fyne.io/"}},
 	{pkgs: "app/demo", why: "the demo uses the product as everyone does",
 		only: []string{"app/demo", "core/api", "platform/ipc/..."}, extern: []string{"fyne.io/"}},
 }
