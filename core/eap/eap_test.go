@@ -16,9 +16,9 @@ import (
 	"time"
 )
 
-// run speaks for both ends until it is over, and returns the peer's error and
-// the number of packets of the server.
-func run(t *testing.T, p *Peer, s *Server, answers ...string) (error, int) {
+// run speaks for both ends until it is over, and returns the number of packets
+// of the server and the peer's error.
+func run(t *testing.T, p *Peer, s *Server, answers ...string) (int, error) {
 	t.Helper()
 	packet, err := s.Start()
 	if err != nil {
@@ -27,26 +27,26 @@ func run(t *testing.T, p *Peer, s *Server, answers ...string) (error, int) {
 	for n := 1; n < 100; n++ {
 		step, err := p.Handle(packet)
 		if err != nil {
-			return err, n
+			return n, err
 		}
 		for step.Question != nil {
 			if len(answers) == 0 {
 				t.Fatalf("asked too much: %+v", step.Question)
 			}
 			if step, err = p.Answer([]byte(answers[0])); err != nil {
-				return err, n
+				return n, err
 			}
 			answers = answers[1:]
 		}
 		if step.Reply == nil {
-			return nil, n
+			return n, nil
 		}
 		if packet, err = s.Handle(step.Reply); err != nil {
 			t.Logf("server: %v", err)
 		}
 	}
 	t.Fatal("they never end")
-	return nil, 0
+	return 0, nil
 }
 
 func users(name, password string) func(string) ([]byte, bool) {
@@ -65,7 +65,7 @@ func TestPasswordMethods(t *testing.T) {
 		} {
 			s := NewServer(ServerConfig{Name: "gw", Methods: []Type{m}, Password: users("alice", "pässwörd 🔑")})
 			p := NewPeer(PeerConfig{Identity: c.user})
-			err, _ := run(t, p, s, c.password)
+			_, err := run(t, p, s, c.password)
 			if !errors.Is(err, c.want) || (err == nil) != s.Succeeded() || s.Succeeded() != p.Over() {
 				t.Errorf("%v, %s: %v, server %v", m, name, err, s.Succeeded())
 			}
@@ -115,12 +115,13 @@ func TestMSCHAPVectors(t *testing.T) {
 // CVE-2021-45079: a success counts only after the method's own.
 func TestEarlySuccess(t *testing.T) {
 	success := (&Packet{Code: CodeSuccess, ID: 9}).AppendTo(nil)
-	s := NewServer(ServerConfig{Methods: []Type{TypeMSCHAPv2}, Password: users("alice", "secret")})
-	packet, _ := s.Start()
 	for n := range 3 { // before identity, challenge, proof
 		p := NewPeer(PeerConfig{Identity: "alice", Password: []byte("secret")})
 		s := NewServer(ServerConfig{Methods: []Type{TypeMSCHAPv2}, Password: users("alice", "secret")})
-		packet, _ = s.Start()
+		packet, err := s.Start()
+		if err != nil {
+			t.Fatal(err)
+		}
 		for range n {
 			step, err := p.Handle(packet)
 			if err != nil {
@@ -158,7 +159,7 @@ func TestRogueMSCHAPServer(t *testing.T) {
 func TestMutualOnlyRefusesPasswords(t *testing.T) {
 	p := NewPeer(PeerConfig{Identity: "alice", Password: []byte("secret"), MutualOnly: true})
 	s := NewServer(ServerConfig{Methods: []Type{TypeMSCHAPv2, TypeGTC}, Password: users("alice", "secret")})
-	if err, _ := run(t, p, s); !errors.Is(err, ErrNoMethod) {
+	if _, err := run(t, p, s); !errors.Is(err, ErrNoMethod) {
 		t.Errorf("%v", err)
 	}
 }
@@ -166,7 +167,7 @@ func TestMutualOnlyRefusesPasswords(t *testing.T) {
 func TestNakChoosesAnother(t *testing.T) {
 	p := NewPeer(PeerConfig{Identity: "alice", Password: []byte("secret"), Methods: []Type{TypeGTC}})
 	s := NewServer(ServerConfig{Methods: []Type{TypeMSCHAPv2, TypeGTC}, Password: users("alice", "secret")})
-	if err, _ := run(t, p, s); err != nil || s.Method() != TypeGTC {
+	if _, err := run(t, p, s); err != nil || s.Method() != TypeGTC {
 		t.Errorf("%v, %v", err, s.Method())
 	}
 }
@@ -229,7 +230,7 @@ func TestTLS(t *testing.T) {
 		p := NewPeer(PeerConfig{Identity: "alice", VerifyServer: is(server), Certificate: c.client})
 		s := NewServer(ServerConfig{Methods: []Type{TypeTLS}, Certificate: c.server,
 			VerifyClient: func(_ string, chain []*x509.Certificate) error { return is(client)(chain) }})
-		err, packets := run(t, p, s)
+		packets, err := run(t, p, s)
 		if !errors.Is(err, c.want) || (err == nil) != s.Succeeded() {
 			t.Errorf("%s: %v, server %v", name, err, s.Succeeded())
 		}

@@ -9,7 +9,7 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
-	"golang.org/x/crypto/md4"
+	"golang.org/x/crypto/md4" //lint:ignore SA1019 MSCHAPv2 is made of it
 )
 
 // The computations of MS-CHAPv2 (RFC 2759, section 8) and of its keys (RFC

@@ -214,7 +214,7 @@ func TestKeyboardAlone(t *testing.T) {
 	env, v := shown(t, b, "berlin", uitest.Page)
 	var order []string
 	for range 12 {
-		test.FocusNext(env.Window.Canvas())
+		env.Window.Canvas().FocusNext()
 		switch f := env.Window.Canvas().Focused().(type) {
 		case *kit.Button:
 			order = append(order, f.Text)

@@ -148,7 +148,7 @@ func TestTableSortsSelectsAndCopies(t *testing.T) {
 func TestTableIsKeyboardAlone(t *testing.T) {
 	tb := newTable(40)
 	env := window(t, tb)
-	test.FocusNext(env.Window.Canvas())
+	env.Window.Canvas().FocusNext()
 	f := env.Window.Canvas().Focused()
 	if f == nil {
 		t.Fatal("it takes no focus")

@@ -262,7 +262,7 @@ func TestFocusOrder(t *testing.T) {
 		default:
 			t.Errorf("focus on %T", f)
 		}
-		test.FocusNext(env.Window.Canvas())
+		env.Window.Canvas().FocusNext()
 	}
 	if want := "entry  Cancel Continue"; strings.Join(got, " ") != want {
 		t.Errorf("got %q, want %q", got, want)

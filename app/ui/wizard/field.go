@@ -46,7 +46,7 @@ func labelled(label, hint string, input fyne.CanvasObject, f *fault) *fyne.Conta
 
 // fieldLayout sets the parts of a field closer than a column does: labels
 // bring air of their own.
-type fieldLayout struct{ width float32 }
+type fieldLayout struct{}
 
 func (l *fieldLayout) MinSize(o []fyne.CanvasObject) fyne.Size {
 	var s fyne.Size
