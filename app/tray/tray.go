@@ -37,13 +37,13 @@ type entry struct {
 // New returns a tray for a dark or a light panel. Nothing is shown before
 // Start or Run.
 func New(dark bool, act func(Item)) *Tray {
-	t := &Tray{Act: act, dark: dark}
-	return t
+	return &Tray{Act: act, dark: dark}
 }
 
 // Start shows the tray beside an event loop that another toolkit runs, and
 // which calls it. It returns at once.
 func (t *Tray) Start() {
+	t.introduce()
 	t.start, t.stop = systray.RunWithExternalLoop(t.onReady, nil)
 	t.start()
 }
@@ -53,15 +53,22 @@ func (t *Tray) Stop() { t.stop() }
 
 // Run shows the tray and runs its event loop, on the main goroutine, until
 // Quit.
-func (t *Tray) Run() { systray.Run(t.onReady, nil) }
+func (t *Tray) Run() {
+	t.introduce()
+	systray.Run(t.onReady, nil)
+}
+
+// introduce says what the panel asks once, when the icon registers: its name,
+// and that a click opens the window where the panel tells the buttons apart.
+func (t *Tray) introduce() {
+	systray.SetTitle("Sallyport")
+	systray.SetOnTapped(func() { t.Act(Item{Action: Open}) })
+}
 
 // Quit ends Run.
 func (t *Tray) Quit() { systray.Quit() }
 
 func (t *Tray) onReady() {
-	systray.SetTitle("Sallyport")
-	// A click opens the window at once where the panel tells the buttons apart.
-	systray.SetOnTapped(func() { t.Act(Item{Action: Open}) })
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.ready = true
