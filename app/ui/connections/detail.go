@@ -51,7 +51,6 @@ type detail struct {
 	conn    *model.Connection
 	setting bool // a profile is on its way: the choice shows it already
 	shown   bool
-	beat    int                // of the activity
 	stop    context.CancelFunc // of the clock; nil while it stands still
 }
 

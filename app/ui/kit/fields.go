@@ -182,8 +182,7 @@ func NewCopyable(text string) *Copyable {
 	c.label.TextStyle.Monospace = true
 	c.label.Wrapping = fyne.TextWrapBreak
 	c.label.Selectable = true
-	var button *Button
-	button = NewQuiet(i18n.T("common.copy"), theme.ContentCopyIcon(), func() {
+	button := NewQuiet(i18n.T("common.copy"), theme.ContentCopyIcon(), func() {
 		text := c.copied
 		if text == "" {
 			text = c.label.Text

@@ -226,8 +226,7 @@ func (e *editor) listForm(i int, base string) fyne.CanvasObject {
 		return nil
 	}
 	path := base + ".filters"
-	var table *kit.Table
-	table = kit.NewTable([]kit.TableColumn{
+	table := kit.NewTable([]kit.TableColumn{
 		{Title: i18n.T("policies.column.number"), Width: 3.5, Right: true},
 		{Title: i18n.T("policies.column.from"), Width: 7.5, Grow: true},
 		{Title: i18n.T("policies.column.to"), Width: 8, Grow: true},

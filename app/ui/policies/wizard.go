@@ -22,7 +22,6 @@ type wizard struct {
 	rule   policydraft.Rule
 	filter policydraft.Filter // of the list that is made with the rule
 	fresh  bool               // such a list is made
-	list   string             // its name
 	auth   policydraft.AuthMethod
 
 	page   int
@@ -221,8 +220,7 @@ func (w *wizard) endpointPage() fyne.CanvasObject {
 		kind = byAddress
 	}
 	more := container.NewStack()
-	var choose func(kind string)
-	choose = func(kind string) {
+	choose := func(kind string) {
 		more.Objects = nil
 		switch kind {
 		case hostToHost:
