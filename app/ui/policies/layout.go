@@ -176,7 +176,7 @@ func check(text string, on bool, changed func(bool)) *kit.Check {
 	return c
 }
 
-// a choice of one of several values, shown as other words.
+// An option is one of several values, shown as other words.
 type option struct{ value, word string }
 
 // selection returns a drop-down list; a value that is not among the options is

@@ -28,7 +28,6 @@ type list struct {
 	widget   *widget.List
 	names    []string // as listed: stored ones and new ones that are not saved yet
 	selected string
-	quiet    bool
 }
 
 func newList(v *View) *list {
@@ -49,9 +48,7 @@ func newList(v *View) *list {
 
 func (l *list) pick(name string) {
 	l.selected = name
-	if !l.quiet {
-		l.v.detail.show(name)
-	}
+	l.v.detail.show(name)
 }
 
 // choose selects a policy, if it is listed.
