@@ -10,14 +10,16 @@ import (
 type Displayed struct {
 	Page kit.Page `json:"page"`
 	// NoService is the title of the page that stands in the place of Page.
-	NoService   string                  `json:"no_service,omitempty"`
-	Mark        string                  `json:"mark"` // the word at the foot of the navigation
+	NoService string `json:"no_service,omitempty"`
+	Mark      string `json:"mark"` // the word at the foot of the navigation
+	// Asks is the connection that the question in front is about.
+	Asks        string                  `json:"asks,omitempty"`
 	Connections []connections.Displayed `json:"connections,omitempty"`
 }
 
 // Displayed returns what the window says now.
 func (w *Window) Displayed() *Displayed {
-	d := &Displayed{Page: w.current, Mark: w.rail.mark.text.Text}
+	d := &Displayed{Page: w.current, Mark: w.rail.mark.text.Text, Asks: w.asks.Asks()}
 	if !w.linked {
 		d.NoService = w.link.title
 		return d

@@ -81,12 +81,15 @@ func TestWindow(t *testing.T) {
 	for _, v := range uitest.Everything {
 		t.Run(v.Name, func(t *testing.T) {
 			w := open(t, quiet(t), v, nil)
+			w.Show(kit.Settings) // the page that depends on no other package
+			uitest.Settle()
 			uitest.Picture(t, "window-"+v.Name, w.win)
 		})
 	}
 	t.Run("small", func(t *testing.T) {
 		w := open(t, quiet(t), uitest.Variant{Lang: "de", Text: 1.5}, nil)
 		w.win.Resize(Smallest)
+		w.Show(kit.Settings)
 		uitest.Settle()
 		uitest.Picture(t, "window-small", w.win)
 	})
@@ -96,6 +99,8 @@ func TestWindow(t *testing.T) {
 		if !uitest.Says(w.win, "Its traffic stays blocked until you decide.") {
 			t.Error(uitest.Text(w.win))
 		}
+		w.Show(kit.Settings)
+		uitest.Settle()
 		uitest.Picture(t, "window-question", w.win)
 		uitest.Tap(t, w.win, "Decide…")
 		if !uitest.Says(w.win, "Keep it blocked") {
@@ -106,6 +111,8 @@ func TestWindow(t *testing.T) {
 		b := quiet(t)
 		b.SetService(api.Service{Version: "1.0.0", Warnings: []string{"UDP port 500 is taken by another program (charon, pid 812).", "two", "three", "four", "five"}})
 		w := open(t, b, uitest.Light, nil)
+		w.Show(kit.Settings)
+		uitest.Settle()
 		uitest.Picture(t, "window-warnings", w.win)
 		if !uitest.Says(w.win, "2 more warnings are in the log.") {
 			t.Error(uitest.Text(w.win))
