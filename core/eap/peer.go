@@ -119,6 +119,7 @@ type Peer struct {
 	waiting bool
 	notice  string // the last notification
 	refused Type   // the last method that we answered with a Nak
+	asked   int    // questions that were answered before it began
 	over    bool
 }
 
@@ -161,8 +162,10 @@ func (c *PeerConfig) may(t Type) bool {
 		return !c.MutualOnly
 	case TypeTLS:
 		return c.VerifyServer != nil && c.Certificate != nil
-	case TypeTTLS, TypePEAP:
+	case TypeTTLS:
 		return c.VerifyServer != nil
+	case TypePEAP:
+		return c.VerifyServer != nil && slices.ContainsFunc(c.Inner, isInner)
 	}
 	return false
 }
@@ -305,7 +308,7 @@ func (p *Peer) newMethod(t Type) peerMethod {
 	case TypeMSCHAPv2:
 		return &mschapPeer{cfg: &p.cfg}
 	case TypeGTC:
-		return &gtcPeer{cfg: &p.cfg}
+		return &gtcPeer{cfg: &p.cfg, asked: p.asked}
 	}
 	return newTLSPeer(&p.cfg, t)
 }

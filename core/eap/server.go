@@ -39,6 +39,7 @@ type Server struct {
 	method  serverMethod
 	typ     Type
 	left    []Type // not tried yet
+	begun   bool   // the peer has answered the method's first request, and not with a Nak
 	rounds  int
 	over    bool
 	success bool
@@ -119,12 +120,13 @@ func (s *Server) Handle(b []byte) ([]byte, error) {
 		s.user, s.named = string(in.Data), true
 		return s.propose(nil)
 	}
-	if in.Type == TypeNak && s.rounds <= 2+len(s.cfg.Methods) {
+	if in.Type == TypeNak && !s.begun { // RFC 3748, section 5.3.1
 		return s.propose(in.Data)
 	}
 	if in.Type != s.typ {
 		return s.fail(fmt.Errorf("eap: %v in the midst of %v: %w", in.Type, s.typ, ErrProtocol))
 	}
+	s.begun = true
 	next, ok, err := s.method.handle(in.Data)
 	switch {
 	case err != nil:
@@ -141,6 +143,10 @@ func (s *Server) Handle(b []byte) ([]byte, error) {
 
 // propose begins the first method that is left, and that a Nak names.
 func (s *Server) propose(wanted []byte) ([]byte, error) {
+	if s.method != nil {
+		s.method.wipe()
+		s.method = nil
+	}
 	for len(s.left) > 0 {
 		t := s.left[0]
 		s.left = s.left[1:]

@@ -92,12 +92,16 @@ func newTTLSInner(cfg *PeerConfig) *ttlsInner {
 }
 
 // newInnerPeer returns the peer of EAP within TLS: the server has proved itself.
+// It speaks these methods alone; where none is left, none.
 func newInnerPeer(cfg *PeerConfig, methods []Type) *Peer {
 	inner := *cfg
 	inner.MutualOnly, inner.Anonymous = false, ""
-	inner.Methods = slices.DeleteFunc(slices.Clone(methods), func(t Type) bool { return t != TypeMSCHAPv2 && t != TypeGTC })
-	return NewPeer(inner)
+	inner.Methods = slices.DeleteFunc(slices.Clone(methods), func(t Type) bool { return !isInner(t) })
+	return &Peer{cfg: inner}
 }
+
+// isInner reports whether a method of EAP may run within TLS.
+func isInner(t Type) bool { return t == TypeMSCHAPv2 || t == TypeGTC }
 
 // begin says who we are: as EAP's identity, or name and password at once.
 func (in *ttlsInner) begin() ([]byte, *Question, error) {
@@ -134,6 +138,7 @@ func (in *ttlsInner) handle(plain []byte) ([]byte, *Question, error) {
 	if in.peer == nil {
 		// PAP: the server wants more than the password: another question in EAP.
 		in.peer = newInnerPeer(in.cfg, []Type{TypeGTC})
+		in.peer.asked = 1
 	}
 	return in.wrap(in.peer.Handle(message))
 }
