@@ -36,11 +36,11 @@ func (d *detail) tickFacts() {
 func facts(c *model.Connection) []kit.Field {
 	fields := []kit.Field{
 		{Label: i18n.T("connections.fact.gateway"), Value: strings.Join(c.Gateway, "\n")},
-		{Label: i18n.T("connections.fact.peer"), Value: c.PeerID},
+		{Label: i18n.T("connections.fact.peer"), Value: kit.Clean(c.PeerID)},
 		{Label: i18n.T("connections.fact.address"), Value: lines(c.Addresses), Copy: true},
 		{Label: i18n.T("connections.fact.dns"), Value: lines(c.DNS), Copy: true},
 		{Label: i18n.T("connections.fact.networks"), Value: lines(c.Routes)},
-		{Label: i18n.T("connections.fact.path"), Value: c.Path},
+		{Label: i18n.T("connections.fact.path"), Value: kit.Clean(c.Path)},
 	}
 	if up(c) {
 		n := c.Counters

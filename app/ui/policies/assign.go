@@ -57,15 +57,15 @@ func (v *View) preview(name string, res api.AssignResult) {
 	a := v.snap.Assignment
 	switch {
 	case a == nil:
-		objects = append(objects, kit.Text(i18n.T("policies.assign.first", "Name", plain(name))))
+		objects = append(objects, kit.Text(i18n.T("policies.assign.first", "Name", kit.Clean(name))))
 	case a.Policy == name:
-		objects = append(objects, kit.Text(i18n.T("policies.assign.same", "Name", plain(name))))
+		objects = append(objects, kit.Text(i18n.T("policies.assign.same", "Name", kit.Clean(name))))
 	default:
-		objects = append(objects, kit.Text(i18n.T("policies.assign.other", "Name", plain(name), "Old", plain(a.Policy))))
+		objects = append(objects, kit.Text(i18n.T("policies.assign.other", "Name", kit.Clean(name), "Old", kit.Clean(a.Policy))))
 	}
 	const mostWarnings = 5
 	for _, w := range res.Warnings[:min(len(res.Warnings), mostWarnings)] {
-		objects = append(objects, kit.Warning(plain(w)))
+		objects = append(objects, kit.Warning(kit.Clean(w)))
 	}
 	if more := len(res.Warnings) - mostWarnings; more > 0 {
 		objects = append(objects, kit.Muted(i18n.T("policies.assign.warnings", "Count", more)))
@@ -102,18 +102,18 @@ type line struct {
 func changeLines(changes []string) []line {
 	out := make([]line, len(changes))
 	for i, c := range changes {
-		out[i] = line{text: plain(c)}
+		out[i] = line{text: kit.Clean(c)}
 		sign, rest, ok := strings.Cut(c, " ")
 		if !ok {
 			continue
 		}
 		switch sign {
 		case "+":
-			out[i] = line{i18n.T("policies.change.new"), plain(rest), widget.SuccessImportance}
+			out[i] = line{i18n.T("policies.change.new"), kit.Clean(rest), widget.SuccessImportance}
 		case "-":
-			out[i] = line{i18n.T("policies.change.gone"), plain(rest), widget.DangerImportance}
+			out[i] = line{i18n.T("policies.change.gone"), kit.Clean(rest), widget.DangerImportance}
 		case "~":
-			out[i] = line{i18n.T("policies.change.changed"), plain(rest), widget.WarningImportance}
+			out[i] = line{i18n.T("policies.change.changed"), kit.Clean(rest), widget.WarningImportance}
 		}
 	}
 	return out
@@ -122,7 +122,7 @@ func changeLines(changes []string) []line {
 func orderLines(order []string) []line {
 	out := make([]line, len(order))
 	for i, o := range order {
-		out[i] = line{i18n.Number(i + 1), plain(o), widget.LowImportance}
+		out[i] = line{i18n.Number(i + 1), kit.Clean(o), widget.LowImportance}
 	}
 	return out
 }
@@ -222,7 +222,7 @@ func (v *View) unassign(name string, draft *policydraft.Draft) {
 		do()
 		return
 	}
-	kit.Confirm(v.env, i18n.T("policies.unassign.title"), i18n.T("policies.unassign.text", "Name", plain(name)), i18n.T("policies.unassign.verb"), true, do)
+	kit.Confirm(v.env, i18n.T("policies.unassign.title"), i18n.T("policies.unassign.text", "Name", kit.Clean(name)), i18n.T("policies.unassign.verb"), true, do)
 }
 
 // compare shows how another policy differs from one.
@@ -230,7 +230,7 @@ func (v *View) compare(name string) {
 	var others []option
 	for _, p := range v.policies {
 		if p.Name != name {
-			others = append(others, option{p.Name, plain(p.Name)})
+			others = append(others, option{p.Name, kit.Clean(p.Name)})
 		}
 	}
 	result := container.NewStack()
@@ -261,7 +261,7 @@ func (v *View) compare(name string) {
 	choose := selection(others, "", ask)
 	choose.PlaceHolder = i18n.T("policies.compare.choose")
 	d = newDialog(v.env, i18n.T("policies.compare.title"),
-		kit.Column(kit.Text(i18n.T("policies.compare.text", "Name", plain(name))), choose, busy, result),
+		kit.Column(kit.Text(i18n.T("policies.compare.text", "Name", kit.Clean(name))), choose, busy, result),
 		kit.NewPrimary(i18n.T("common.close"), nil, func() { d.Hide() }))
 	d.Width, d.Focus = 44, choose
 	d.Show()

@@ -108,7 +108,7 @@ func (d *detail) build() {
 	case d.name == "":
 		page = kit.Empty(theme.ListIcon(), i18n.T("policies.empty.title"), i18n.T("policies.empty.text"))
 	case !listed && s != nil:
-		page = kit.Empty(theme.DocumentCreateIcon(), plain(d.name), i18n.T("policies.new.unsaved"),
+		page = kit.Empty(theme.DocumentCreateIcon(), kit.Clean(d.name), i18n.T("policies.new.unsaved"),
 			kit.NewPrimary(i18n.T("policies.edit.continue"), theme.DocumentCreateIcon(), func() { d.v.editor.open(d.name, "") }))
 	default:
 		page = d.page(p, s)
@@ -118,9 +118,9 @@ func (d *detail) build() {
 }
 
 func (d *detail) page(p api.Policy, s *session) fyne.CanvasObject {
-	objects := []fyne.CanvasObject{kit.Heading(plain(p.Name))}
+	objects := []fyne.CanvasObject{kit.Heading(kit.Clean(p.Name))}
 	if p.Description != "" {
-		objects[0] = kit.Tight(objects[0], kit.Muted(plain(p.Description)))
+		objects[0] = kit.Tight(objects[0], kit.Muted(kit.Clean(p.Description)))
 	}
 	objects = append(objects, d.state(p), d.buttons(p, s))
 	if s != nil && s.dirty() {
@@ -134,7 +134,7 @@ func (d *detail) page(p api.Policy, s *session) fyne.CanvasObject {
 		objects = append(objects, d.problem(p))
 	}
 	for _, w := range p.Warnings {
-		objects = append(objects, kit.Warning(plain(w)))
+		objects = append(objects, kit.Warning(kit.Clean(w)))
 	}
 	switch {
 	case d.failed != nil:
@@ -152,7 +152,7 @@ func (d *detail) state(p api.Policy) fyne.CanvasObject {
 	switch {
 	case p.Assigned && a != nil && a.Policy == p.Name:
 		return kit.WithIcon(theme.NewSuccessThemedResource(theme.ConfirmIcon()),
-			kit.Text(i18n.T("policies.assigned.by", "Who", plain(a.By), "Time", i18n.DateTime(a.Since))))
+			kit.Text(i18n.T("policies.assigned.by", "Who", kit.Clean(a.By), "Time", i18n.DateTime(a.Since))))
 	case p.Assigned:
 		return kit.WithIcon(theme.NewSuccessThemedResource(theme.ConfirmIcon()), kit.Text(i18n.T("policies.state.assigned")))
 	case p.Predefined:
@@ -221,10 +221,10 @@ func (d *detail) problem(p api.Policy) fyne.CanvasObject {
 // reason is the service's own account of a fault, after its place unless it names
 // that itself.
 func reason(e *api.Error) string {
-	why, at := plain(e.Why), place(e.Position)
+	why, at := kit.Clean(e.Why), place(e.Position)
 	switch {
 	case why == "":
-		why = plain(e.What)
+		why = kit.Clean(e.What)
 	case e.Position != nil && e.Position.Field != "" && strings.Contains(e.Why, e.Position.Field):
 		return why
 	}
@@ -240,13 +240,13 @@ func place(p *api.Position) string {
 	case p == nil:
 		return ""
 	case p.Line > 0 && p.Field != "" && p.File != "":
-		return i18n.T("policies.place.all", "File", plain(p.File), "Line", p.Line, "Field", plain(p.Field))
+		return i18n.T("policies.place.all", "File", kit.Clean(p.File), "Line", p.Line, "Field", kit.Clean(p.Field))
 	case p.Line > 0 && p.Field != "":
-		return i18n.T("policies.place.field", "Line", p.Line, "Field", plain(p.Field))
+		return i18n.T("policies.place.field", "Line", p.Line, "Field", kit.Clean(p.Field))
 	case p.Line > 0:
 		return i18n.T("policies.place.line", "Line", p.Line)
 	}
-	return plain(p.Field)
+	return kit.Clean(p.Field)
 }
 
 // maxShown bounds the rules that the page shows; the editor lists all.
@@ -294,7 +294,7 @@ func exemptText(e policydraft.Exemptions) string {
 }
 
 func downgradeText(d policydraft.Downgrade) string {
-	ttl := plain(d.TTL)
+	ttl := kit.Clean(d.TTL)
 	if ttl == "" {
 		ttl = "720h"
 	}
@@ -308,7 +308,7 @@ func downgradeText(d policydraft.Downgrade) string {
 // ruleCard shows a rule.
 func ruleCard(p *policydraft.Policy, r *policydraft.Rule) fyne.CanvasObject {
 	a, known := p.Action(r.FilterAction)
-	name := kit.Text(plain(r.Name))
+	name := kit.Text(kit.Clean(r.Name))
 	name.TextStyle.Bold = true
 	badge := kit.NewBadge(actionMark(a))
 	badge.Set(actionMark(a), stock(r.FilterAction))
@@ -420,7 +420,7 @@ func (d *detail) export() {
 }
 
 func (d *detail) remove(p api.Policy) {
-	kit.Confirm(d.v.env, i18n.T("policies.remove.title"), i18n.T("policies.remove.text", "Name", plain(p.Name)), i18n.T("policies.remove.verb"), true, func() {
+	kit.Confirm(d.v.env, i18n.T("policies.remove.title"), i18n.T("policies.remove.text", "Name", kit.Clean(p.Name)), i18n.T("policies.remove.verb"), true, func() {
 		d.v.env.Run(func(ctx context.Context) error { return d.v.service().RemovePolicy(ctx, p.Name) }, func(err error) {
 			if err != nil {
 				kit.ShowError(d.v.env, err)

@@ -199,7 +199,7 @@ func (e *editor) head() {
 	if s == nil {
 		return
 	}
-	kit.SetText(e.title, plain(s.name))
+	kit.SetText(e.title, kit.Clean(s.name))
 	dirty := s.dirty() || len(e.pending) > 0
 	p, _ := e.v.find(s.name)
 	status := i18n.T("policies.status.saved")
@@ -260,7 +260,7 @@ func (e *editor) found() {
 	}
 	moved := false
 	for _, f := range e.fields {
-		moved = f.say(plain(e.s.at(f.path, f.deep))) || moved
+		moved = f.say(kit.Clean(e.s.at(f.path, f.deep))) || moved
 	}
 	if moved && e.form != nil {
 		e.form.Content.Refresh()
@@ -277,7 +277,7 @@ func (e *editor) problem(f api.Finding) fyne.CanvasObject {
 	if f.Error {
 		icon = theme.NewErrorThemedResource(theme.ErrorIcon())
 	}
-	text := plain(f.Text)
+	text := kit.Clean(f.Text)
 	if at := place(&api.Position{Line: f.Position.Line, Field: f.Position.Field}); at != "" {
 		text = at + ": " + text
 	}
@@ -389,7 +389,7 @@ func (e *editor) doUndo() {
 
 func (e *editor) doDiscard() {
 	s := e.s
-	kit.Confirm(e.v.env, i18n.T("policies.discard.title"), i18n.T("policies.discard.text", "Name", plain(s.name)), i18n.T("policies.discard.verb"), true, func() {
+	kit.Confirm(e.v.env, i18n.T("policies.discard.title"), i18n.T("policies.discard.text", "Name", kit.Clean(s.name)), i18n.T("policies.discard.verb"), true, func() {
 		e.pending = nil
 		if s.new {
 			delete(e.v.sessions, s.name)

@@ -218,7 +218,7 @@ func (f *flow) say(a api.FlowAnswer) fyne.CanvasObject {
 	badge.Set(protectionMark(a.Protection), protectionWord(a.Protection))
 	rule := i18n.T("policies.flow.norule")
 	if a.Rule != "" {
-		rule = plain(a.Rule)
+		rule = kit.Clean(a.Rule)
 	}
 	since := ""
 	if !a.Since.IsZero() {
@@ -226,7 +226,7 @@ func (f *flow) say(a api.FlowAnswer) fyne.CanvasObject {
 	}
 	policy := i18n.T("policies.flow.nopolicy")
 	if a.Assignment != nil {
-		policy = i18n.T("policies.assigned.of", "Name", plain(a.Assignment.Policy), "Who", plain(a.Assignment.By))
+		policy = i18n.T("policies.assigned.of", "Name", kit.Clean(a.Assignment.Policy), "Who", kit.Clean(a.Assignment.By))
 	}
 	action := ""
 	if a.Action == "permit" || a.Action == "block" || a.Action == "negotiate" {
@@ -234,10 +234,10 @@ func (f *flow) say(a api.FlowAnswer) fyne.CanvasObject {
 	}
 	fields := kit.NewFields(
 		kit.Field{Label: i18n.T("policies.flow.rule"), Value: rule},
-		kit.Field{Label: i18n.T("policies.flow.filter"), Value: plain(a.Filter)},
+		kit.Field{Label: i18n.T("policies.flow.filter"), Value: kit.Clean(a.Filter)},
 		kit.Field{Label: i18n.T("policies.flow.action"), Value: action},
-		kit.Field{Label: i18n.T("policies.flow.connection"), Value: plain(a.Connection)},
-		kit.Field{Label: i18n.T("policies.flow.sa"), Value: plain(a.SA), Mono: true},
+		kit.Field{Label: i18n.T("policies.flow.connection"), Value: kit.Clean(a.Connection)},
+		kit.Field{Label: i18n.T("policies.flow.sa"), Value: kit.Clean(a.SA), Mono: true},
 		kit.Field{Label: i18n.T("policies.flow.since"), Value: since},
 		kit.Field{Label: i18n.T("policies.flow.policy"), Value: policy},
 	)
@@ -246,7 +246,7 @@ func (f *flow) say(a api.FlowAnswer) fyne.CanvasObject {
 	why := []fyne.CanvasObject{kit.Caption(i18n.T("policies.flow.why"))}
 	const most = 60
 	for _, w := range a.Why[:min(len(a.Why), most)] {
-		t := kit.Text(plain(w))
+		t := kit.Text(kit.Clean(w))
 		t.Selectable = true
 		why = append(why, t)
 	}
@@ -259,7 +259,7 @@ func (f *flow) update() {
 	words := make([]string, 0, len(f.v.policies))
 	for _, p := range f.v.policies {
 		f.names = append(f.names, p.Name)
-		words = append(words, plain(p.Name))
+		words = append(words, kit.Clean(p.Name))
 	}
 	f.policy.SetOptions(words)
 	if a := f.v.snap.Assignment; a != nil && f.policy.SelectedIndex() < 0 {
@@ -341,7 +341,7 @@ func (f *flow) simulate(r io.ReadCloser, file string) {
 // result shows what a simulation found: sums first, then the flows.
 func (f *flow) result(name, file string) fyne.CanvasObject {
 	flows := f.simulated.Flows
-	head := kit.Text(i18n.T("policies.simulate.result", "File", plain(file), "Name", plain(name)))
+	head := kit.Text(i18n.T("policies.simulate.result", "File", kit.Clean(file), "Name", kit.Clean(name)))
 	if len(flows) == 0 {
 		return kit.Column(widget.NewSeparator(), head, kit.Muted(i18n.T("policies.simulate.nothing")))
 	}
@@ -386,7 +386,7 @@ func (f *flow) result(name, file string) fyne.CanvasObject {
 			if s.Rule == "" {
 				return kit.Cell{Text: "–"}
 			}
-			return kit.Cell{Text: plain(s.Rule)}
+			return kit.Cell{Text: kit.Clean(s.Rule)}
 		case 3:
 			return kit.Cell{Text: i18n.Count(s.Packets)}
 		}

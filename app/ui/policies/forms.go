@@ -169,13 +169,13 @@ func (e *editor) ruleForm(i int, base string) fyne.CanvasObject {
 		lists = append(lists, option{n, stock(n)})
 	}
 	for _, l := range p.FilterLists {
-		lists = append(lists, option{l.Name, plain(l.Name)})
+		lists = append(lists, option{l.Name, kit.Clean(l.Name)})
 	}
 	for _, a := range policydraft.StockActions() {
 		actions = append(actions, option{a.Name, stock(a.Name)})
 	}
 	for _, a := range p.FilterActions {
-		actions = append(actions, option{a.Name, plain(a.Name)})
+		actions = append(actions, option{a.Name, kit.Clean(a.Name)})
 	}
 	a, _ := p.Action(r.FilterAction)
 	pick := func(path string) func(string) {

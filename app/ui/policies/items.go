@@ -41,7 +41,7 @@ func newItems(e *editor, path, add, none string, ordered bool, doAdd func(), for
 		if faulty {
 			text = i18n.T("policies.state.problem")
 		}
-		o.(*row).set(model.Fault, faulty, plain(name), text, false)
+		o.(*row).set(model.Fault, faulty, kit.Clean(name), text, false)
 	})
 	l.widget.HideSeparators = true
 	l.widget.OnSelected = func(i widget.ListItemID) {
@@ -136,7 +136,7 @@ func (l *items) doRemove() {
 	}
 	name, _ := l.name(i)
 	if n := l.e.users(l.path, name); n > 0 {
-		kit.Confirm(l.e.v.env, i18n.T("policies.used.title"), i18n.T("policies.used.text", "Count", n, "Name", plain(name)), i18n.T("policies.used.verb"), true, do)
+		kit.Confirm(l.e.v.env, i18n.T("policies.used.title"), i18n.T("policies.used.text", "Count", n, "Name", kit.Clean(name)), i18n.T("policies.used.verb"), true, do)
 		return
 	}
 	do()

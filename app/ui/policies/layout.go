@@ -194,7 +194,7 @@ func selection(options []option, value string, changed func(string)) *widget.Sel
 	if at >= 0 {
 		s.SetSelectedIndex(at)
 	} else {
-		s.PlaceHolder = plain(value)
+		s.PlaceHolder = kit.Clean(value)
 	}
 	s.OnChanged = func(string) {
 		if i := s.SelectedIndex(); i >= 0 {

@@ -117,7 +117,7 @@ func (l *list) show(r *row, name string) {
 	if p.Assigned && !bold {
 		state, bold = i18n.T("policies.state.assigned")+" · "+state, true
 	}
-	r.set(mark, mark != model.Off, plain(name), state, bold)
+	r.set(mark, mark != model.Off, kit.Clean(name), state, bold)
 }
 
 // A row is a policy in the list: its name, and how it stands below.
@@ -258,7 +258,7 @@ func (v *View) importText(text []byte, replace bool) {
 				name = d.Policy().Name
 			}
 			if old, ok := v.find(name); ok && !old.Predefined {
-				kit.Confirm(v.env, i18n.T("policies.replace.title"), i18n.T("policies.replace.text", "Name", plain(name)),
+				kit.Confirm(v.env, i18n.T("policies.replace.title"), i18n.T("policies.replace.text", "Name", kit.Clean(name)),
 					i18n.T("policies.replace.verb"), true, func() { v.importText(text, true) })
 				return
 			}

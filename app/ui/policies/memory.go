@@ -53,9 +53,9 @@ func (m *memory) cell(row, col int) kit.Cell {
 	e := &m.entries[row]
 	switch col {
 	case 0:
-		return kit.Cell{Text: plain(e.Peer)}
+		return kit.Cell{Text: kit.Clean(e.Peer)}
 	case 1:
-		return kit.Cell{Text: plain(e.Rule)}
+		return kit.Cell{Text: kit.Clean(e.Rule)}
 	case 2:
 		if !e.Network.IsValid() {
 			return kit.Cell{Text: i18n.T("policies.memory.anywhere")}
@@ -134,7 +134,7 @@ func (m *memory) doForget() {
 		return
 	}
 	e := m.entries[row]
-	kit.Confirm(m.v.env, i18n.T("policies.memory.forget.title"), i18n.T("policies.memory.forget.text", "Name", plain(e.Peer)),
+	kit.Confirm(m.v.env, i18n.T("policies.memory.forget.title"), i18n.T("policies.memory.forget.text", "Name", kit.Clean(e.Peer)),
 		i18n.T("policies.memory.forget"), true, func() {
 			m.do(func(ctx context.Context) error { return m.v.service().Forget(ctx, e) })
 		})

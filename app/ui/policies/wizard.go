@@ -234,7 +234,7 @@ func (w *wizard) endpointPage() fyne.CanvasObject {
 			}
 			var options []option
 			for _, n := range names {
-				options = append(options, option{n, plain(n)})
+				options = append(options, option{n, kit.Clean(n)})
 			}
 			more.Objects = []fyne.CanvasObject{newField("", i18n.T("policies.wizard.connection"), selection(options, w.rule.Tunnel, func(v string) { w.rule.Tunnel = v }), "")}
 		case byAddress:
@@ -271,7 +271,7 @@ func (w *wizard) trafficPage() fyne.CanvasObject {
 				lists = append(lists, option{n, stock(n)})
 			}
 			for _, l := range p.FilterLists {
-				lists = append(lists, option{l.Name, plain(l.Name)})
+				lists = append(lists, option{l.Name, kit.Clean(l.Name)})
 			}
 			what := kit.Muted(trafficOf(p, w.rule.FilterList))
 			more.Objects = []fyne.CanvasObject{kit.Column(newField("", i18n.T("policies.field.list"), selection(lists, w.rule.FilterList, func(v string) {
@@ -312,7 +312,7 @@ func (w *wizard) actionPage() fyne.CanvasObject {
 	const mostOwn = 20
 	own := w.e.s.draft.Policy().FilterActions
 	for _, a := range own[:min(len(own), mostOwn)] {
-		options = append(options, kit.Option{ID: a.Name, Title: plain(a.Name), Text: actionMeaning(a)})
+		options = append(options, kit.Option{ID: a.Name, Title: kit.Clean(a.Name), Text: actionMeaning(a)})
 	}
 	c := kit.NewChoice(options, func(id string) { w.rule.FilterAction = id }).Stacked()
 	c.SetSelected(w.rule.FilterAction)

@@ -11,12 +11,6 @@ import (
 	"sallyport/core/api"
 )
 
-// plain makes text from elsewhere fit to be shown on a line. The text font has no
-// arrows, and what follows one in another font is drawn as missing.
-func plain(s string) string { return arrows.Replace(kit.Clean(s)) }
-
-var arrows = strings.NewReplacer("↔", "–", "→", "›", "←", "‹")
-
 // stock returns what the stock filter lists and filter actions are called in
 // the user's language; other names are their authors'.
 func stock(name string) string {
@@ -36,7 +30,7 @@ func stock(name string) string {
 	case "Require security":
 		return i18n.T("policies.stock.require")
 	}
-	return plain(name)
+	return kit.Clean(name)
 }
 
 // actionMark is how a filter action protects.
@@ -127,7 +121,7 @@ func verdict(v string) (model.Mark, string) {
 	case "blocked":
 		return model.Blocked, i18n.T("policies.verdict.blocked")
 	}
-	return model.Fault, plain(v)
+	return model.Fault, kit.Clean(v)
 }
 
 // address says one end of a filter.
@@ -142,12 +136,12 @@ func address(a string) string {
 	case "":
 		return "–"
 	}
-	return plain(a)
+	return kit.Clean(a)
 }
 
 // traffic says the protocol and ports of a filter.
 func traffic(f policydraft.Filter) string {
-	protocol := strings.ToUpper(plain(f.Protocol))
+	protocol := strings.ToUpper(kit.Clean(f.Protocol))
 	if protocol == "" || strings.EqualFold(protocol, "any") {
 		return i18n.T("policies.traffic.any")
 	}
@@ -158,7 +152,7 @@ func traffic(f policydraft.Filter) string {
 		if p == "" {
 			return "*"
 		}
-		return plain(p)
+		return kit.Clean(p)
 	}
 	if f.SourcePort == "" {
 		return protocol + " " + port(f.DestinationPort)
@@ -205,7 +199,7 @@ func endpoint(tunnel string) string {
 	if tunnel == "" {
 		return i18n.T("policies.endpoint.none")
 	}
-	return i18n.T("policies.endpoint.tunnel", "Name", plain(tunnel))
+	return i18n.T("policies.endpoint.tunnel", "Name", kit.Clean(tunnel))
 }
 
 func connectionType(t string) string {
@@ -217,7 +211,7 @@ func connectionType(t string) string {
 	case "remote":
 		return i18n.T("policies.type.remote")
 	}
-	return plain(t)
+	return kit.Clean(t)
 }
 
 // authText says an authentication method in a line.
@@ -225,19 +219,19 @@ func authText(a policydraft.AuthMethod) string {
 	s := ""
 	switch a.Method {
 	case policydraft.Certificate:
-		s = i18n.T("policies.auth.certificate.of", "Names", plain(strings.Join(a.CAs, ", ")))
+		s = i18n.T("policies.auth.certificate.of", "Names", kit.Clean(strings.Join(a.CAs, ", ")))
 		if len(a.CAs) == 0 {
 			s = i18n.T("policies.auth.certificate")
 		}
 	case policydraft.PSK:
-		s = i18n.T("policies.auth.psk.of", "Name", plain(a.Secret))
+		s = i18n.T("policies.auth.psk.of", "Name", kit.Clean(a.Secret))
 	case policydraft.EAP:
 		s = i18n.T("policies.auth.eap")
 	default:
 		s = i18n.T("policies.auth.none")
 	}
 	if a.RemoteID != "" {
-		s += ", " + i18n.T("policies.auth.peer", "Name", plain(a.RemoteID))
+		s += ", " + i18n.T("policies.auth.peer", "Name", kit.Clean(a.RemoteID))
 	}
 	return s
 }
