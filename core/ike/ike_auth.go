@@ -29,9 +29,12 @@ func (t *authTask) request(sa *SA, now time.Time) ([]message.Payload, bool) {
 	sa.localID = sa.ownID()
 	idi := idPayload(sa.localID, false)
 	payloads := []message.Payload{idi}
-	payloads = append(payloads, sa.certificates()...)
+	payloads = append(payloads, sa.certificates(now)...)
 	if v := sa.cfg.Peer.Verifier; v != nil {
 		payloads = append(payloads, certRequest(v.Roots...))
+		if v.Revocation != pki.RevocationOff { // RFC 4806, section 3.1: of the responders that we know nothing of
+			payloads = append(payloads, &message.CertReq{Encoding: message.CertOCSP})
+		}
 	}
 	if want := sa.cfg.Peer.ID; !isPattern(want) {
 		payloads = append(payloads, idPayload(want, true))
@@ -75,14 +78,6 @@ func (t *authTask) refused(sa *SA, n *message.Notify, now time.Time) {
 	sa.close(refusalOf(n, nil), now)
 }
 
-// ownID is our identity: the one configured, or our address.
-func (sa *SA) ownID() auth.Identity {
-	if id := sa.cfg.Local.ID; !id.IsAny() {
-		return id
-	}
-	return auth.FromAddr(sa.path.Local.Addr().Unmap())
-}
-
 // isPattern reports whether an identity cannot be anyone's own.
 func isPattern(id auth.Identity) bool {
 	switch id.Type {
@@ -113,27 +108,16 @@ func idPayload(id auth.Identity, responder bool) *message.ID {
 	return &message.ID{Responder: responder, Kind: message.IDType(id.Type), Data: id.Data}
 }
 
-// certificates are the CERT payloads of our chain, when we have one.
-func (sa *SA) certificates() []message.Payload {
-	if sa.cfg.Local.Key == nil {
-		return nil
-	}
-	var list []message.Payload
-	for _, c := range sa.cfg.Local.Chain {
-		list = append(list, &message.Cert{Encoding: message.CertX509Signature, Data: c.Raw})
-	}
-	return list
-}
-
 // prove makes our AUTH payload over our first message and the peer's nonce.
 func (sa *SA) prove(id *message.ID, first, nonce []byte) (*message.Auth, error) {
 	octets := auth.SignedOctets(sa.keys.prf, first, nonce, sa.keys.pLocal, id.AppendTo(nil))
 	local := &sa.cfg.Local
-	if local.Key == nil {
+	own := sa.credential()
+	if own.Key == nil {
 		sa.localAuth = "PSK"
 		return &message.Auth{Method: message.AuthPSK, Data: auth.PSK(sa.keys.prf, local.PSK, octets)}, nil
 	}
-	method, data, scheme, err := auth.Sign(sa.e.opt.Rand, local.Key, octets, sa.hashes, local.Schemes)
+	method, data, scheme, err := auth.Sign(sa.e.opt.Rand, own.Key, octets, sa.hashes, local.Schemes)
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +155,7 @@ func (sa *SA) verify(in *inbox, id *message.ID, first, nonce []byte, now time.Ti
 	if want.Verifier == nil {
 		return fail(FailPeerAuth, errors.New("the peer authenticates with a signature where a pre-shared key is asked for"))
 	}
-	key, err := sa.verifyChain(in.certs, peer, now)
+	proof, err := sa.verifyChain(in.certs, peer, now)
 	if err != nil {
 		code := FailPeerCertificate
 		var e *pki.Error
@@ -183,12 +167,12 @@ func (sa *SA) verify(in *inbox, id *message.ID, first, nonce []byte, now time.Ti
 		}
 		return fail(code, err)
 	}
-	scheme, err := sa.verifySignature(key, in.auth, octets)
+	scheme, err := sa.verifySignature(proof.key, in.auth, octets)
 	if err != nil {
 		return fail(FailPeerAuth, err)
 	}
 	sa.peerAuth = scheme
-	return nil
+	return sa.beginRevocation(want.Verifier, proof, in, now)
 }
 
 // verifySignature checks the peer's signature, and returns its scheme.
@@ -200,12 +184,13 @@ func (sa *SA) verifySignature(key crypto.PublicKey, a *message.Auth, octets []by
 	return auth.Verify(key, auth.Method(a.Method), a.Data, octets, schemes)
 }
 
-func (sa *SA) verifyChain(ders [][]byte, peer auth.Identity, now time.Time) (crypto.PublicKey, error) {
+func (sa *SA) verifyChain(ders [][]byte, peer auth.Identity, now time.Time) (pathAndKey, error) {
 	chain, err := pki.ParseChain(ders)
 	if err != nil {
-		return nil, err
+		return pathAndKey{}, err
 	}
-	return sa.cfg.Peer.Verifier.Verify(chain, sa.certificateFor(peer), now)
+	path, key, err := sa.cfg.Peer.Verifier.VerifyPath(chain, sa.certificateFor(peer), now)
+	return pathAndKey{path, key}, err
 }
 
 // certificateFor says what a peer's certificate has to prove.
@@ -244,10 +229,12 @@ func (sa *SA) authAnswered(t task, in *inbox, _ []uint32, now time.Time) *notify
 		offer.free(sa)
 		return err
 	}
-	if sa.cfg.Local.EAP != nil {
-		return sa.followWithEAP(offer, in, now)
-	}
-	return sa.admitted(offer, in, now)
+	return sa.whenGood(offer, now, func(now time.Time) *notifyError {
+		if sa.cfg.Local.EAP != nil {
+			return sa.followWithEAP(offer, in, now)
+		}
+		return sa.admitted(offer, in, now)
+	})
 }
 
 // admitted takes what the responder gives, once both ends have proved
@@ -381,14 +368,17 @@ func (sa *SA) answerAuth(in *inbox, now time.Time) ([]message.Payload, *notifyEr
 	if err := sa.verify(in, in.idi, sa.hs.request, sa.hs.nonceR, now); err != nil {
 		return nil, err
 	}
-	sa.localID = sa.ownID()
-	idr := idPayload(sa.localID, true)
-	payloads := append([]message.Payload{idr}, sa.certificates()...)
-	proof, err := sa.prove(idr, sa.hs.response, sa.hs.nonceI)
-	if err != nil {
-		return nil, refused(FailLocalCredential, "%w", err)
-	}
-	return sa.admit(append(payloads, proof), in, now)
+	return sa.answerWhenGood(now, func(now time.Time) ([]message.Payload, *notifyError) {
+		sa.chooseCredential(in)
+		sa.localID = sa.ownID()
+		idr := idPayload(sa.localID, true)
+		payloads := append([]message.Payload{idr}, sa.certificates(now)...)
+		proof, err := sa.prove(idr, sa.hs.response, sa.hs.nonceI)
+		if err != nil {
+			return nil, refused(FailLocalCredential, "%w", err)
+		}
+		return sa.admit(append(payloads, proof), in, now)
+	})
 }
 
 // resolve finds the configuration for a peer that has named itself.
@@ -449,20 +439,26 @@ func (sa *SA) admit(payloads []message.Payload, in *inbox, now time.Time) ([]mes
 
 // closeOthers ends older SAs with the same peer: silently when the peer says
 // that it knows of none, with a Delete when our configuration wants one alone.
+// Of a user whom EAP has proved that is the same user: its identity of IKE
+// proves nothing, and tells only which of its devices it is.
 func (e *Endpoint) closeOthers(sa *SA, initialContact bool, now time.Time) {
 	if !initialContact && !sa.cfg.Unique {
 		return
 	}
 	for _, other := range e.SAs() {
 		if other == sa || other.state != StateUp || other.cfg.Name != sa.cfg.Name ||
-			!other.peerID.Equal(sa.peerID) || !other.localID.Equal(sa.localID) {
+			!other.lessee().Equal(sa.lessee()) || !other.localID.Equal(sa.localID) {
 			continue
 		}
-		if initialContact && other.initiator && now.Sub(other.up) < e.opt.HalfOpenTimeout {
+		forgotten := initialContact && other.peerID.Equal(sa.peerID)
+		if !forgotten && !sa.cfg.Unique {
+			continue
+		}
+		if forgotten && other.line && now.Sub(other.up) < e.opt.HalfOpenTimeout {
 			continue // both ends started at once: the peer said so before it knew of this one
 		}
 		f := &Failure{Code: FailReplaced}
-		if initialContact {
+		if forgotten {
 			other.close(f, now)
 		} else {
 			other.startClose(f, now)

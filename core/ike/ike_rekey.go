@@ -225,6 +225,7 @@ func (sa *SA) heir(suite transform.Suite, shared, ni, nr []byte, local, remote u
 		natLocal: sa.natLocal, natRemote: sa.natRemote,
 		keys: k, frag: sa.frag, hashes: sa.hashes, noTFC: sa.noTFC,
 		localID: sa.localID, peerID: sa.peerID, localAuth: sa.localAuth, peerAuth: sa.peerAuth,
+		guestUser: sa.guestUser, guestGroups: sa.guestGroups,
 		created: now, up: now, lastHeard: now, lastSent: now,
 		rekeys: sa.rekeys + 1, line: sa.line, heapIndex: -1,
 	}

@@ -38,6 +38,9 @@ func (sa *SA) receiveResponse(h message.Header, d Datagram, now time.Time) {
 	sa.tellProved(&m)
 	sa.heard(d, now)
 	sa.flight, sa.hint = nil, nil
+	if sa.state == StateAuthSent {
+		sa.giveUpAt = time.Time{} // what a hint claimed was not so
+	}
 	var in *inbox
 	if err == nil {
 		in, err = sortPayloads(m.Payloads)
@@ -48,8 +51,7 @@ func (sa *SA) receiveResponse(h message.Header, d Datagram, now time.Time) {
 	if err != nil {
 		sa.e.fault(err.Error())
 		f.task.abandoned(sa, now)
-		sa.say(&message.Notify{Kind: err.notify, Data: err.data}, now)
-		sa.close(err.failure(), now)
+		sa.giveUpOn(err, now)
 	}
 }
 
@@ -100,8 +102,8 @@ func (sa *SA) receiveRequest(h message.Header, d Datagram, now time.Time) {
 		sa.e.drop("request before authentication")
 		return
 	}
-	if sa.state == StateInitAnswered && sa.hs.guest != nil && sa.hs.guest.asked != nil {
-		sa.e.drop("repeated request") // the server of users has not answered yet
+	if sa.state == StateInitAnswered && sa.hs.waits() {
+		sa.e.drop("repeated request") // what its answer needs has not come yet
 		return
 	}
 	m, got, err := sa.open(d, now)
@@ -124,9 +126,18 @@ func (sa *SA) receiveRequest(h message.Header, d Datagram, now time.Time) {
 		payloads, err = sa.dispatchRequest(h, in, now)
 	}
 	if err == errLater {
-		sa.hs.guest.asked = &h
+		if sa.hs.held != nil {
+			sa.hs.held.asked = &h
+		} else {
+			sa.hs.guest.asked = &h
+		}
 		return
 	}
+	sa.reply(h, payloads, err, now)
+}
+
+// reply answers a request with payloads, or with the error.
+func (sa *SA) reply(h message.Header, payloads []message.Payload, err *notifyError, now time.Time) {
 	if err != nil {
 		sa.e.fault(err.Error())
 		payloads = []message.Payload{&message.Notify{Kind: err.notify, Data: err.data}}

@@ -26,9 +26,10 @@ import (
 // The gateway's AUTH is checked before the first EAP packet is looked at: no
 // password goes to a gateway that has not proved itself (CVE-2015-4171).
 type userAuth struct {
-	peer  *eap.Peer
-	offer *offer
-	now   time.Time // of the call under way, for the judge of certificates
+	peer   *eap.Peer
+	offer  *offer
+	mutual bool      // the gateway has proved itself in no other way (RFC 5998)
+	now    time.Time // of the call under way, for the judge of certificates
 }
 
 // patience is how long a user may take for an answer, in all.
@@ -51,7 +52,6 @@ func (sa *SA) authChallenged(t task, in *inbox, _ []uint32, now time.Time) *noti
 		offer.free(sa)
 		return &notifyError{notify: message.NotifyAuthenticationFailed, code: code, err: err}
 	}
-	mutual := false
 	switch {
 	case cfg == nil:
 		return refuse(FailLocalCredential, errNoEAP)
@@ -60,6 +60,10 @@ func (sa *SA) authChallenged(t task, in *inbox, _ []uint32, now time.Time) *noti
 			offer.free(sa)
 			return err
 		}
+		return sa.whenGood(offer, now, func(now time.Time) *notifyError {
+			sa.beginEAP(offer, false)
+			return sa.handleEAP(in, now)
+		})
 	case !cfg.Only:
 		return refuse(FailPeerAuth, errUnproved)
 	default: // RFC 5998: it proves itself within EAP
@@ -67,9 +71,8 @@ func (sa *SA) authChallenged(t task, in *inbox, _ []uint32, now time.Time) *noti
 			offer.free(sa)
 			return err
 		}
-		mutual = true
 	}
-	sa.beginEAP(offer, mutual)
+	sa.beginEAP(offer, true)
 	return sa.handleEAP(in, now)
 }
 
@@ -106,7 +109,7 @@ func (sa *SA) followWithEAP(offer *offer, in *inbox, now time.Time) *notifyError
 
 func (sa *SA) beginEAP(offer *offer, mutual bool) {
 	cfg := sa.cfg.Local.EAP
-	u := &userAuth{offer: offer}
+	u := &userAuth{offer: offer, mutual: mutual}
 	pc := eap.PeerConfig{Identity: cfg.Identity, Anonymous: cfg.Anonymous, Methods: cfg.Methods, Inner: cfg.Inner,
 		Password: cfg.Password, MutualOnly: mutual, Certificate: cfg.Certificate, Rand: sa.e.opt.Rand}
 	if cfg.Verifier != nil {
@@ -202,7 +205,10 @@ func (sa *SA) proofAnswered(_ task, in *inbox, _ []uint32, now time.Time) *notif
 	u := sa.hs.user
 	key := u.peer.MSK()
 	defer transform.Wipe(key)
-	if key == nil {
+	switch {
+	case key == nil && u.mutual: // anyone at the other end knows SK_pr
+		return &notifyError{notify: message.NotifyAuthenticationFailed, code: FailPeerAuth, err: errUnproved}
+	case key == nil:
 		key = slices.Clone(sa.keys.pPeer)
 	}
 	id := idPayload(sa.peerID, true)

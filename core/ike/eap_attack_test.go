@@ -1,0 +1,131 @@
+package ike
+
+import (
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+
+	"sallyport/core/eap"
+	"sallyport/core/ike/auth"
+	"sallyport/core/ike/message"
+)
+
+// newUser returns an endpoint of a's address whose user is another.
+func (w *world) newUser(cfg *Config, name string, n byte) *peer {
+	p := &peer{w: w, name: name, addr: netip.AddrFrom4([4]byte{192, 0, 2, n}), cfg: cfg, children: map[uint32]*fakeChild{}, sas: map[*SA]bool{}}
+	p.e = NewEndpoint(Options{Rand: newSeeded(uint64(n), name), Resolver: p})
+	return p
+}
+
+// A user who comes in with the identity of IKE of another, which EAP does not
+// prove, ends nothing of the other's: neither by INITIAL_CONTACT nor because
+// peers are to be unique.
+func TestUserEndsNoOthers(t *testing.T) {
+	for name, c := range map[string]struct {
+		user, id string
+		unique   bool
+		rekey    bool
+		closed   bool
+	}{
+		"another user, initial contact":            {user: "mallory", id: "alice.test"},
+		"another user, unique":                     {user: "mallory", id: "alice.test", unique: true},
+		"another user, after a rekey":              {user: "mallory", id: "alice.test", unique: true, rekey: true},
+		"same user":                                {user: "alice", id: "alice.test", closed: true},
+		"same user, after a rekey":                 {user: "alice", id: "alice.test", rekey: true, closed: true},
+		"same user, another device":                {user: "alice", id: "phone.test"},
+		"same user, another device, unique":        {user: "alice", id: "phone.test", unique: true, closed: true},
+		"same user, another device, unique, rekey": {user: "alice", id: "phone.test", unique: true, rekey: true, closed: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newEAPLab(t, eap.TypeMSCHAPv2)
+			l.gw.Unique = c.unique
+			l.gw.Peer.EAP.New = func() *eap.Server {
+				return eap.NewServer(eap.ServerConfig{Methods: []eap.Type{eap.TypeMSCHAPv2},
+					Password: func(string) ([]byte, bool) { return []byte("s3cret"), true }})
+			}
+			l.user.Local.EAP.Password = []byte("s3cret")
+			w := newWorld(t, testOptions{cfgA: l.user, cfgB: l.gw})
+			w.connect()
+			w.flush()
+			w.agree()
+			if c.rekey {
+				w.b.do(w.b.e.SAs()[0].Rekey(w.now))
+				w.flush()
+			}
+			first := w.b.e.SAs()[0]
+			if got := first.guestUser; got != "alice" {
+				t.Fatalf("the first user is %q", got)
+			}
+
+			cfg := *l.user
+			user := *l.user.Local.EAP
+			user.Identity, cfg.Local.EAP, cfg.Local.ID = c.user, &user, identity(c.id)
+			w.a = w.newUser(&cfg, "second", 1)
+			sa := w.connect()
+			w.flush()
+			if sa.State() != StateUp {
+				t.Fatalf("the second: %v", sa.State())
+			}
+			if closed := first.State() != StateUp; closed != c.closed {
+				t.Errorf("the first: %v", first.State())
+			}
+		})
+	}
+}
+
+// A refusal that anyone can have forged does not end an authentication that goes
+// on: it takes many exchanges, and the true answer to the one refused has come.
+func TestForgedRefusalDuringEAP(t *testing.T) {
+	l := newEAPLab(t, eap.TypeTLS)
+	w := newWorld(t, testOptions{cfgA: l.user, cfgB: l.gw})
+	sa := w.connect()
+	for sa.State() != StateAuthSent || sa.hs.user == nil {
+		w.deliver(0)
+	}
+	h := sa.header(message.IKEAuth, sa.flight.id, true)
+	h.Flags = message.FlagResponse
+	forged := message.Message{Header: h, Payloads: []message.Payload{&message.Notify{Kind: message.NotifyAuthenticationFailed}}}
+	b, err := forged.AppendTo(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.a.do(w.a.e.HandleDatagram(Datagram{Data: b, Local: sa.path.Local, Remote: sa.path.Remote, NATT: true}, w.now))
+	if sa.hint == nil {
+		t.Fatal("it is not even remembered")
+	}
+	w.deliver(0) // our request
+	w.deliver(0) // the true answer
+	if sa.State() != StateAuthSent {
+		t.Fatalf("state %v", sa.State())
+	}
+	held := w.wire // the path is slow
+	w.lose()
+	w.run(3*time.Second, w.lose)
+	if sa.State() != StateAuthSent {
+		t.Fatalf("given up: %v", w.a.failure(t))
+	}
+	w.wire = held
+	w.flush()
+	if sa.State() != StateUp {
+		t.Errorf("state %v", sa.State())
+	}
+}
+
+// RFC 5998 asks for a key: a gateway that has not proved itself is believed for
+// nothing but the key that a method made with it.
+func TestEAPOnlyNeedsAKey(t *testing.T) {
+	l := newEAPLab(t, eap.TypeTLS)
+	l.user.Local.EAP.Only, l.gw.Peer.EAP.Alone = true, true
+	w := newWorld(t, testOptions{cfgA: l.user, cfgB: l.gw})
+	sa := w.connect()
+	for sa.State() != StateAuthSent || sa.hs.user == nil {
+		w.deliver(0)
+	}
+	sa.hs.user.peer.Wipe() // it has no key, and is over
+	octets := auth.SignedOctets(sa.keys.prf, sa.hs.response, sa.hs.nonceI, sa.keys.pPeer, idPayload(sa.peerID, true).AppendTo(nil))
+	in := &inbox{auth: &message.Auth{Method: message.AuthPSK, Data: auth.PSK(sa.keys.prf, sa.keys.pPeer, octets)}}
+	if bad := sa.proofAnswered(nil, in, nil, w.now); bad == nil || !errors.Is(bad.err, errUnproved) {
+		t.Errorf("%v", bad)
+	}
+}
