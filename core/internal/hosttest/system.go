@@ -1,10 +1,12 @@
 package hosttest
 
 import (
+	"context"
 	"crypto/x509"
 	"fmt"
 	"io/fs"
 	"maps"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -23,6 +25,9 @@ type Machine struct {
 
 	// Roots are the authorities that the system trusts; nil: none.
 	Roots *x509.CertPool
+
+	// Dial reaches other servers, of RADIUS; nil: there are none.
+	Dial func(ctx context.Context, server netip.AddrPort) (net.Conn, error)
 
 	// NoFirewall makes a machine that has none.
 	NoFirewall bool
@@ -59,7 +64,13 @@ func (m *Machine) System() *host.System {
 			m.mu.Unlock()
 			return t, nil
 		},
-		OpenUDP:    m.OpenUDP,
+		OpenUDP: m.OpenUDP,
+		Dial: func(ctx context.Context, server netip.AddrPort) (net.Conn, error) {
+			if m.Dial == nil {
+				return nil, fmt.Errorf("no way to %v", server)
+			}
+			return m.Dial(ctx, server)
+		},
 		Roots:      func() (*x509.CertPool, error) { return m.Roots, nil },
 		Router:     router{m},
 		DNS:        dns{m},
