@@ -22,18 +22,17 @@ import (
 // An authCase is a way for the two ends to prove who they are, with a right
 // credential of the user and a wrong one.
 type authCase struct {
-	name            string
-	local, remote   string // of the user's profile: what stands under [local] and [remote]
-	gateway         string // the tables of the gateway's profile before its children
-	asks            api.PromptKind
-	right, wrong    string // what is stored as "office+psk", or answered
-	code            api.ErrorCode
-	files           func(f *authFiles, secret string) // beside what all have
-	list            bool                              // of users with their passwords, at the gateway
-	radius          []eap.Type
-	cannot          bool // not even with the right one
-	offline         bool // the wrong one does not get as far as the gateway
-	noMarkedSecrets bool
+	name          string
+	local, remote string // of the user's profile: what stands under [local] and [remote]
+	gateway       string // the tables of the gateway's profile before its children
+	asks          api.PromptKind
+	right, wrong  string // what is stored as "office+psk", or answered
+	code          api.ErrorCode
+	files         func(f *authFiles, secret string) // beside what all have
+	list          bool                              // of users with their passwords, at the gateway
+	radius        []eap.Type
+	cannot        bool // not even with the right one
+	offline       bool // the wrong one does not get as far as the gateway
 }
 
 // authFiles are what the profiles name.
@@ -85,12 +84,12 @@ func authCases() []authCase {
 	certGateway := certLocal + "\n[remote]\nmethod = \"certificate\"\ncas = [\"ca.pem\"]\n"
 	alice := "method = \"certificate\"\nid = \"alice.vpn.test\"\n" + ownCert
 	list := []authCase{psk, asked,
-		{name: "certificate", local: alice, remote: certRemote, gateway: certGateway, code: api.CodeAuthRefused, noMarkedSecrets: true,
+		{name: "certificate", local: alice, remote: certRemote, gateway: certGateway, code: api.CodeAuthRefused,
 			files: func(f *authFiles, secret string) { f.certificate(secret == markedWrong, "") }},
 		{name: "certificate, encrypted key", local: alice + "ask = true\n", remote: certRemote, gateway: certGateway, asks: api.PromptPassphrase,
 			code: api.CodeLocalCredential, offline: true, files: func(f *authFiles, _ string) { f.certificate(false, markedRight) }},
 		{name: "EAP-TLS", local: eapLocal("tls", ownCert), remote: certRemote, gateway: eapGateway(usersOfList, "[remote.eap]\nmethods = [\"tls\"]\n"),
-			code: api.CodePasswordRefused, list: true, noMarkedSecrets: true, files: func(f *authFiles, secret string) { f.certificate(secret == markedWrong, "") }},
+			code: api.CodePasswordRefused, list: true, files: func(f *authFiles, secret string) { f.certificate(secret == markedWrong, "") }},
 		{name: "certificate, then EAP (RFC 4739)", local: alice + "user = \"alice\"\n" + storedSecret, remote: certRemote, gateway: certGateway,
 			code: api.CodeLocalCredential, cannot: true, files: func(f *authFiles, _ string) { f.certificate(false, "") }},
 	}
