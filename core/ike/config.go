@@ -58,6 +58,25 @@ type LocalAuth struct {
 	// Schemes restricts the signature schemes; nil: every one that is not weak.
 	Schemes []auth.Scheme
 	EAP     *EAPAuth // initiators only
+	// Authorities and OCSP are those of Key and Chain, see Credential.
+	Authorities []*x509.Certificate
+	OCSP        func(now time.Time) [][]byte
+	// More are proved with in place of Key and Chain when the peer asks for their
+	// authorities and not for those of Key and Chain.
+	More []Credential
+}
+
+// A Credential is one of several that an end may prove itself with.
+type Credential struct {
+	ID    auth.Identity
+	Key   crypto.Signer
+	Chain []*x509.Certificate // our own first, then intermediates
+	// Authorities are who vouches for the chain: those that a peer may name in
+	// CERTREQ to ask for it, beside the intermediates.
+	Authorities []*x509.Certificate
+	// OCSP returns what is known of the state of the chain, as OCSP responses for
+	// a peer that wants them (RFC 4806). It must not block. Nil: nothing.
+	OCSP func(now time.Time) [][]byte
 }
 
 // An EAPAuth is how a user proves itself to a gateway that asks with EAP (RFC

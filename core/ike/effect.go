@@ -6,6 +6,7 @@ import (
 
 	"sallyport/core/eap"
 	"sallyport/core/ike/auth"
+	"sallyport/core/pki"
 	"sallyport/core/transform"
 	"sallyport/core/ts"
 )
@@ -166,6 +167,14 @@ type Relayed struct {
 	Err error
 }
 
+// CheckRevocation says that the authentication waits until it is known whether
+// the peer's certificate was revoked. The receiver reads what Check.Next names,
+// gives it to Check.Take, and within 5 s hands the Check to SA.Checked.
+type CheckRevocation struct {
+	SA    *SA
+	Check *pki.Check
+}
+
 // Closed says that an IKE SA is gone, after RemoveChild of each of its
 // children.
 type Closed struct {
@@ -190,16 +199,17 @@ type Log struct {
 	Text  string
 }
 
-func (Send) effect()           {}
-func (Established) effect()    {}
-func (InstallChild) effect()   {}
-func (ActivateChild) effect()  {}
-func (RemoveChild) effect()    {}
-func (ChildFailed) effect()    {}
-func (Replaced) effect()       {}
-func (PathChanged) effect()    {}
-func (Reauthenticate) effect() {}
-func (Ask) effect()            {}
-func (RelayEAP) effect()       {}
-func (Closed) effect()         {}
-func (Log) effect()            {}
+func (Send) effect()            {}
+func (Established) effect()     {}
+func (InstallChild) effect()    {}
+func (ActivateChild) effect()   {}
+func (RemoveChild) effect()     {}
+func (ChildFailed) effect()     {}
+func (Replaced) effect()        {}
+func (PathChanged) effect()     {}
+func (Reauthenticate) effect()  {}
+func (Ask) effect()             {}
+func (RelayEAP) effect()        {}
+func (CheckRevocation) effect() {}
+func (Closed) effect()          {}
+func (Log) effect()             {}

@@ -63,6 +63,7 @@ func (sa *SA) askEAP(in *inbox, now time.Time) ([]message.Payload, *notifyError)
 	if !peer.Matches(sa.cfg.Peer.ID) {
 		return refused(FailPeerIdentity, fmt.Errorf("the peer calls itself %q, not %q", peer, sa.cfg.Peer.ID))
 	}
+	sa.chooseCredential(in)
 	sa.peerID, sa.localID = peer, sa.ownID()
 	idr := idPayload(sa.localID, true)
 	payloads := []message.Payload{idr}
@@ -71,7 +72,7 @@ func (sa *SA) askEAP(in *inbox, now time.Time) ([]message.Payload, *notifyError)
 		if err != nil {
 			return refused(FailLocalCredential, err)
 		}
-		payloads = append(append(payloads, sa.certificates()...), proof)
+		payloads = append(append(payloads, sa.certificates(now)...), proof)
 	}
 	g := &guestAuth{wants: in}
 	first := (&eap.Packet{Code: eap.CodeRequest, ID: sa.e.random(1)[0], Type: eap.TypeIdentity}).AppendTo(nil)

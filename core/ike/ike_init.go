@@ -271,6 +271,9 @@ func (sa *SA) initAnswered(h message.Header, in *inbox, d Datagram, now time.Tim
 // readInitNotifies notes what the peer can do.
 func (sa *SA) readInitNotifies(in *inbox) {
 	sa.frag = in.notify(message.NotifyFragmentationSupported) != nil
+	for _, r := range in.certReqs {
+		sa.hs.certReqs = append(sa.hs.certReqs, message.CertReq{Encoding: r.Encoding, Authorities: slices.Clone(r.Authorities)})
+	}
 	sa.hs.multiple = in.notify(message.NotifyMultipleAuthSupported) != nil
 	if n := in.notify(message.NotifySignatureHashAlgorithms); n != nil {
 		if hashes, err := auth.ParseHashAlgorithms(n.Data); err == nil {

@@ -2,6 +2,7 @@ package ike
 
 import (
 	"sallyport/core/ike/message"
+	"sallyport/core/pki"
 	"sallyport/core/ts"
 )
 
@@ -34,6 +35,8 @@ type inbox struct {
 	cp       *message.CP
 	eap      []byte   // the packet
 	certs    [][]byte // X.509 certificates, in the order sent
+	ocsp     [][]byte // OCSP responses (RFC 4806)
+	certReqs []*message.CertReq
 	notifies []*message.Notify
 	deletes  []*message.Delete
 }
@@ -81,9 +84,15 @@ func sortPayloads(payloads []message.Payload) (*inbox, *notifyError) {
 		case *message.EAP:
 			kind, in.eap = hasEAP, p.Packet
 		case *message.Cert:
-			if p.Encoding == message.CertX509Signature {
+			switch {
+			case p.Encoding == message.CertX509Signature:
 				in.certs = append(in.certs, p.Data)
+			case p.Encoding == message.CertOCSP && len(in.ocsp) < pki.MaxCertificates:
+				in.ocsp = append(in.ocsp, p.Data)
 			}
+			continue
+		case *message.CertReq:
+			in.certReqs = append(in.certReqs, p)
 			continue
 		case *message.Notify:
 			in.notifies = append(in.notifies, p)

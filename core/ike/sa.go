@@ -91,12 +91,15 @@ type handshake struct {
 	request   []byte // IKE_SA_INIT request and response, as on the wire
 	response  []byte
 	cookie    []byte
-	cookies   int            // how often the peer asked for one
-	groups    []transform.ID // key exchange methods tried
-	natSource []byte         // the hash that claims a NAT
-	multiple  bool           // the peer takes several authentications (RFC 4739)
-	user      *userAuth      // our proof in EAP, while it lasts
-	guest     *guestAuth     // the peer's
+	cookies   int               // how often the peer asked for one
+	groups    []transform.ID    // key exchange methods tried
+	natSource []byte            // the hash that claims a NAT
+	multiple  bool              // the peer takes several authentications (RFC 4739)
+	user      *userAuth         // our proof in EAP, while it lasts
+	guest     *guestAuth        // the peer's
+	held      *heldAuth         // waits for the state of the peer's certificate
+	certReqs  []message.CertReq // of the peer
+	own       *Credential       // what we prove ourselves with, once it is chosen
 }
 
 // An ending is why an SA closes once its last response is on the way.
@@ -256,6 +259,9 @@ func (sa *SA) endHandshake() {
 	}
 	if g := sa.hs.guest; g != nil {
 		g.wipe()
+	}
+	if h := sa.hs.held; h != nil {
+		h.offer.free(sa)
 	}
 	sa.hs = nil
 }

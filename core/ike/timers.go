@@ -59,6 +59,10 @@ func (sa *SA) expireChild(c *child, now time.Time) {
 
 // timeUp ends an SA whose handshake or deletion took too long.
 func (sa *SA) timeUp(now time.Time) {
+	if sa.hs != nil && sa.hs.held != nil {
+		sa.goOn(now) // with what is known
+		return
+	}
 	switch sa.state {
 	case StateInitAnswered:
 		sa.e.drop("half-open IKE SA timed out")

@@ -17,15 +17,17 @@ type Kind uint8
 
 // The kinds.
 const (
-	Malformed       Kind = iota + 1 // cannot be parsed, or there are too many
-	UnknownCA                       // no path to a trusted certificate authority
-	Expired                         // its time is over
-	NotYetValid                     // its time has not come, or our clock is behind
-	Identity                        // it does not name the identity claimed, or that is not who we want
-	Usage                           // it is not meant for this purpose
-	NameConstraints                 // an authority issued it for names beyond its own
-	Weak                            // a key or signature is too weak
-	Mismatch                        // key and certificate do not belong together
+	Malformed         Kind = iota + 1 // cannot be parsed, or there are too many
+	UnknownCA                         // no path to a trusted certificate authority
+	Expired                           // its time is over
+	NotYetValid                       // its time has not come, or our clock is behind
+	Identity                          // it does not name the identity claimed, or that is not who we want
+	Usage                             // it is not meant for this purpose
+	NameConstraints                   // an authority issued it for names beyond its own
+	Weak                              // a key or signature is too weak
+	Mismatch                          // key and certificate do not belong together
+	Revoked                           // its authority has revoked it
+	RevocationUnknown                 // whether it was revoked must be known and is not
 )
 
 // String names the kind.
@@ -49,6 +51,10 @@ func (k Kind) String() string {
 		return "weak"
 	case Mismatch:
 		return "key mismatch"
+	case Revoked:
+		return "revoked"
+	case RevocationUnknown:
+		return "revocation unknown"
 	}
 	return fmt.Sprintf("Kind(%d)", uint8(k))
 }
@@ -63,7 +69,8 @@ type Error struct {
 	// For Identity: who is wanted (a pattern), and who was found: the
 	// identity that the peer claims, or the names that the certificate holds.
 	Expected, Found string
-	// For Expired and NotYetValid: the end or beginning of its time, and the time of the check.
+	// For Expired and NotYetValid: the end or beginning of its time, and the time
+	// of the check. For Revoked: when it was.
 	Date, Now time.Time
 	Err       error // the cause, where another package found it
 }

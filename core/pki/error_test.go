@@ -15,7 +15,7 @@ func TestError(t *testing.T) {
 		t.Error("the cause is lost")
 	}
 	seen := map[string]bool{}
-	for k := Malformed; k <= Mismatch; k++ {
+	for k := Malformed; k <= RevocationUnknown; k++ {
 		if s := k.String(); seen[s] || s == "" || s[0] == 'K' {
 			t.Errorf("kind %d is called %q", k, s)
 		} else {

@@ -18,13 +18,13 @@ import (
 // respect but the identity. crypto/x509 finds the candidates and checks their
 // signatures, times, lengths and name constraints; what it leaves out is
 // checked on each of them.
-func (v *Verifier) checkPath(chain []*x509.Certificate, purpose Purpose, now time.Time) error {
+func (v *Verifier) checkPath(chain []*x509.Certificate, purpose Purpose, now time.Time) ([]*x509.Certificate, error) {
 	leaf := chain[0]
 	if len(v.Roots) == 0 && v.System == nil {
-		return &Error{Kind: UnknownCA, Subject: name(leaf), Issuer: issuerName(leaf), Detail: "cannot be checked: no certificate authority is trusted for this connection"}
+		return nil, &Error{Kind: UnknownCA, Subject: name(leaf), Issuer: issuerName(leaf), Detail: "cannot be checked: no certificate authority is trusted for this connection"}
 	}
 	if err := extensions(leaf); err != nil {
-		return err
+		return nil, err
 	}
 	roots, known := x509.NewCertPool(), x509.NewCertPool()
 	if v.System != nil {
@@ -43,14 +43,14 @@ func (v *Verifier) checkPath(chain []*x509.Certificate, purpose Purpose, now tim
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
 	if err != nil {
-		return v.explain(leaf, sent, err, now)
+		return nil, v.explain(leaf, sent, err, now)
 	}
 	for _, path := range paths {
 		if err = checkCandidate(path, purpose); err == nil {
-			return nil
+			return path, nil
 		}
 	}
-	return err
+	return nil, err
 }
 
 // tooCostly reports whether a stranger's certificate holds an RSA key so large

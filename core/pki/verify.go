@@ -46,6 +46,8 @@ type Verifier struct {
 	Roots         []*x509.Certificate // trusted, as the profile names them
 	System        *x509.CertPool      // trusted as well: the system's; nil: none
 	Intermediates []*x509.Certificate // known, not trusted; beside those that the peer sends
+	// Revocation says what must be known of a path beside: see NewCheck.
+	Revocation Revocation
 }
 
 // ParseChain parses the certificates that a peer sent, one CERT payload of
@@ -83,35 +85,43 @@ func ParseChain(ders [][]byte) ([]*x509.Certificate, error) {
 // Constraints on directory names are not understood: an authority that has
 // them is refused.
 func (v *Verifier) Verify(chain []*x509.Certificate, req Request, now time.Time) (crypto.PublicKey, error) {
+	_, pub, err := v.VerifyPath(chain, req, now)
+	return pub, err
+}
+
+// VerifyPath is Verify, and returns the path as well: the peer's certificate
+// first, a root last. Whether certificates were revoked is left to a Check.
+func (v *Verifier) VerifyPath(chain []*x509.Certificate, req Request, now time.Time) ([]*x509.Certificate, crypto.PublicKey, error) {
 	if len(chain) == 0 {
-		return nil, &Error{Kind: Malformed, Detail: "the peer sent no certificate"}
+		return nil, nil, &Error{Kind: Malformed, Detail: "the peer sent no certificate"}
 	}
 	size := 0
 	for _, c := range chain {
 		size += len(c.Raw)
 	}
 	if len(chain) > MaxCertificates || size > maxChainBytes {
-		return nil, &Error{Kind: Malformed, Detail: fmt.Sprintf("%d certificates of %d bytes are too many", len(chain), size)}
+		return nil, nil, &Error{Kind: Malformed, Detail: fmt.Sprintf("%d certificates of %d bytes are too many", len(chain), size)}
 	}
 	leaf := chain[0]
 	pub, err := leafKey(leaf)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := v.checkPath(chain, req.Purpose, now); err != nil {
-		return nil, err
+	path, err := v.checkPath(chain, req.Purpose, now)
+	if err != nil {
+		return nil, nil, err
 	}
 	if err := checkPurpose(leaf, req.Purpose); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if !req.Claimed.Matches(req.Wanted) {
-		return nil, &Error{Kind: Identity, Subject: name(leaf), Expected: req.Wanted.String(), Found: req.Claimed.String(),
+		return nil, nil, &Error{Kind: Identity, Subject: name(leaf), Expected: req.Wanted.String(), Found: req.Claimed.String(),
 			Detail: fmt.Sprintf("was shown by a peer that calls itself %q, not %q", req.Claimed, req.Wanted)}
 	}
 	if err := checkIdentity(leaf, req.Claimed); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return pub, nil
+	return path, pub, nil
 }
 
 // leafKey returns the key of the peer's certificate when it may authenticate.
