@@ -25,7 +25,7 @@ const (
 	NotNetwork     Kind = "not_network"     // "10.0.0.0/8" is
 	NoCertificate  Kind = "no_certificate"  // the file holds none
 	NoKey          Kind = "no_key"          // the file holds no private key
-	PKCS12         Kind = "pkcs12"          // a container that cannot be read yet
+	PKCS12         Kind = "pkcs12"          // a container with a key, where an authority is asked for
 	OpenSSHKey     Kind = "openssh_key"     // a key of another program
 	NotOfKey       Kind = "not_of_key"      // the key does not belong to the certificate
 	NeedPassphrase Kind = "need_passphrase" // the key is encrypted
@@ -157,7 +157,7 @@ func (c *checker) certificate(d *Draft) {
 		c.add(FieldCertificate, Missing, "")
 	case d.Certificate != nil && own.Foreign != "":
 		c.add(FieldCertificate, own.Foreign, d.Certificate.Name)
-	case d.Certificate != nil && len(own.Certificates) == 0:
+	case d.Certificate != nil && len(own.Certificates) == 0 && !own.Container:
 		c.add(FieldCertificate, NoCertificate, d.Certificate.Name)
 	}
 	key := d.keyFile()
@@ -173,7 +173,7 @@ func (c *checker) certificate(d *Draft) {
 		c.add(FieldKey, k.Foreign, key.Name)
 	case k.Key == KeyNone:
 		c.add(FieldKey, NoKey, key.Name)
-	case k.Key == KeyEncrypted && d.Secret == "" && !d.Ask:
+	case k.Key == KeyEncrypted && d.Secret == "" && (!d.Ask || k.Container):
 		c.add(FieldSecret, NeedPassphrase, "")
 	case k.Key == KeyPlain && d.Ask:
 		c.add(FieldAsk, NoPassphrase, "")
@@ -215,6 +215,8 @@ func (c *checker) trust(d *Draft) {
 	for i, f := range d.CAs {
 		in := Inspect(f.Data)
 		switch {
+		case in.Container:
+			c.add(At(FieldCAs, i), PKCS12, f.Name)
 		case in.Foreign != "" && in.Foreign != OpenSSHKey:
 			c.add(At(FieldCAs, i), in.Foreign, f.Name)
 		case len(in.Certificates) == 0:

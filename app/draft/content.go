@@ -23,8 +23,10 @@ const (
 type Content struct {
 	Certificates []*x509.Certificate
 	Key          KeyState
-	// Foreign is the fault of a file of a kind that cannot be read: PKCS12 or
-	// OpenSSHKey.
+	// Container says that the file is a PKCS #12 container: with a key, and with
+	// certificates that cannot be seen without its passphrase.
+	Container bool
+	// Foreign is the fault of a file of a kind that cannot be read: OpenSSHKey.
 	Foreign Kind
 
 	public crypto.PublicKey // of a plain key
@@ -82,7 +84,7 @@ func (c *Content) der(data []byte) {
 	switch {
 	// PFX ::= SEQUENCE { version INTEGER (3), authSafe, macData } (RFC 7292, section 4).
 	case outer.First.Tag == asn1.TagInteger && bytes.Equal(outer.First.Bytes, []byte{3}) && outer.Rest.Tag == asn1.TagSequence:
-		c.Foreign = PKCS12
+		c.Container, c.Key = true, KeyEncrypted
 	// EncryptedPrivateKeyInfo ::= SEQUENCE { algorithm SEQUENCE, data OCTET STRING } (RFC 5958, section 3).
 	case outer.First.Tag == asn1.TagSequence && outer.Rest.Tag == asn1.TagOctetString:
 		c.Key = KeyEncrypted

@@ -100,6 +100,11 @@ func (f *File) equal(o *File) bool {
 	return f == o || f != nil && o != nil && f.Name == o.Name && string(f.Data) == string(o.Data)
 }
 
+// container reports whether certificate and key are in a PKCS #12 file.
+func (d *Draft) container() bool {
+	return d.Certificate != nil && d.Key == nil && Inspect(d.Certificate.Data).Container
+}
+
 // keeps reports whether the edited connection proves itself in this way, so that
 // what belongs to it may stay.
 func (d *Draft) keeps(m Method) bool {

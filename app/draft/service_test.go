@@ -19,13 +19,15 @@ import (
 	"testing"
 	"time"
 
+	"software.sslmate.com/src/go-pkcs12"
+
 	"sallyport/app/draft"
 	"sallyport/core/api"
 	"sallyport/core/profile"
 )
 
 // files are certificates and keys to draft with.
-var files = sync.OnceValue(func() (f struct{ ca, cert, key, both, sealed, otherKey, der []byte }) {
+var files = sync.OnceValue(func() (f struct{ ca, cert, key, both, sealed, otherKey, der, p12 []byte }) {
 	make := func(name string, issuer *x509.Certificate, by crypto.Signer) (*x509.Certificate, *ecdsa.PrivateKey, []byte) {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		must(err)
@@ -53,6 +55,7 @@ var files = sync.OnceValue(func() (f struct{ ca, cert, key, both, sealed, otherK
 	f.key = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 	f.otherKey = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: other})
 	f.sealed = pem.EncodeToMemory(sealed)
+	f.p12 = must1(pkcs12.Modern2023.Encode(key, cert, []*x509.Certificate{caCert}, "opensesame"))
 	f.both = slices.Concat(f.key, certPEM, ca)
 	return f
 })
@@ -94,6 +97,12 @@ func TestDraftIsWhatTheServiceReads(t *testing.T) {
 		"certificate": full(),
 		"one file": with(func(d *draft.Draft) {
 			d.Certificate, d.Key = file("alice.pem", files().both), nil
+		}),
+		"container": with(func(d *draft.Draft) {
+			d.Certificate, d.Key, d.Secret = file("alice.p12", files().p12), nil, "opensesame"
+		}),
+		"container asked": with(func(d *draft.Draft) {
+			d.Certificate, d.Key, d.Secret, d.Ask = file("alice.p12", files().p12), nil, "opensesame", true
 		}),
 		"der":     with(func(d *draft.Draft) { d.Certificate = file("alice.der", files().der) }),
 		"sealed":  with(func(d *draft.Draft) { d.Key, d.Secret = file("alice.key", files().sealed), "opensesame" }),
@@ -277,8 +286,9 @@ func TestFaults(t *testing.T) {
 		{"sealed", func(d *draft.Draft) { d.Key = file("a", files().sealed) }, "local.secret: need_passphrase"},
 		{"nothing to ask", func(d *draft.Draft) { d.Ask = true }, "local.ask: no_passphrase"},
 		{"PKCS 12", func(d *draft.Draft) {
-			d.Certificate = file("a.p12", []byte("\x30\x08\x02\x01\x03\x30\x00\x30\x01\x00"))
-		}, "local.certificates: pkcs12 a.p12"},
+			d.Certificate, d.Key, d.Ask = file("a.p12", files().p12), nil, true
+		}, "local.secret: need_passphrase"},
+		{"PKCS 12 as an authority", func(d *draft.Draft) { d.CAs[0].Data = files().p12 }, "remote.cas[0]: pkcs12 ca*[1].pem"},
 		{"OpenSSH", func(d *draft.Draft) {
 			d.Key = file("id", []byte("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n"))
 		}, "local.key: openssh_key id"},

@@ -39,7 +39,9 @@ func (d *Draft) Request(dry bool) api.ImportRequest {
 	names, files := d.files()
 	for i, f := range files {
 		data := f.Data
-		if f != d.keyFile() {
+		if f == d.Certificate && d.container() {
+			// The service takes both out of the one file.
+		} else if f != d.keyFile() {
 			data = certificatesOnly(data)
 		} else if f == d.Certificate {
 			// Both are in one file: the certificates under its name, the key beside it.
@@ -144,6 +146,9 @@ func (d *Draft) credential(local document) {
 		local.setList("certificates", names[:1])
 	}
 	switch key := d.keyFile(); {
+	case d.container():
+		delete(local, "certificates")
+		local["key"] = names[0]
 	case key == nil:
 		delete(local, "key")
 	case key == d.Certificate:

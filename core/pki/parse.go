@@ -79,6 +79,13 @@ func ParsePrivateKey(b, passphrase []byte) (crypto.Signer, error) {
 		return nil, &Error{Kind: Malformed, Detail: fmt.Sprintf("a key file of %d bytes is too large", len(b))}
 	}
 	if !isPEM(b) {
+		if IsPKCS12(b) {
+			c, err := ParsePKCS12(b, passphrase)
+			if err != nil {
+				return nil, err
+			}
+			return c.Key, nil
+		}
 		if info, ok := parseEncrypted(b); ok {
 			der, err := info.open(passphrase)
 			if err != nil {

@@ -100,7 +100,7 @@ func (v *validator) eap(field string, a *Auth, local, responder bool) {
 	if err != nil {
 		v.bad(field+".eap.methods", "%v", err)
 	}
-	if slices.Contains(methods, eap.TypeTLS) && len(a.Certificates) == 0 {
+	if slices.Contains(methods, eap.TypeTLS) && len(a.Certificates) == 0 && (v.mode == stored || a.Key == "") {
 		v.bad(field+".certificates", "is missing: EAP-TLS proves the user with a certificate")
 	}
 	inner, err := ParseEAPMethods(a.EAP.Inner, true)

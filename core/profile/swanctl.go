@@ -100,7 +100,6 @@ func (im *swanctl) secretKinds() {
 		return
 	}
 	kinds := []struct{ prefix, why string }{
-		{"pkcs12", "PKCS#12 containers are not supported yet; convert it to a certificate and a key with openssl pkcs12"},
 		{"token", "keys on smart cards and tokens are not supported yet"},
 		{"ppk", "postquantum pre-shared keys are not supported yet"},
 	}

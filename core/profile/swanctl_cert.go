@@ -230,6 +230,19 @@ func (v *view) credential() {
 			}
 		}
 	}
+	containers, complete := v.containers()
+	if !complete {
+		return
+	}
+	for _, c := range containers {
+		if leaf := (certFile{c.name, c.cred.Chain[:1]}); !named && (id.IsAny() || holds(leaf.certs[0], id)) {
+			leaves = append(leaves, leaf)
+		}
+		pool = append(pool, c.cred.Chain[1:]...)
+	}
+	if len(v.errs) > 0 {
+		return
+	}
 	if len(leaves) == 0 {
 		v.refuse(v.sec.Pos, v.path, "there is no certificate for this end: name one in certs, or put it into the folder x509 beside %s", v.im.name)
 		return
@@ -238,7 +251,16 @@ func (v *view) credential() {
 	for _, l := range leaves {
 		names = append(names, l.name)
 	}
-	keys, searched, locked, problem := v.im.privateKeys(names, func(k crypto.Signer) bool { return v.pair(leaves, k, id) != nil })
+	var keys []crypto.Signer
+	for _, c := range containers {
+		if v.pair(leaves, c.cred.Key, id) != nil {
+			keys = append(keys, c.cred.Key)
+		}
+	}
+	searched, locked, problem := true, false, ""
+	if len(keys) == 0 {
+		keys, searched, locked, problem = v.im.privateKeys(names, func(k crypto.Signer) bool { return v.pair(leaves, k, id) != nil })
+	}
 	if !searched || !known {
 		return
 	}
@@ -262,6 +284,52 @@ func (v *view) credential() {
 		return
 	}
 	v.useCredential(chosen, pool, key, id)
+}
+
+// A containerFile is a PKCS #12 file, opened.
+type containerFile struct {
+	name string
+	cred *pki.Credential
+}
+
+// containers opens the PKCS #12 files that sections pkcs12* of secrets name.
+// complete is false while files are missing.
+func (v *view) containers() (out []containerFile, complete bool) {
+	all := v.im.tree.Section("secrets")
+	if all == nil {
+		return nil, true
+	}
+	complete = true
+	for _, sec := range all.Sections {
+		file := sec.Key("file")
+		if !strings.HasPrefix(sec.Name, "pkcs12") || file == nil || file.Value == "" {
+			continue
+		}
+		field := "secrets." + plain(sec.Name)
+		found, known := v.im.findAny(v.im.places("pkcs12", file.Value)...)
+		if len(found) == 0 {
+			if complete = complete && known; known {
+				v.malformed(file.Pos, field, "the file %s is not there or cannot be read", shown(file.Value))
+			}
+			continue
+		}
+		password := v.im.req.Password
+		if secret := sec.Key("secret"); secret != nil {
+			if b, err := decodeSecret(secret.Value); err == nil {
+				password = b
+			}
+		}
+		cred, err := pki.ParsePKCS12(found[0].data, password)
+		switch {
+		case errors.Is(err, pki.ErrPassphraseNeeded):
+			v.needsPassword(file.Pos, field, "%s is encrypted and its passphrase is neither in secrets nor given with the import", shown(file.Value))
+		case err != nil:
+			v.malformed(file.Pos, field, "%s: %s", shown(file.Value), bare(err))
+		default:
+			out = append(out, containerFile{found[0].name, cred})
+		}
+	}
+	return out, complete
 }
 
 // pair returns the certificate that a key belongs to, if there is one, rather

@@ -83,6 +83,10 @@ func (im *tomlImport) local(b *Bundle, a *Auth) {
 	if a.Method == MethodEAP && len(a.Certificates) == 0 && a.Key == "" {
 		return
 	}
+	if name, data, ok := im.container(a); ok {
+		im.openContainer(b, a, name, data)
+		return
+	}
 	var certs []*x509.Certificate
 	for i, name := range a.Certificates {
 		certs = append(certs, im.certs(at("local.certificates", i), name)...)
@@ -117,6 +121,46 @@ func (im *tomlImport) local(b *Bundle, a *Auth) {
 	}
 }
 
+// container returns the PKCS #12 file that holds the own key and certificates:
+// the one named as the key, or without a key as the only certificate.
+func (im *tomlImport) container(a *Auth) (name string, data []byte, ok bool) {
+	field, name := "local.key", a.Key
+	if name == "" && len(a.Certificates) == 1 {
+		field, name = "local.certificates[0]", a.Certificates[0]
+	}
+	if _, inline := inlineCert(name); name == "" || inline {
+		return "", nil, false
+	}
+	data, known := im.file(field, name)
+	return name, data, known && pki.IsPKCS12(data)
+}
+
+// openContainer takes certificates and key from a PKCS #12 file. With ask the
+// file stays as it is, and what opens it is asked for at each connect.
+func (im *tomlImport) openContainer(b *Bundle, a *Auth, name string, data []byte) {
+	cred, err := pki.ParsePKCS12(data, im.req.Password)
+	switch {
+	case errors.Is(err, pki.ErrPassphraseNeeded):
+		im.needsPassword("local.key", "the file %s is encrypted: give its passphrase with the import", shown(name))
+		return
+	case err != nil:
+		im.bad("local.key", "%s: %s", shown(name), bare(err))
+		return
+	}
+	if a.Ask && len(im.req.Password) == 0 {
+		im.bad("local.ask", "the file %s is not encrypted, so there is no passphrase to ask for", shown(name))
+		return
+	}
+	if err := b.addCredential(name, cred); err != nil {
+		im.bad("local.key", "%s: %s", shown(name), bare(err))
+		return
+	}
+	if a.Ask {
+		clear(b.Secrets[b.Connection.Local.Key])
+		b.Secrets[b.Connection.Local.Key] = bytes.Clone(data)
+	}
+}
+
 // password stores the user's password when there is one: in a file that the
 // profile names, or given with the request.
 func (im *tomlImport) password(b *Bundle, a *Auth) {
@@ -130,7 +174,7 @@ func (im *tomlImport) password(b *Bundle, a *Auth) {
 			return
 		}
 		data = bytes.TrimRight(f, "\r\n")
-	case len(im.req.Password) > 0 && a.Key == "":
+	case len(im.req.Password) > 0 && a.Key == "" && len(a.Certificates) == 0:
 		data = im.req.Password
 	case im.req.Replace:
 		b.Connection.Local.Secret, b.Keep.Secret = name, true

@@ -218,7 +218,7 @@ func (v *validator) auth(field string, a *Auth, local bool) {
 		switch {
 		case psk && (len(a.Certificates) > 0 || a.Key != ""):
 			v.bad(field+".certificates", "has no meaning with method = \"psk\"")
-		case a.Method == MethodCertificate && len(a.Certificates) == 0:
+		case a.Method == MethodCertificate && len(a.Certificates) == 0 && (v.mode == stored || a.Key == ""):
 			v.bad(field+".certificates", "is missing: the own certificate first, then intermediates")
 		case a.Method == MethodCertificate && a.Key == "" && v.mode == stored:
 			v.bad(field+".key", "is missing: the private key of the certificate")

@@ -76,6 +76,9 @@ func contentText(c draft.Content) string {
 			text += " " + i18n.T("wizard.file.more", "Count", n-1)
 		}
 	}
+	if c.Container {
+		return i18n.T("wizard.file.container")
+	}
 	switch c.Key {
 	case draft.KeyPlain:
 		text += " " + i18n.T("wizard.file.key")
