@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 
 	"sallyport/core/pki"
 )
@@ -27,7 +28,15 @@ func (s *Store) Complete(b *Bundle) error {
 		old = new(Connection) // it has no secret that could stay
 	}
 	if b.Keep.Secret {
-		if err := s.keepSecret(b, &c.Local.Secret, old.Local.Secret); err != nil {
+		stored := old.Local.Secret
+		switch {
+		case c.Local.UsesEAP() != old.Local.UsesEAP():
+			stored = "" // a pre-shared key is no password, which goes to the gateway
+		case stored != "" && c.Local.UsesEAP() && !s.sameServer(b, old):
+			stored = ""
+			b.warn("the stored password was for another gateway, and is not kept: the user is asked for it")
+		}
+		if err := s.keepSecret(b, &c.Local.Secret, stored); err != nil {
 			return err
 		}
 		if c.Local.Secret == "" {
@@ -71,6 +80,52 @@ func (s *Store) Complete(b *Bundle) error {
 	}
 	b.Keep = Keep{}
 	return c.Validate()
+}
+
+// sameServer reports whether nobody gets the user's password by b who did not
+// get it by old: the file may come from somebody who wants to have it.
+func (s *Store) sameServer(b *Bundle, old *Connection) bool {
+	c := &b.Connection
+	now, before := &c.Remote, &old.Remote
+	switch {
+	case c.Local.User != old.Local.User, c.Local.EAP.Server != old.Local.EAP.Server, c.Local.EAP.Only && !old.Local.EAP.Only:
+		return false
+	case now.Method != before.Method, now.ID != before.ID:
+		return false
+	case !now.Names() && !slices.Equal(c.Gateways, old.Gateways):
+		return false // only the address tells it from others of its authorities
+	case now.Method == MethodPSK:
+		return b.Keep.RemoteSecret
+	case len(now.CAs) == 0:
+		return len(before.CAs) == 0
+	}
+	trusted := certificatesIn(before.CAs, s.Certs.Read)
+	for ca := range certificatesIn(now.CAs, func(name string) ([]byte, error) { return b.Certs[name], nil }) {
+		if !trusted[ca] {
+			return false
+		}
+	}
+	return true
+}
+
+// certificatesIn returns the certificates in entries of a certificate store. One
+// that cannot be read has none.
+func certificatesIn(names []string, read func(string) ([]byte, error)) map[string]bool {
+	out := map[string]bool{}
+	for _, n := range names {
+		rest, err := read(n)
+		if err != nil {
+			continue
+		}
+		for {
+			var block *pem.Block
+			if block, rest = pem.Decode(rest); block == nil {
+				break
+			}
+			out[string(block.Bytes)] = true
+		}
+	}
+	return out
 }
 
 func lacks(field, what string) error {

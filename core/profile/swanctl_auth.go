@@ -171,7 +171,7 @@ func (v *view) password() {
 			return
 		}
 	}
-	if pw := v.im.req.Password; len(pw) > 0 && len(pw) <= maxPSK {
+	if pw := v.im.req.Password; len(pw) > 0 && len(pw) <= maxPSK && p.Local.Key == "" { // else it opens the key
 		p.Local.Secret, v.b.Secrets[name] = name, bytes.Clone(pw)
 	}
 }
@@ -249,9 +249,6 @@ func schemes(kind string, hashes []string) []string {
 // localEnd finds the credentials of our own end.
 func (v *view) localEnd() {
 	p := &v.b.Connection
-	if p.Local.UsesEAP() && !slices.Equal(p.Local.EAP.Methods, []string{"tls"}) {
-		v.password()
-	}
 	if v.second != nil {
 		v.second.rest(localKeys)
 	}
@@ -264,6 +261,9 @@ func (v *view) localEnd() {
 		}
 	case p.Local.Method == MethodCertificate, certs != "" && (len(p.Local.EAP.Methods) == 0 || slices.Equal(p.Local.EAP.Methods, []string{"tls"})):
 		v.credential()
+	}
+	if p.Local.UsesEAP() && !slices.Equal(p.Local.EAP.Methods, []string{"tls"}) {
+		v.password()
 	}
 	v.rest(localKeys)
 	v.sections(func(n string) bool { return strings.HasPrefix(n, "cert") })
