@@ -289,6 +289,12 @@ func (e *Endpoint) handleInitRequest(h message.Header, d Datagram, now time.Time
 		e.drop("unexpected IKE_SA_INIT request")
 		return
 	}
+	if own := e.sas[h.InitiatorSPI]; own != nil && own.initiator {
+		// Whoever takes us for our own peer would pass as one that any identity
+		// fits, with no key at all. The SPI is in what AUTH covers.
+		e.drop("our own request")
+		return
+	}
 	key := newInitKey(d)
 	if sa := e.inits[key]; sa != nil {
 		e.drop("repeated request")
