@@ -635,6 +635,11 @@ func (e *Engine) settle() {
 func (e *Engine) closeNetwork() {
 	n := e.net
 	e.addDrops()
+	e.ep.Close(time.Now())
+	for sa, r := range e.relays {
+		delete(e.relays, sa)
+		r.end()
+	}
 	e.net, e.ep, e.graces = nil, nil, nil
 	clear(e.kids)
 	if err := n.close(); err != nil {

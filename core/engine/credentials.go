@@ -41,6 +41,9 @@ func wipe(cfg *ike.Config) {
 		if cfg.Local.EAP != nil {
 			clear(cfg.Local.EAP.Password)
 		}
+		if cfg.Peer.EAP != nil && cfg.Peer.EAP.Wipe != nil {
+			cfg.Peer.EAP.Wipe()
+		}
 	}
 }
 

@@ -71,6 +71,9 @@ func (e *Engine) stopListening(c *conn) {
 			e.closeSession(s)
 		}
 	}
+	if e.ep != nil { // it may have failed to open
+		e.perform(e.ep.Forget(c.cfg, time.Now()))
+	}
 	wipe(c.cfg)
 	c.awaits = e.wishHost()
 	e.changed(c)

@@ -456,8 +456,8 @@ func (e *Engine) closed(x ike.Closed) {
 	s := e.sas[x.SA]
 	delete(e.sas, x.SA)
 	if r := e.relays[x.SA]; r != nil {
-		r.cancel()
 		delete(e.relays, x.SA)
+		r.end()
 	}
 	if s == nil || s.sa != x.SA {
 		return // rekeyed: the session lives on

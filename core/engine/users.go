@@ -75,7 +75,12 @@ func (from credentials) askUsers(c *profile.Connection, cfg *ike.Config, roots [
 		_, err = verifier.Verify(chain, pki.Request{Claimed: id, Wanted: id, Purpose: pki.Client}, time.Now())
 		return err
 	}
-	cfg.Peer.EAP = &ike.EAPServer{New: func() *eap.Server { return eap.NewServer(sc) }}
+	cfg.Peer.EAP = &ike.EAPServer{New: func() *eap.Server { return eap.NewServer(sc) }, Wipe: func() {
+		for _, u := range users {
+			clear(u.Password)
+		}
+		clear(users)
+	}}
 	return nil
 }
 
@@ -110,7 +115,15 @@ type relay struct {
 	session radius.Session
 	servers []netip.AddrPort // the one that answered is the first
 	cancel  context.CancelFunc
-	since   time.Time
+	asking  bool // a goroutine uses the session's secret
+}
+
+// end gives the conversation up, and wipes the secret when nobody uses it.
+func (r *relay) end() {
+	r.cancel()
+	if !r.asking {
+		clear(r.session.Secret)
+	}
 }
 
 // Bounds of asking RADIUS servers: each gets the same bytes a few times.
@@ -118,7 +131,6 @@ const (
 	radiusTries = 3
 	radiusWait  = 1500 * time.Millisecond
 	maxRelays   = 1000
-	relayTime   = 3 * time.Minute
 )
 
 // relay asks the RADIUS servers what they say to a peer's packet.
@@ -137,14 +149,16 @@ func (e *Engine) relay(x ike.RelayEAP) {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	r.cancel = cancel
+	r.cancel, r.asking = cancel, true
 	session, servers := r.session, r.servers
 	go func() {
 		defer cancel()
 		v, at, err := e.askRADIUS(ctx, &session, servers, request)
 		e.post(func() {
+			r.asking = false
 			if e.relays[x.SA] != r {
 				clear(v.MSK)
+				r.end()
 				return // the peer has gone
 			}
 			r.session = session
@@ -153,7 +167,7 @@ func (e *Engine) relay(x ike.RelayEAP) {
 			}
 			if v.Done || err != nil {
 				delete(e.relays, x.SA)
-				clear(session.Secret)
+				r.end()
 			}
 			if v.Message != "" {
 				e.logf(api.LogInfo, "ike", x.SA.Info().Name, "the RADIUS server says of %q: %q", plainText(v.User), plainText(v.Message))
@@ -176,13 +190,6 @@ func (e *Engine) relayFor(x ike.RelayEAP) (*relay, error) {
 	if r := e.relays[x.SA]; r != nil {
 		return r, nil
 	}
-	now := time.Now()
-	for sa, r := range e.relays {
-		if now.Sub(r.since) > relayTime {
-			r.cancel()
-			delete(e.relays, sa)
-		}
-	}
 	info := x.SA.Info()
 	c := e.conns[info.Name]
 	switch {
@@ -194,7 +201,7 @@ func (e *Engine) relayFor(x ike.RelayEAP) (*relay, error) {
 		return nil, errors.New("this system has no way to a RADIUS server")
 	}
 	cfg := &c.profile.Remote.RADIUS
-	r := &relay{since: now, cancel: func() {}}
+	r := &relay{cancel: func() {}}
 	for _, s := range cfg.Servers {
 		a, err := profile.RADIUSServer(s)
 		if err != nil {

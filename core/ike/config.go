@@ -105,6 +105,8 @@ type EAPServer struct {
 	// PoolOf returns the pool of a user who has proved itself, by the groups
 	// that its server told; nil or a nil result: Config.Pool.
 	PoolOf func(user string, groups []string) Pool
+	// Wipe forgets the passwords that New works with; nil: there are none.
+	Wipe func()
 	// Alone leaves our AUTH out for a peer that allows it: we prove ourselves
 	// within EAP (RFC 5998), so New offers only methods that do.
 	Alone bool

@@ -3,6 +3,7 @@ package ike
 import (
 	"errors"
 	"net/netip"
+	"runtime"
 	"testing"
 	"time"
 
@@ -127,5 +128,65 @@ func TestEAPOnlyNeedsAKey(t *testing.T) {
 	in := &inbox{auth: &message.Auth{Method: message.AuthPSK, Data: auth.PSK(sa.keys.prf, sa.keys.pPeer, octets)}}
 	if bad := sa.proofAnswered(nil, in, nil, w.now); bad == nil || !errors.Is(bad.err, errUnproved) {
 		t.Errorf("%v", bad)
+	}
+}
+
+// Whoever works on a peer's request hears when the peer has gone, though the
+// peer has proved nothing.
+func TestRelayedPeerThatGoes(t *testing.T) {
+	for name, end := range map[string]func(w *world, sa *SA) []Effect{
+		"time over": func(w *world, sa *SA) []Effect {
+			w.run(guestPatience+time.Second, w.lose)
+			return w.b.effects
+		},
+		"no longer wanted": func(w *world, sa *SA) []Effect { return w.b.e.Forget(w.b.cfg, w.now) },
+	} {
+		l := newEAPLab(t, eap.TypeMSCHAPv2)
+		l.gw.Peer.EAP = &EAPServer{}
+		w := newWorld(t, testOptions{cfgA: l.user, cfgB: l.gw})
+		w.connect()
+		w.flush()
+		x, ok := effect[RelayEAP](w.b)
+		if !ok {
+			t.Fatal("nothing to relay")
+		}
+		if list := w.b.e.SAs(); len(list) > 0 {
+			t.Errorf("%s: a stranger is listed", name)
+		}
+		gone := 0
+		for _, e := range end(w, x.SA) {
+			if c, ok := e.(Closed); ok && c.SA == x.SA {
+				gone++
+			}
+		}
+		if gone != 1 || w.b.e.HalfOpen() != 0 || len(w.b.e.sas) != 0 {
+			t.Errorf("%s: told %d times, %d half open", name, gone, w.b.e.HalfOpen())
+		}
+		if fx := x.SA.Relayed(Relayed{Packet: []byte{3, 1, 0, 4}, Accepted: true, MSK: make([]byte, 64)}, w.now); len(fx) > 0 {
+			t.Errorf("%s: what comes too late does %v", name, fx)
+		}
+	}
+}
+
+// The TLS of a handshake in any state ends with it.
+func TestEndedHandshakesLeaveNothing(t *testing.T) {
+	before := runtime.NumGoroutine()
+	for steps := range 30 {
+		for _, end := range []func(w *world, sa *SA){
+			func(w *world, sa *SA) { w.a.do(sa.Close(w.now)); w.b.do(w.b.e.Forget(w.b.cfg, w.now)) },
+			func(w *world, sa *SA) { w.a.e.Close(w.now); w.b.e.Close(w.now) },
+			func(w *world, sa *SA) { w.run(patience+time.Second, w.lose); w.a.e.Close(w.now); w.b.e.Close(w.now) },
+		} {
+			l := newEAPLab(t, eap.TypeTLS)
+			w := newWorld(t, testOptions{cfgA: l.user, cfgB: l.gw})
+			sa := w.connect()
+			for n := 0; n < steps && len(w.wire) > 0; n++ {
+				w.deliver(0)
+			}
+			end(w, sa)
+		}
+	}
+	if n := runtime.NumGoroutine(); n > before+5 {
+		t.Errorf("%d goroutines, %d before", n, before)
 	}
 }

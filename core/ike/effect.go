@@ -147,7 +147,8 @@ type Ask struct {
 }
 
 // RelayEAP is a packet of the peer for the server that knows its users; what
-// that says goes to SA.Relayed. The receiver owns the packet.
+// that says goes to SA.Relayed. The receiver owns the packet. Closed follows, even
+// of a peer that never proves who it is.
 type RelayEAP struct {
 	SA     *SA
 	Packet []byte

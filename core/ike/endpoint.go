@@ -246,6 +246,25 @@ func (e *Endpoint) SAs() []*SA {
 	return list
 }
 
+// Forget ends the handshakes of peers that follow cfg, without a word to them.
+func (e *Endpoint) Forget(cfg *Config, now time.Time) []Effect {
+	for _, sa := range slices.Collect(maps.Values(e.sas)) {
+		if sa.state == StateInitAnswered && sa.cfg == cfg {
+			sa.close(nil, now)
+		}
+	}
+	return e.take()
+}
+
+// Close forgets every IKE SA without a word to the peers. The Endpoint is not to
+// be used after it.
+func (e *Endpoint) Close(now time.Time) {
+	for _, sa := range slices.Collect(maps.Values(e.sas)) {
+		sa.close(nil, now)
+	}
+	e.take()
+}
+
 // Drops returns how many datagrams were dropped, by named reason.
 func (e *Endpoint) Drops() map[string]uint64 { return maps.Clone(e.drops) }
 

@@ -98,6 +98,7 @@ func (sa *SA) answerEAP(in *inbox, now time.Time) ([]message.Payload, *notifyErr
 		return nil, syntaxError("EAP that nobody asked for")
 	}
 	if g.server == nil {
+		sa.pending = true
 		sa.e.emit(RelayEAP{SA: sa, Packet: bytes.Clone(in.eap)})
 		return nil, errLater
 	}

@@ -82,6 +82,7 @@ func (sa *SA) answerWhenGood(now time.Time, answer func(now time.Time) ([]messag
 
 func (sa *SA) waitForRevocation(now time.Time) {
 	sa.giveUpAt, sa.hint = now.Add(revocationPatience), nil
+	sa.pending = true
 	sa.e.emit(CheckRevocation{SA: sa, Check: sa.hs.held.check})
 }
 

@@ -63,6 +63,7 @@ type SA struct {
 	end          *ending // set by a request handler: close after the response
 	reason       error   // why it is being deleted
 	announced    bool    // effects have named it to the caller
+	pending      bool    // so have those that another works on for a peer who has proved nothing yet
 	unproved     int     // traces of messages that name it and are not proved to be its
 	repeats      int     // of the last response
 	line         bool    // the initiator of the line of SAs is this end
@@ -243,7 +244,7 @@ func (sa *SA) close(err error, now time.Time) {
 	sa.endHandshake()
 	sa.e.remove(sa)
 	sa.wake = time.Time{}
-	if sa.announced {
+	if sa.announced || sa.pending {
 		sa.e.emit(Closed{SA: sa, Err: err})
 	}
 }
