@@ -129,6 +129,9 @@ func (p *program) window() {
 		p.win.Follow()
 		stop := p.model.Watch(func(s *model.Snapshot) { p.tray.Show(tray.MenuOf(s, true)) })
 		context.AfterFunc(p.ctx, stop)
+		if p.trace != nil {
+			p.all.Go(func() { p.trace.follow(p.ctx, p.win) })
+		}
 		close(p.raised)
 		if p.opt.page != "" {
 			p.win.Show(p.opt.page)

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"sync"
 	"time"
+
+	"fyne.io/fyne/v2"
 
 	"sallyport/app/model"
 	"sallyport/app/ui"
@@ -14,13 +18,16 @@ import (
 // A trace is a file with a line of JSON for each snapshot that was shown, as
 // the widgets show it. A nil trace writes nothing.
 type trace struct {
-	mu sync.Mutex // guards f
-	f  *os.File
+	mu   sync.Mutex // guards what follows
+	f    *os.File
+	last *model.Snapshot
+	said []byte // the Displayed of the last line
 }
 
 // A traceLine is what was shown once snapshot Seq was.
 type traceLine struct {
 	Time  time.Time     `json:"time"`
+	Life  time.Time     `json:"life"` // when the service started: Seq counts from there
 	Seq   uint64        `json:"seq"`
 	Link  string        `json:"link"`
 	Mark  string        `json:"mark"`
@@ -35,17 +42,52 @@ func openTrace(path string) (*trace, error) {
 	return &trace{f: f}, nil
 }
 
+// write writes a line. With no snapshot it is that of the line before, and
+// nothing is written unless the widgets show something else: they move, and
+// there is what the user does.
 func (t *trace) write(s *model.Snapshot, d *ui.Displayed) {
 	if t == nil {
 		return
 	}
-	b, err := json.Marshal(traceLine{Time: time.Now(), Seq: s.Seq, Link: linkName(s.Link), Mark: s.Mark.String(), Shown: d})
+	said, err := json.Marshal(d)
 	if err != nil {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	switch {
+	case s != nil:
+		t.last = s
+	case t.last == nil || bytes.Equal(said, t.said):
+		return
+	}
+	s, t.said = t.last, said
+	b, err := json.Marshal(traceLine{Time: time.Now(), Life: s.Service.Started, Seq: s.Seq, Link: linkName(s.Link), Mark: s.Mark.String(), Shown: d})
+	if err != nil {
+		return
+	}
 	_, _ = t.f.Write(append(b, '\n')) // a test notices what is missing
+}
+
+// lookEvery is how often a trace looks for what changes between snapshots.
+const lookEvery = 250 * time.Millisecond
+
+// follow writes what the window shows between snapshots, until ctx ends.
+func (t *trace) follow(ctx context.Context, w *ui.Window) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			fyne.Do(func() {
+				if ctx.Err() == nil {
+					t.write(nil, w.Displayed())
+				}
+			})
+		}
+	}
 }
 
 func (t *trace) close() {

@@ -50,6 +50,14 @@ func (p *Prompts) Update(s *model.Snapshot) {
 	}
 }
 
+// Asks names the connection that the open dialog is about; empty: none is open.
+func (p *Prompts) Asks() string {
+	if p.open == nil {
+		return ""
+	}
+	return p.open.connection
+}
+
 // forget drops what has come to an end, so that it can be asked anew.
 func (p *Prompts) forget() {
 	for id := range p.answered {

@@ -10,8 +10,9 @@ import (
 )
 
 var packages = map[string]string{
-	"sallyportd": "sallyport/platform/cmd/sallyportd",
-	"sallyport":  "sallyport/app/cmd/sallyport",
+	"sallyportd":    "sallyport/platform/cmd/sallyportd",
+	"sallyport":     "sallyport/app/cmd/sallyport",
+	"sallyport-gui": "sallyport/app/cmd/sallyport-gui",
 }
 
 var (
@@ -31,8 +32,12 @@ func build(name string) (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, name)
-	cmd := exec.Command("go", "build", "-o", path, packages[name])
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	args, cgo := []string{"build", "-o", path}, "CGO_ENABLED=0"
+	if name == "sallyport-gui" {
+		args, cgo = append(args, "-tags", "migrated_fynedo"), "CGO_ENABLED=1"
+	}
+	cmd := exec.Command("go", append(args, packages[name])...)
+	cmd.Env = append(os.Environ(), cgo)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w\n%s", err, out)
 	}

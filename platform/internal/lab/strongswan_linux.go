@@ -154,6 +154,9 @@ func (s *StrongSwan) Since(mark int) string {
 // Stop ends the instance.
 func (s *StrongSwan) Stop() { s.proc.Stop() }
 
+// Kill ends the instance as a crash would: its peers are told nothing.
+func (s *StrongSwan) Kill() { s.proc.Kill() }
+
 // ResolvConf returns the path of the file into which the instance writes the
 // name servers that it is given.
 func (s *StrongSwan) ResolvConf() string {
