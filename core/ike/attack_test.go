@@ -156,6 +156,41 @@ func TestEarlySuccessThroughTheWire(t *testing.T) {
 	}
 }
 
+// The other way round: a user brings its AUTH before EAP has come to its end, with
+// the keys of IKE_SA_INIT, and is not let in.
+func TestUserSkipsEAP(t *testing.T) {
+	for _, m := range []eap.Type{eap.TypeMSCHAPv2, eap.TypeGTC, eap.TypeTLS} {
+		for after := range 2 {
+			l := newEAPLab(t, m)
+			l.user.Local.EAP.Password = []byte("s3cret")
+			w := newWorld(t, testOptions{cfgA: l.user, cfgB: l.gw})
+			sa := w.connect()
+			for n := 0; ; w.deliver(0) { // until it has answered as often
+				if sa.flight != nil && sa.flight.task.kind() == kindEAP && len(w.wire) > 0 && w.wire[0].from.Addr() == w.a.addr {
+					if n == after {
+						break
+					}
+					n++
+				}
+			}
+			w.lose()
+			idi := idPayload(sa.localID, false)
+			octets := auth.SignedOctets(sa.keys.prf, sa.hs.request, sa.hs.nonceR, sa.keys.pLocal, idi.AppendTo(nil))
+			proof := &message.Auth{Method: message.AuthPSK, Data: auth.PSK(sa.keys.prf, sa.keys.pLocal, octets)}
+			datagrams, err := sa.seal(message.IKEAuth, sa.flight.id, false, []message.Payload{proof})
+			if err != nil {
+				t.Fatal(err)
+			}
+			sa.send(datagrams, w.now)
+			w.a.do(w.a.e.take())
+			w.flush()
+			if count[Established](w.b) != 0 || len(w.b.e.sas) != 0 {
+				t.Errorf("%v after %d packets: the gateway lets a user in that has not finished", m, after)
+			}
+		}
+	}
+}
+
 // A gateway leaves the user out, and lets everybody in.
 func TestUserMustBeAsked(t *testing.T) {
 	l := newEAPLab(t, eap.TypeMSCHAPv2)

@@ -98,6 +98,33 @@ func TestForgedAnswers(t *testing.T) {
 			t.Errorf("byte %d changed: %+v", i, v)
 		}
 	}
+	// What the attack makes: the Response Authenticator fits, by a collision of
+	// MD5, and the Message-Authenticator cannot.
+	fits := func(b []byte) []byte {
+		copy(b[4:], s.request.Authenticator[:])
+		h := md5.New()
+		h.Write(b)
+		h.Write(secret)
+		copy(b[4:], h.Sum(nil))
+		return b
+	}
+	for i := range md5.Size {
+		bad := bytes.Clone(good)
+		bad[22+i] ^= 1
+		if v, err := s.Response(fits(bad)); !errors.Is(err, ErrForged) {
+			t.Errorf("a Message-Authenticator with byte %d changed: %+v, %v", i, v, err)
+		}
+	}
+	rejected := answer(s.request, AccessReject, Attribute{EAPMessage, []byte{3, 1, 0, 4}})
+	rejected[0] = byte(AccessAccept) // a refusal turned into leave
+	if v, err := s.Response(fits(rejected)); !errors.Is(err, ErrForged) {
+		t.Errorf("a refusal turned into leave: %+v, %v", v, err)
+	}
+	twice := append(bytes.Clone(good), good[20:38]...)
+	binary.BigEndian.PutUint16(twice[2:], uint16(len(twice)))
+	if v, err := s.Response(fits(twice)); !errors.Is(err, ErrForged) {
+		t.Errorf("two Message-Authenticators: %+v, %v", v, err)
+	}
 	other := s.request
 	other.Authenticator[0] ^= 1
 	if _, err := s.Response(answer(other, AccessAccept, Attribute{EAPMessage, []byte{3, 1, 0, 4}})); !errors.Is(err, ErrForged) {
@@ -112,6 +139,57 @@ func TestForgedAnswers(t *testing.T) {
 	if _, err := s.Response(b); !errors.Is(err, ErrForged) {
 		t.Errorf("without a Message-Authenticator: %v", err)
 	}
+}
+
+// The answer to an earlier question is none to a later one, in the same session
+// and in another about the same user.
+func TestReplayedAnswers(t *testing.T) {
+	first, second := &Session{Secret: secret}, &Session{Secret: secret}
+	if _, err := first.Request([]byte{2, 1, 0, 5, 1}, "alice"); err != nil {
+		t.Fatal(err)
+	}
+	recorded := answer(first.request, AccessAccept, Attribute{EAPMessage, []byte{3, 1, 0, 4}})
+	for name, s := range map[string]*Session{"another session": second, "the same session": first} {
+		if _, err := s.Request([]byte{2, 1, 0, 5, 1}, "alice"); err != nil {
+			t.Fatal(err)
+		}
+		recorded[1] = s.request.ID
+		if v, err := s.Response(recorded); !errors.Is(err, ErrForged) {
+			t.Errorf("%s: %+v, %v", name, v, err)
+		}
+	}
+}
+
+// FuzzResponse gives the answers of whoever has the secret to a session, which
+// gets along with all of them.
+func FuzzResponse(f *testing.F) {
+	f.Add(byte(AccessChallenge), []byte{24, 4, 's', 't', 79, 7, 1, 2, 0, 5, 1})
+	f.Add(byte(AccessAccept), []byte{79, 6, 3, 1, 0, 4, 25, 7, 's', 't', 'a', 'f', 'f'})
+	f.Add(byte(AccessAccept), append([]byte{79, 6, 3, 1, 0, 4, 26, 58}, bytes.Repeat([]byte{0, 0, 1, 0x37, 17, 52, 0x80, 1}, 7)...))
+	f.Add(byte(AccessReject), []byte{18, 4, 'n', 'o'})
+	f.Fuzz(func(t *testing.T, code byte, attributes []byte) {
+		s := &Session{Secret: secret, NAS: "gw", Caller: "192.0.2.7"}
+		if _, err := s.Request([]byte{2, 1, 0, 5, 1}, "alice"); err != nil {
+			t.Fatal(err)
+		}
+		head := make([]byte, 20, 20+len(attributes))
+		head[0] = code
+		binary.BigEndian.PutUint16(head[2:], uint16(20+len(attributes)))
+		p, err := Parse(append(head, attributes...))
+		if err != nil {
+			return
+		}
+		v, err := s.Response(answer(s.request, p.Code, p.Attributes...))
+		if err != nil {
+			return
+		}
+		if v.Accepted != (p.Code == AccessAccept) || v.Done != (p.Code != AccessChallenge) || len(v.EAP) == 0 || v.MSK != nil && len(v.MSK) != 64 || len(v.Groups) > 64 {
+			t.Errorf("%+v", v)
+		}
+		if _, err := s.Request([]byte{2, 2, 0, 5, 1}, ""); err != nil && len(attributes) < 200 {
+			t.Error(err)
+		}
+	})
 }
 
 func FuzzParse(f *testing.F) {

@@ -195,6 +195,7 @@ func TestECDSAAttacks(t *testing.T) {
 	for name, bad := range map[string][]byte{
 		"zero": raw(zero, zero), "r zero": raw(zero, s), "s zero": raw(r, zero), "r = n": raw(n, s), "s = n": raw(r, n),
 		"ones": raw(one, one), "swapped": raw(s, r), "66 bytes": slices.Concat([]byte{0}, good[:32], []byte{0}, good[32:]), "P-384 size": make([]byte, 96),
+		"zeros before s": slices.Concat(good[:32], []byte{0, 0}, good[32:]), "zeros behind": slices.Concat(good, []byte{0, 0}),
 	} {
 		if _, err := Verify(&k.PublicKey, MethodECDSA256, bad, octets, nil); err == nil {
 			t.Errorf("%s verifies", name)
