@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -54,7 +55,8 @@ func (from credentials) eapAuth(a *profile.Auth, cfg *ike.Config) error {
 		}
 	}
 	if local.ID.IsAny() {
-		if local.ID, err = auth.ParseIdentity(a.User); err != nil {
+		// Whoever answers hears it, before proving anything.
+		if local.ID, err = auth.ParseIdentity(cmp.Or(a.EAP.Anonymous, a.User)); err != nil {
 			return &explain.CredentialError{Field: "local.user", Err: err}
 		}
 	}

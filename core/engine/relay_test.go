@@ -8,6 +8,8 @@ import (
 
 	"sallyport/core/api"
 	"sallyport/core/eap"
+	"sallyport/core/ike/auth"
+	"sallyport/core/profile"
 )
 
 // A peer that begins to prove itself through RADIUS and goes away leaves no
@@ -42,4 +44,33 @@ func TestGoneUsersLeaveNoRelays(t *testing.T) {
 			t.Errorf("%d conversations are left", n)
 		}
 	})
+}
+
+// The name of the user is not said before the gateway has proved itself when
+// another stands for it outside of TLS: IDi goes to anyone who answers.
+func TestAnonymousIdentity(t *testing.T) {
+	for _, c := range []struct{ local, want string }{
+		{"", "alice@corp.test"},
+		{"id = \"laptop.corp.test\"\n", "laptop.corp.test"},
+		{"[local.eap]\nmethods = [\"ttls\"]\nanonymous = \"@corp.test\"\n", "@corp.test"},
+		{"id = \"laptop.corp.test\"\n[local.eap]\nmethods = [\"ttls\"]\nanonymous = \"@corp.test\"\n", "laptop.corp.test"},
+	} {
+		text := "version = 1\nname = \"office\"\ngateways = [\"198.51.100.1\"]\n[local]\nmethod = \"eap\"\nuser = \"alice@corp.test\"\n" + c.local +
+			"[remote]\nmethod = \"certificate\"\nid = \"gw.vpn.test\"\n[[children]]\nname = \"net\"\n"
+		p, err := profile.Parse("office.toml", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := credentials{certs: inMemory{}, secrets: inMemory{}}.ikeConfig(p, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := auth.ParseIdentity(c.want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := cfg.Local.ID; !got.Equal(want) {
+			t.Errorf("%q: calls itself %q", c.local, got)
+		}
+	}
 }
