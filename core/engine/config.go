@@ -263,7 +263,7 @@ func (from credentials) peerAuth(c *profile.Connection, cfg *ike.Config) error {
 	if a.Method == profile.MethodEAP {
 		return from.askUsers(c, cfg, roots)
 	}
-	verifier := &pki.Verifier{Roots: roots}
+	verifier := &pki.Verifier{Roots: roots, Revocation: revocations[a.Revocation], RevocationPrivate: a.RevocationPrivate}
 	if len(a.CAs) == 0 && a.Names() && !c.IsResponder() {
 		// Whom the system's authorities do not know the user is asked about: see
 		// askServer.
@@ -276,6 +276,12 @@ func (from credentials) peerAuth(c *profile.Connection, cfg *ike.Config) error {
 	}
 	cfg.Peer.Verifier = verifier
 	return nil
+}
+
+// revocations are what a profile says of revocation.
+var revocations = map[string]pki.Revocation{
+	"": pki.RevocationSoft, profile.RevocationSoft: pki.RevocationSoft,
+	profile.RevocationStrict: pki.RevocationStrict, profile.RevocationOff: pki.RevocationOff,
 }
 
 func (from credentials) secret(name string) ([]byte, error) {

@@ -18,6 +18,7 @@ import (
 	"sallyport/core/datapath"
 	"sallyport/core/host"
 	"sallyport/core/ike"
+	"sallyport/core/pki"
 	"sallyport/core/profile"
 )
 
@@ -61,13 +62,15 @@ type Engine struct {
 	probes    map[*ike.SA]*probe  // tests of connections
 	exchanges exchanges
 	graces    []grace
-	group     uint32             // the last group given to a child
-	wish      uint64             // number of the newest wish of the host
-	granted   uint64             // number of the newest one that the host has followed
-	ready     []afterWish        // what waits for the host
-	relays    map[*ike.SA]*relay // peers whose users a RADIUS server knows
-	dirty     map[*conn]bool     // connections to publish
-	prompts   []*prompt          // that wait for an answer, oldest first
+	group     uint32                         // the last group given to a child
+	wish      uint64                         // number of the newest wish of the host
+	granted   uint64                         // number of the newest one that the host has followed
+	ready     []afterWish                    // what waits for the host
+	relays    map[*ike.SA]*relay             // peers whose users a RADIUS server knows
+	checks    map[*ike.SA]context.CancelFunc // of whether a peer\'s certificates were revoked
+	answers   pki.Cache                      // of those who know
+	dirty     map[*conn]bool                 // connections to publish
+	prompts   []*prompt                      // that wait for an answer, oldest first
 	guard     guard
 	stopping  bool
 	lost      map[string]uint64 // drops of networks that are closed, by reason
@@ -106,6 +109,7 @@ func New(opt Options) *Engine {
 		kids:    make(map[uint32]*childSA),
 		probes:  make(map[*ike.SA]*probe),
 		relays:  make(map[*ike.SA]*relay),
+		checks:  make(map[*ike.SA]context.CancelFunc),
 		dirty:   make(map[*conn]bool),
 		lost:    make(map[string]uint64),
 		guard:   guard{traps: make(map[string]uint32), failures: make(map[string]uint64), carried: make(map[string]uint64)},

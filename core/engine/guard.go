@@ -31,6 +31,7 @@ type guard struct {
 
 	shut map[string]bool // who may let nothing pass in clear; see shutNames
 
+	fetches   []netip.AddrPort    // servers that are being asked about certificates
 	intent    host.FirewallIntent // in force
 	deaf      bool                // the data path failed; open again what listens to it
 	err       error               // why it is not what it should be; tried again
@@ -509,6 +510,7 @@ func (e *Engine) firewallIntent(now time.Time) host.FirewallIntent {
 		}
 	}
 	intent := e.guard.compiled.Firewall(s)
+	intent.Exempt.Fetch = slices.Compact(slices.SortedFunc(slices.Values(e.guard.fetches), netip.AddrPort.Compare))
 	intent.Rules = append(peers, intent.Rules...)
 	intent.Rules = idle(decisive(append(intent.Rules, secured[defaultResponse]...))) // last: what no rule decides
 	if !slices.ContainsFunc(intent.Rules, func(r host.FirewallRule) bool { return r.Action != host.FirewallClear }) &&

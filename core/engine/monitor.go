@@ -285,6 +285,9 @@ func exemptions(i *host.FirewallIntent) []string {
 	if i.Exempt.Lookup {
 		out = append(out, "the service's own look-ups of gateway names (DNS)")
 	}
+	for _, s := range i.Exempt.Fetch {
+		out = append(out, fmt.Sprintf("the service's own question to %v (TCP) whether a certificate was revoked", s))
+	}
 	if i.Exempt.DHCP {
 		out = append(out, "DHCP of this machine")
 	}

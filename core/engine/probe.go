@@ -283,6 +283,7 @@ func (e *Engine) probeDone(p *probe, err error) {
 
 // probeClosed follows the end of a test's IKE SA.
 func (e *Engine) probeClosed(p *probe, x ike.Closed) {
+	e.stopCheck(x.SA)
 	delete(e.probes, x.SA)
 	switch {
 	case x.SA != p.sa: // rekeyed

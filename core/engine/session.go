@@ -148,6 +148,8 @@ func (e *Engine) perform(effects []ike.Effect) {
 			e.askUser(x)
 		case ike.RelayEAP:
 			e.relay(x)
+		case ike.CheckRevocation:
+			e.checkRevocation(x)
 		case ike.PathChanged:
 			e.pathChanged(x)
 		case ike.Reauthenticate:
@@ -459,6 +461,7 @@ func (e *Engine) closed(x ike.Closed) {
 		delete(e.relays, x.SA)
 		r.end()
 	}
+	e.stopCheck(x.SA)
 	if s == nil || s.sa != x.SA {
 		return // rekeyed: the session lives on
 	}

@@ -255,6 +255,10 @@ func byCertificate(p *pki.Error, e *api.Error) {
 		e.Code = api.CodePeerExpired
 	case pki.Identity:
 		e.Code = api.CodePeerIdentity
+	case pki.Revoked:
+		e.Code = api.CodePeerRevoked
+	case pki.RevocationUnknown:
+		e.Code = api.CodeRevocationUnknown
 	}
 	for param, value := range map[string]string{ParamSubject: p.Subject, ParamIssuer: p.Issuer, ParamExpected: p.Expected, ParamFound: p.Found} {
 		if value != "" {

@@ -84,7 +84,7 @@ const (
 //  2. A packet to an address of Inner that arrives on another interface than
 //     Device is dropped (CVE-2019-14899).
 //  3. ICMP redirects that arrive are dropped.
-//  4. Exempt.IKE, Lookup, DHCP and NDP pass.
+//  4. Exempt.IKE, Lookup, Fetch, DHCP and NDP pass.
 //  5. With DNSInside, DNS passes through Device alone.
 //  6. Rules, in their order, and with them Exempt.LAN.
 //  7. Default.
@@ -140,6 +140,10 @@ type FirewallExempt struct {
 	// Lookup lets the service's own sockets, known likewise, ask name servers
 	// (UDP and TCP to port 53), and be answered.
 	Lookup bool
+	// Fetch are servers (address and TCP port) that the service's own sockets,
+	// known likewise, may ask, and be answered by: where the state of a peer's
+	// certificate is told, for as long as that takes.
+	Fetch []netip.AddrPort
 	// DHCP lets this machine be a client of DHCPv4 and DHCPv6.
 	DHCP bool
 	// NDP lets it find routers and neighbours on the link (ICMPv6 133 to 136
@@ -161,7 +165,7 @@ func (i *FirewallIntent) IsZero() bool {
 }
 
 func (e *FirewallExempt) isZero() bool {
-	return len(e.IKE) == 0 && !e.Lookup && !e.DHCP && !e.NDP && len(e.LAN) == 0 && !e.LANDiscovery
+	return len(e.IKE) == 0 && !e.Lookup && len(e.Fetch) == 0 && !e.DHCP && !e.NDP && len(e.LAN) == 0 && !e.LANDiscovery
 }
 
 // Limits of an intent.
@@ -182,7 +186,7 @@ func (i *FirewallIntent) Check() error {
 	if len(i.Rules) > MaxFirewallRules {
 		return fmt.Errorf("%d rules, more than %d", len(i.Rules), MaxFirewallRules)
 	}
-	if max(len(i.Inner), len(i.Exempt.IKE), len(i.Exempt.LAN)) > maxFirewallList {
+	if max(len(i.Inner), len(i.Exempt.IKE), len(i.Exempt.LAN), len(i.Exempt.Fetch)) > maxFirewallList {
 		return fmt.Errorf("more than %d inner addresses, ports or local networks", maxFirewallList)
 	}
 	for _, a := range i.Inner {
@@ -206,6 +210,11 @@ func (i *FirewallIntent) Check() error {
 	for _, port := range i.Exempt.IKE {
 		if port == 0 {
 			return errors.New("port 0 cannot be exempt")
+		}
+	}
+	for _, s := range i.Exempt.Fetch {
+		if !s.IsValid() || s.Port() == 0 || s.Addr().Zone() != "" || s.Addr().Is4In6() || s.Addr().IsUnspecified() || s.Addr().IsMulticast() {
+			return fmt.Errorf("%v is no server", s)
 		}
 	}
 	for _, p := range i.Exempt.LAN {

@@ -26,6 +26,11 @@ type System struct {
 	// users of a responder. nil: there is none.
 	Dial func(ctx context.Context, server netip.AddrPort) (net.Conn, error)
 
+	// Fetch makes one exchange of HTTP, outside of every tunnel of ours, through a
+	// socket that carries the mark of OpenUDP's. It takes what it is told and
+	// decides nothing: redirects are not followed. nil: there is none.
+	Fetch func(ctx context.Context, r FetchRequest) (FetchResponse, error)
+
 	// Roots returns the certificate authorities that the system trusts. nil: it
 	// knows none.
 	Roots func() (*x509.CertPool, error)
@@ -40,6 +45,22 @@ type System struct {
 	Secrets  Files // PSKs, passwords, private keys; 0600
 	Policies Files // IPsec policies: NAME.toml
 	State    Files // what the service remembers across restarts; 0600
+}
+
+// A FetchRequest is one exchange of HTTP.
+type FetchRequest struct {
+	URL    string         // "http://..."
+	Server netip.AddrPort // whom to ask: nobody else
+	Body   []byte         // to POST; nil: GET
+	Type   string         // of Body
+	Max    int            // bytes of the answer; a larger one is an error
+}
+
+// A FetchResponse is what the server says.
+type FetchResponse struct {
+	Status   int
+	Location string // where a redirect leads
+	Body     []byte // of status 200
 }
 
 // A TUN is a layer-3 device. Read is for one goroutine, Write for one other.

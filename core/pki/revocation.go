@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/crypto/ocsp"
@@ -39,10 +40,13 @@ const skew = 5 * time.Minute
 // A Check finds out whether the certificates of a verified path were revoked.
 // It does no I/O: what it wants to read it names with Next, and gets with Take.
 // The URLs are those in the certificates, whose issuers are trusted already.
-// It is for one goroutine at a time.
+// It may be used from several goroutines: what comes too late changes nothing
+// that was judged before.
 type Check struct {
-	policy Revocation
-	certs  []checked
+	policy  Revocation
+	private bool
+	mu      sync.Mutex // guards certs
+	certs   []checked
 }
 
 // A checked is one certificate of the path and what is known of it.
@@ -84,7 +88,7 @@ func (f *Fetch) Max() int {
 // VerifyPath returned it. The root is not checked: it is the admin's decision.
 // responses are OCSP responses that the peer brought (RFC 4806).
 func (v *Verifier) NewCheck(path []*x509.Certificate, responses [][]byte, now time.Time) *Check {
-	c := &Check{policy: v.Revocation}
+	c := &Check{policy: v.Revocation, private: v.RevocationPrivate}
 	if c.policy == RevocationOff {
 		return c
 	}
@@ -104,12 +108,15 @@ func (v *Verifier) NewCheck(path []*x509.Certificate, responses [][]byte, now ti
 	return c
 }
 
+// Private reports whether servers in private networks may be asked.
+func (c *Check) Private() bool { return c.private }
+
 // findSources lists where the certificate says that its state is told.
 func (x *checked) findSources(n int) {
 	add := func(list []string, request []byte) {
 		count := 0
 		for _, s := range list {
-			switch err := checkURL(s); {
+			switch err := CheckURL(s); {
 			case err != nil:
 				x.problem("%s: %v", shorten(s), err)
 			case count < maxSources:
@@ -133,9 +140,9 @@ func (x *checked) findSources(n int) {
 	}
 }
 
-// checkURL refuses what is not fetched: anything but plain HTTP (an answer is
+// CheckURL refuses what is not fetched: anything but plain HTTP (an answer is
 // signed, and HTTPS would ask for the check of another certificate).
-func checkURL(s string) error {
+func CheckURL(s string) error {
 	if len(s) > maxURL {
 		return errors.New("the address is too long")
 	}
@@ -173,6 +180,8 @@ func (x *checked) problem(format string, args ...any) {
 // Next returns what to read next; false when nothing is left, or nothing more
 // needs to be known.
 func (c *Check) Next() (Fetch, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if slices.ContainsFunc(c.certs, func(x checked) bool { return x.state == revoked }) {
 		return Fetch{}, false
 	}
@@ -187,11 +196,16 @@ func (c *Check) Next() (Fetch, bool) {
 // Take takes what a Fetch brought, or why it brought nothing. It returns until
 // when the body may serve again; the zero time: not at all.
 func (c *Check) Take(f Fetch, body []byte, err error, now time.Time) time.Time {
-	x := &c.certs[f.cert]
-	x.sources = slices.DeleteFunc(x.sources, func(o Fetch) bool { return o.URL == f.URL && bytes.Equal(o.Request, f.Request) })
-	if x.state != unknown {
-		return time.Time{}
-	}
+	c.mu.Lock()
+	x := c.certs[f.cert]
+	c.mu.Unlock()
+	x.problems = slices.Clone(x.problems)
+	x.sources = slices.DeleteFunc(slices.Clone(x.sources), func(o Fetch) bool { return o.URL == f.URL && bytes.Equal(o.Request, f.Request) })
+	defer func() { // what is large was read without the lock
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.certs[f.cert] = x
+	}()
 	var until time.Time
 	if err == nil {
 		if f.Request != nil {
@@ -211,6 +225,8 @@ func (c *Check) Take(f Fetch, body []byte, err error, now time.Time) time.Time {
 // it is over: an *Error of kind Revoked or RevocationUnknown that refuses the
 // path, or warnings about what is not known.
 func (c *Check) Result() (warnings []string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, x := range c.certs {
 		if x.state == revoked {
 			return nil, x.revoked
@@ -223,6 +239,9 @@ func (c *Check) Result() (warnings []string, err error) {
 		why := strings.Join(x.problems, "; ")
 		if why == "" {
 			why = "nobody answered in time"
+		}
+		if c.policy == RevocationSoft && len(x.cert.OCSPServer)+len(x.cert.CRLDistributionPoints) == 0 {
+			continue // its authority does not tell anybody
 		}
 		if c.policy == RevocationStrict {
 			return nil, &Error{Kind: RevocationUnknown, Subject: name(x.cert), Issuer: issuerName(x.cert),

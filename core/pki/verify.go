@@ -48,6 +48,8 @@ type Verifier struct {
 	Intermediates []*x509.Certificate // known, not trusted; beside those that the peer sends
 	// Revocation says what must be known of a path beside: see NewCheck.
 	Revocation Revocation
+	// RevocationPrivate says that servers in private networks may be asked.
+	RevocationPrivate bool
 }
 
 // ParseChain parses the certificates that a peer sent, one CERT payload of

@@ -50,6 +50,11 @@ type Auth struct {
 	// the system's authorities count, and the user is asked about a gateway that
 	// they do not know, whose certificate takes their place here.
 	CAs []string `toml:"cas,omitempty"`
+	// Revocation says what must be known of whether the remote's certificate was
+	// revoked: "off", "soft" (the default) or "strict". RevocationPrivate lets
+	// servers in private networks be asked.
+	Revocation        string `toml:"revocation,omitempty"`
+	RevocationPrivate bool   `toml:"revocation_private,omitempty"`
 	// Signatures restrict the signature schemes, as "rsa-pss-sha256", "ecdsa-sha384", "ed25519", "rsa-sha256".
 	Signatures []string `toml:"signatures,omitempty"`
 	EAP        EAP      `toml:"eap,omitempty"`

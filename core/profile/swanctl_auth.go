@@ -30,7 +30,7 @@ var remoteKeys = map[string]treatment{
 	"ca_id":       {why: "demanding an authority by its identity is not supported yet; name its certificate in cacerts", refuse: true},
 	"certs":       {why: "accepting single certificates of the peer is not supported yet; name its authority in cacerts", refuse: true},
 	"pubkeys":     {why: "raw public keys are not supported yet; a certificate is needed", refuse: true},
-	"revocation":  {same: []string{"relaxed"}, why: "revocation is not checked yet, and this setting demands it", refuse: true},
+	"revocation":  {same: []string{"relaxed", "strict"}, why: "this demand is not known; strict and relaxed are", refuse: true},
 }
 
 // ends reads the sections local* and remote*.
@@ -275,6 +275,10 @@ func (v *view) remoteEnd() {
 	switch {
 	case p.Remote.Method == MethodCertificate:
 		v.authorities()
+		if s, _ := v.get("revocation"); s == RevocationStrict {
+			p.Remote.Revocation = RevocationStrict
+		}
+		delete(v.used, "revocation") // rest judges what else it says
 	case p.Local.Method != MethodPSK:
 		p.Remote.Secret = remotePSKName(p.Name)
 		v.psk(p.Remote.Secret)

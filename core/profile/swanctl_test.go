@@ -115,7 +115,7 @@ inter responder [] vips[] certificate (ECDSA P-256)(inter.vpn.test) certificate(
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 	refused := strings.Join(res.Refused, "\n")
-	for _, w := range []string{"connections.ecdsa.remote.revocation: revocation is not checked yet", "connections.eap.remote.auth: asking peers with EAP", "connections.v1-main.version"} {
+	for _, w := range []string{"connections.ecdsa.remote.revocation: this demand is not known", "connections.eap.remote.auth: asking peers with EAP", "connections.v1-main.version"} {
 		if !strings.Contains(refused, w) {
 			t.Errorf("refused lacks %q:\n%s", w, refused)
 		}
@@ -204,7 +204,7 @@ func TestSwanctlRefuses(t *testing.T) {
 		{"PPK", minimal("ppk_required = yes", "", "", "", ""), "postquantum"},
 		{"childless", minimal("childless = force", "", "", "", ""), "without a child"},
 		{"groups", minimal("", "", "groups = staff", "", ""), "groups"},
-		{"revocation", minimal("", "auth = pubkey\ncerts = a.crt", "auth = pubkey\nrevocation = strict", "", ""), "a.crt"},
+		{"revocation", minimal("", "auth = pubkey\ncerts = a.crt", "auth = pubkey\nrevocation = ifuri", "", ""), "a.crt"},
 		{"pinned certificate", minimal("", "", "certs = gw.pem", "", ""), "single certificates"},
 		{"raw key", minimal("", "pubkeys = a.pub", "", "", ""), "raw public keys"},
 		{"smart card", minimal("", "auth = pubkey\ncert1 {\n handle = 01\n }", "auth = pubkey", "", ""), "smart cards"},
@@ -241,11 +241,20 @@ func TestSwanctlRefuses(t *testing.T) {
 	}
 }
 
-func TestSwanctlRefusesRevocationDemand(t *testing.T) {
+func TestSwanctlRevocation(t *testing.T) {
 	text := minimal("", "auth = pubkey\nid = \ncerts = alice-ecdsa.crt", "auth = pubkey\nrevocation = ifuri", "", "")
 	_, err := importFile(t, "/etc/swanctl/swanctl.conf", text, pkiFixture())
-	if got := messages(err); !strings.Contains(got, "remote.revocation: revocation is not checked yet") {
+	if got := messages(err); !strings.Contains(got, "remote.revocation: this demand is not known") {
 		t.Errorf("got %s", got)
+	}
+	for demand, want := range map[string]string{"strict": RevocationStrict, "relaxed": ""} {
+		res, err := importFile(t, "/etc/swanctl/swanctl.conf", strings.Replace(text, "ifuri", demand, 1), pkiFixture())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := res.Bundles[0].Connection.Remote.Revocation; got != want {
+			t.Errorf("%s becomes %q", demand, got)
+		}
 	}
 }
 

@@ -36,6 +36,10 @@ const (
 	MethodPSK         = "psk"
 	MethodCertificate = "certificate"
 	MethodEAP         = "eap" // local of an initiator only
+
+	RevocationOff    = "off"
+	RevocationSoft   = "soft"
+	RevocationStrict = "strict"
 )
 
 // SchemaVersion is the version that this code reads and writes.
@@ -105,8 +109,25 @@ func (v *validator) connection(c *Connection) {
 	if c.Remote.Method == MethodCertificate && len(c.Remote.CAs) == 0 {
 		v.anyAuthority(c)
 	}
+	v.revocation(c)
 	v.ike(&c.IKE)
 	v.children(c)
+}
+
+// revocation checks what is to be known of the other end's certificate.
+func (v *validator) revocation(c *Connection) {
+	v.oneOf("remote.revocation", c.Remote.Revocation, "", RevocationOff, RevocationSoft, RevocationStrict)
+	set := c.Remote.Revocation != "" || c.Remote.RevocationPrivate
+	switch {
+	case c.Local.Revocation != "" || c.Local.RevocationPrivate:
+		v.bad("local.revocation", "belongs to [remote]: the own certificate is the other end's to judge")
+	case set && c.Remote.Method != MethodCertificate:
+		v.bad("remote.revocation", "needs method = \"certificate\"")
+	case c.Remote.RevocationPrivate && c.Remote.Revocation == RevocationOff:
+		v.bad("remote.revocation_private", "has no meaning with revocation = \"off\"")
+	case c.Remote.Revocation == RevocationStrict && c.Local.EAP.Only:
+		v.bad("remote.revocation", "\"strict\" contradicts local.eap.only: within EAP nothing is asked about the gateway's certificate")
+	}
 }
 
 func (v *validator) initiator(c *Connection) {

@@ -237,6 +237,9 @@ func (b *batch) addOutput() {
 			b.rule(b.ownSocket(), protocol(p), destinationPort(53), accept)
 		}
 	}
+	for _, s := range x.Fetch {
+		b.rule(b.ownSocket(), family(s.Addr().Is6()), protocol(tcp), daddr(s.Addr()), destinationPort(s.Port()), accept)
+	}
 	if x.DHCP {
 		// Port 68 and 546 are for privileged processes. A DHCP server may be
 		// anywhere (relays), a DHCPv6 one is on the link (RFC 8415, section 7.1).
@@ -277,6 +280,9 @@ func (b *batch) addInput() {
 		for _, p := range []uint8{udp, tcp} {
 			b.rule(protocol(p), sourcePort(53), b.forOwnSocket(), accept)
 		}
+	}
+	for _, s := range x.Fetch {
+		b.rule(family(s.Addr().Is6()), protocol(tcp), saddr(s.Addr()), sourcePort(s.Port()), b.forOwnSocket(), accept)
 	}
 	if x.DHCP {
 		b.rule(family(false), protocol(udp), sourcePort(67), destinationPort(68), accept)

@@ -64,7 +64,7 @@ func (f *Firewall) Set(i host.FirewallIntent) error {
 // clone returns a copy that the caller of Set cannot change.
 func clone(i host.FirewallIntent) host.FirewallIntent {
 	i.Inner, i.Rules, i.Beside = slices.Clone(i.Inner), slices.Clone(i.Rules), slices.Clone(i.Beside)
-	i.Exempt.IKE, i.Exempt.LAN = slices.Clone(i.Exempt.IKE), slices.Clone(i.Exempt.LAN)
+	i.Exempt.IKE, i.Exempt.LAN, i.Exempt.Fetch = slices.Clone(i.Exempt.IKE), slices.Clone(i.Exempt.LAN), slices.Clone(i.Exempt.Fetch)
 	return i
 }
 

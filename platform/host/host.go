@@ -44,6 +44,7 @@ func New(o Options) (*host.System, error) {
 		Dial: func(ctx context.Context, server netip.AddrPort) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "udp", server.String())
 		},
+		Fetch:  fetch,
 		Roots:  x509.SystemCertPool,
 		Router: route.New(o.StateDir),
 		DNS:    dns.New(o.StateDir),

@@ -79,6 +79,9 @@ func describe(i *host.FirewallIntent) string {
 	if len(x.IKE) > 0 {
 		fmt.Fprintf(&s, " IKE %v", x.IKE)
 	}
+	if len(x.Fetch) > 0 {
+		fmt.Fprintf(&s, " fetch %v", x.Fetch)
+	}
 	if len(x.LAN) > 0 {
 		fmt.Fprintf(&s, " LAN %v", x.LAN)
 	}

@@ -23,6 +23,9 @@ type Machine struct {
 
 	Profiles, Certs, Secrets, Policies, State *Files
 
+	// Fetch answers the engine's fetches; nil: there are none.
+	Fetch func(ctx context.Context, r host.FetchRequest) (host.FetchResponse, error)
+
 	// Roots are the authorities that the system trusts; nil: none.
 	Roots *x509.CertPool
 
@@ -65,6 +68,7 @@ func (m *Machine) System() *host.System {
 			return t, nil
 		},
 		OpenUDP: m.OpenUDP,
+		Fetch:   m.Fetch,
 		Dial: func(ctx context.Context, server netip.AddrPort) (net.Conn, error) {
 			if m.Dial == nil {
 				return nil, fmt.Errorf("no way to %v", server)
