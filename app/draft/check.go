@@ -43,6 +43,12 @@ const (
 	FieldCertificate = "local.certificates"
 	FieldKey         = "local.key"
 	FieldAsk         = "local.ask"
+	FieldUser        = "local.user"
+	FieldPassword    = "local.password" // the service calls it local.secret
+	FieldMethods     = "local.eap.methods"
+	FieldInner       = "local.eap.inner"
+	FieldAnonymous   = "local.eap.anonymous"
+	FieldEAPServer   = "local.eap.server"
 	FieldLocalID     = "local.id"
 	FieldCAs         = "remote.cas"
 	FieldRemoteID    = "remote.id"
@@ -69,6 +75,7 @@ const (
 	maxCAs      = 16
 	maxSecret   = 4096
 	maxIdentity = 1024
+	maxUser     = 253
 )
 
 // Check returns what keeps the draft from being handed to the service, in the
@@ -80,7 +87,12 @@ func (d *Draft) Check() []Fault {
 	case PSK:
 		c.psk(d)
 	default:
-		c.certificate(d)
+		if d.Method.Certifies() {
+			c.certificate(d)
+		}
+		if d.Method.Names() || d.Through {
+			c.user(d)
+		}
 		c.trust(d)
 	}
 	c.identity(FieldLocalID, d.LocalID, true)
@@ -147,6 +159,30 @@ func (c *checker) psk(d *Draft) {
 	}
 }
 
+func (c *checker) user(d *Draft) {
+	text := func(field, s string) {
+		switch {
+		case len(s) > maxUser:
+			c.add(field, TooLong, s)
+		case !plain(s):
+			c.add(field, NotText, "")
+		}
+	}
+	if strings.TrimSpace(d.User) == "" {
+		c.add(FieldUser, Missing, "")
+	}
+	text(FieldUser, d.User)
+	switch {
+	case !d.Method.Names() || d.AskPassword && d.Method == User:
+	case d.Password == "" && !d.AskPassword && !d.KeepsPassword():
+		c.add(FieldPassword, Missing, "")
+	case len(d.Password) > maxSecret:
+		c.add(FieldPassword, TooLong, "")
+	}
+	text(FieldAnonymous, d.EAP.Anonymous)
+	c.identity(FieldEAPServer, d.EAP.Server, true)
+}
+
 func (c *checker) certificate(d *Draft) {
 	var own Content
 	if d.Certificate != nil {
@@ -196,7 +232,7 @@ func (d *Draft) keyFile() *File {
 // NeedsPassphrase reports whether the chosen key is encrypted.
 func (d *Draft) NeedsPassphrase() bool {
 	key := d.keyFile()
-	return d.Method == Certificate && key != nil && Inspect(key.Data).Key == KeyEncrypted
+	return d.Method.Certifies() && key != nil && Inspect(key.Data).Key == KeyEncrypted
 }
 
 func (c *checker) trust(d *Draft) {

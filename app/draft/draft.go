@@ -12,14 +12,23 @@ import (
 	"sallyport/core/api"
 )
 
-// A Method is how the two ends prove who they are, in the words of profiles.
+// A Method is how the two ends prove who they are. The gateway does with a
+// certificate, unless it is PSK.
 type Method string
 
 // The methods that a draft can have.
 const (
 	PSK         Method = "psk"
 	Certificate Method = "certificate"
+	User        Method = "eap"             // a name and a password
+	Both        Method = "certificate+eap" // a certificate, then a user (RFC 4739)
 )
+
+// Certifies reports whether the own end has a certificate.
+func (m Method) Certifies() bool { return m == Certificate || m == Both }
+
+// Names reports whether a user answers with a password.
+func (m Method) Names() bool { return m == User || m == Both }
 
 // A Draft is a connection under way. The zero value is not useful: see New and
 // Parse.
@@ -36,7 +45,16 @@ type Draft struct {
 	// Certificate and Key are files that the user has chosen; nil lets stay what
 	// an edited connection has.
 	Certificate, Key *File
-	LocalID          string // empty: the certificate's subject, or with a key the own address
+	// Through has the Certificate shown within EAP (EAP-TLS), as User.
+	Through bool
+	// User answers when the gateway asks, with Password. That is stored, unless
+	// AskPassword says that the user is asked; in an edit an empty one lets the
+	// stored one stay.
+	User        string
+	Password    string
+	AskPassword bool
+	EAP         EAP
+	LocalID     string // empty: the certificate's subject, or with a key the own address
 
 	// SystemTrust says that the gateway's certificate may be from any authority
 	// of the system, and that the user is asked about others. Otherwise CAs, or
@@ -50,6 +68,19 @@ type Draft struct {
 	Addresses []string // inner addresses to ask for; "0.0.0.0" and "::" ask for any
 
 	origin document // of an edited connection
+}
+
+// An EAP is what few need to say about how a user answers. The zero value lets
+// the gateway choose among what is safe.
+type EAP struct {
+	Methods   []string // "mschapv2", "gtc", "ttls", "peap"
+	Inner     []string // within TTLS and PEAP: "mschapv2", "gtc", "pap"
+	Anonymous string   // the name that TTLS and PEAP say outside of TLS
+	Server    string   // the name in the certificate of the server behind TLS
+}
+
+func (e *EAP) equal(o *EAP) bool {
+	return slices.Equal(e.Methods, o.Methods) && slices.Equal(e.Inner, o.Inner) && e.Anonymous == o.Anonymous && e.Server == o.Server
 }
 
 // A File is one that the user has chosen, read already.
@@ -91,6 +122,7 @@ func (d *Draft) Clone() *Draft {
 func (d *Draft) Equal(o *Draft) bool {
 	return d.Name == o.Name && d.Profile == o.Profile && slices.Equal(d.gateways(), o.gateways()) &&
 		d.Method == o.Method && d.Secret == o.Secret && d.Ask == o.Ask &&
+		d.Through == o.Through && d.User == o.User && d.Password == o.Password && d.AskPassword == o.AskPassword && d.EAP.equal(&o.EAP) &&
 		d.Certificate.equal(o.Certificate) && d.Key.equal(o.Key) && d.LocalID == o.LocalID &&
 		d.SystemTrust == o.SystemTrust && slices.EqualFunc(d.CAs, o.CAs, func(a, b File) bool { return a.equal(&b) }) &&
 		d.RemoteID == o.RemoteID && d.All == o.All && slices.Equal(trimmed(d.Networks), trimmed(o.Networks)) && slices.Equal(d.Addresses, o.Addresses)
@@ -105,17 +137,23 @@ func (d *Draft) container() bool {
 	return d.Certificate != nil && d.Key == nil && Inspect(d.Certificate.Data).Container
 }
 
-// keeps reports whether the edited connection proves itself in this way, so that
-// what belongs to it may stay.
-func (d *Draft) keeps(m Method) bool {
-	return d.Edited() && d.origin.table("local").text("method") == string(m)
+// KeepsSecret reports whether the stored pre-shared key may stay.
+func (d *Draft) KeepsSecret() bool {
+	local := d.origin.table("local")
+	return d.Edited() && local.text("method") == string(PSK) && !local.flag("ask")
 }
 
-// KeepsSecret reports whether the stored pre-shared key may stay.
-func (d *Draft) KeepsSecret() bool { return d.keeps(PSK) && !d.origin.table("local").flag("ask") }
-
 // KeepsCertificate reports whether the stored certificate and key may stay.
-func (d *Draft) KeepsCertificate() bool { return d.keeps(Certificate) }
+func (d *Draft) KeepsCertificate() bool {
+	return d.Edited() && len(d.origin.table("local").list("certificates")) > 0
+}
+
+// KeepsPassword reports whether a stored password may stay, if there is one.
+func (d *Draft) KeepsPassword() bool {
+	local := d.origin.table("local")
+	m, through := methodOf(local)
+	return d.Edited() && m.Names() && !through && !(m == User && local.flag("ask"))
+}
 
 // KeepsCAs reports whether authorities of the edited connection may stay.
 func (d *Draft) KeepsCAs() bool {
@@ -149,7 +187,7 @@ func stored(values []string) []File {
 // certificates the name that all gateways have in common. It is empty when any
 // will do, or when none follows from the gateways.
 func (d *Draft) GatewayID() string {
-	if id := strings.TrimSpace(d.RemoteID); id != "" || d.Method != Certificate {
+	if id := strings.TrimSpace(d.RemoteID); id != "" || d.Method == PSK {
 		return id
 	}
 	name := ""

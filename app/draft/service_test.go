@@ -113,6 +113,15 @@ func TestDraftIsWhatTheServiceReads(t *testing.T) {
 		"psk": with(func(d *draft.Draft) {
 			d.Method, d.Secret, d.LocalID = draft.PSK, "ein \"Schlüssel\" \\ mit #allem", `C=CH, O="Example, Inc.", CN=alice`
 		}),
+		"user": with(func(d *draft.Draft) {
+			d.Method, d.User, d.Password = draft.User, "alice", "opensesame"
+			d.EAP = draft.EAP{Methods: []string{"ttls"}, Inner: []string{"pap"}, Anonymous: "anonymous", Server: "radius.example.com"}
+		}),
+		"user asked": with(func(d *draft.Draft) { d.Method, d.User, d.AskPassword = draft.User, "alice", true }),
+		"both": with(func(d *draft.Draft) {
+			d.Method, d.User, d.Password, d.Key, d.Secret = draft.Both, "alice", "password", file("alice.key", files().sealed), "opensesame"
+		}),
+		"EAP-TLS":   with(func(d *draft.Draft) { d.Through, d.User = true, "alice" }),
 		"psk asked": with(func(d *draft.Draft) { d.Method, d.Ask = draft.PSK, true }),
 		"networks": with(func(d *draft.Draft) {
 			d.All, d.Networks = false, []string{"10.0.0.0/8", " 192.0.2.7", "", "fd00::/8", "10.9.0.1-10.9.0.7", "10.0.0.0/8[tcp/443]"}
@@ -125,7 +134,7 @@ func TestDraftIsWhatTheServiceReads(t *testing.T) {
 			}
 			b := read(t, d)
 			c := b.Connection
-			if c.Name != d.Name || c.PolicyProfile() != d.Profile || c.Local.Method != string(d.Method) || c.Remote.Method != string(d.Method) {
+			if c.Name != d.Name || c.PolicyProfile() != d.Profile || c.Local.Method != own(d) || c.Remote.Method != other(d) {
 				t.Errorf("it becomes %+v", c)
 			}
 			if c.Local.ID != d.LocalID || c.Remote.ID != d.GatewayID() || c.Local.Ask != d.Ask || !slices.Equal(c.VirtualIPs, d.Addresses) {
@@ -133,6 +142,13 @@ func TestDraftIsWhatTheServiceReads(t *testing.T) {
 			}
 			if d.All != (len(c.Children[0].RemoteTS) == 0) {
 				t.Errorf("all is %t, and remote_ts %q", d.All, c.Children[0].RemoteTS)
+			}
+			if c.Local.User != d.User || d.Password != "" && string(b.Secrets[c.Local.Secret]) != d.Password || d.AskPassword && c.Local.Secret != "" {
+				t.Errorf("the user becomes %+v", c.Local)
+			}
+			if again, err := draft.Parse(d.Text()); err != nil || again.Method != d.Method || again.Through != d.Through || again.User != d.User ||
+				again.AskPassword != d.AskPassword || !reflect.DeepEqual(again.EAP, d.EAP) {
+				t.Errorf("read again it is %+v, %v", again, err)
 			}
 			if d.Method == draft.PSK && !d.Ask && string(b.Secrets[c.Local.Secret]) != d.Secret {
 				t.Errorf("the key is %q", b.Secrets)
@@ -145,6 +161,21 @@ func TestDraftIsWhatTheServiceReads(t *testing.T) {
 			}
 		})
 	}
+}
+
+// own and other are the methods of the two ends as a profile says them.
+func own(d *draft.Draft) string {
+	if d.Through {
+		return profile.MethodEAP
+	}
+	return strings.TrimSuffix(string(d.Method), "+eap")
+}
+
+func other(d *draft.Draft) string {
+	if d.Method == draft.PSK {
+		return profile.MethodPSK
+	}
+	return profile.MethodCertificate
 }
 
 // TestEditKeepsTheRest changes one thing of a profile that has everything.
@@ -251,6 +282,8 @@ func TestParseRefuses(t *testing.T) {
 		"version = 1\n[local]\nid = 3":                 draft.ErrMalformed,
 		"version = 1\n[[children]]\nremote_ts = \"x\"": draft.ErrMalformed,
 		"version = 1\nrole = \"responder\"\n[local]\nmethod = \"psk\"\n[remote]\nmethod = \"psk\"":           draft.ErrResponder,
+		"version = 1\n[local]\nmethod = \"eap\"\ncertificates = [\"a\"]\n[remote]\nmethod = \"certificate\"": draft.ErrMethods,
+		"version = 1\n[local]\nmethod = \"eap\"\n[local.eap]\nmethods = 1":                                   draft.ErrMalformed,
 		"version = 1\n[local]\nmethod = \"psk\"\n[remote]\nmethod = \"certificate\"":                         draft.ErrMethods,
 		"version = 1\n[local]\nmethod = \"eap\"\n[remote]\nmethod = \"eap\"":                                 draft.ErrMethods,
 		"version = 1\n[local]\nmethod = \"psk\"\n[remote]\nmethod = \"psk\"\n#" + strings.Repeat("x", 8<<20): draft.ErrMalformed,
@@ -299,6 +332,11 @@ func TestFaults(t *testing.T) {
 		{"a pattern", func(d *draft.Draft) { d.LocalID = "*@example.com" }, "local.id: pattern"},
 		{"no text", func(d *draft.Draft) { d.LocalID = "a\x00b" }, "local.id: not_text"},
 		{"a long identity", func(d *draft.Draft) { d.LocalID = strings.Repeat("a", 1025) }, "local.id: too_long"},
+		{"no user", func(d *draft.Draft) { d.Method, d.Password = draft.User, "x" }, "local.user: missing"},
+		{"no password", func(d *draft.Draft) { d.Method, d.User = draft.User, "alice" }, "local.password: missing"},
+		{"no password after the certificate", func(d *draft.Draft) { d.Method, d.User = draft.Both, "alice" }, "local.password: missing"},
+		{"EAP-TLS as whom", func(d *draft.Draft) { d.Through = true }, "local.user: missing"},
+		{"a pattern as server", func(d *draft.Draft) { d.Through, d.User, d.EAP.Server = true, "alice", "*.example.com" }, "local.eap.server: pattern"},
 		{"no key typed", func(d *draft.Draft) { d.Method = draft.PSK }, "local.secret: missing"},
 		{"a long key", func(d *draft.Draft) { d.Method, d.Secret = draft.PSK, strings.Repeat("a", 4097) }, "local.secret: too_long"},
 		{"no network", func(d *draft.Draft) { d.All = false }, "children[0].remote_ts[0]: missing"},

@@ -36,6 +36,9 @@ func (d *Draft) Request(dry bool) api.ImportRequest {
 		r.Password = nil
 	}
 	r.Files = []api.File{{Path: d.Name + Extension, Data: d.Text()}}
+	if d.storesPassword() {
+		r.Files = append(r.Files, api.File{Path: d.passwordName(), Data: []byte(d.Password)})
+	}
 	names, files := d.files()
 	for i, f := range files {
 		data := f.Data
@@ -62,18 +65,20 @@ func (d *Draft) files() (names []string, files []*File) {
 		}
 		name := safeFile(f.Name)
 		for try, i := name, 2; ; i++ {
-			if try != d.Name+Extension && try != d.keyName() && !slices.Contains(names, try) {
+			if try != d.Name+Extension && try != d.keyName() && try != d.passwordName() && !slices.Contains(names, try) {
 				names, files = append(names, try), append(files, f)
 				return
 			}
 			try = fmt.Sprintf("%d-%s", i, name)
 		}
 	}
-	if d.Method != Certificate {
+	if d.Method == PSK {
 		return nil, nil
 	}
-	add(d.Certificate)
-	add(d.Key)
+	if d.Method.Certifies() {
+		add(d.Certificate)
+		add(d.Key)
+	}
 	if !d.SystemTrust {
 		for i := range d.CAs {
 			add(&d.CAs[i])
@@ -84,6 +89,14 @@ func (d *Draft) files() (names []string, files []*File) {
 
 // keyName is the name for a key that was in one file with its certificate.
 func (d *Draft) keyName() string { return "private-key-of-" + safeFile(d.Name) + ".key" }
+
+// passwordName is the name for the file with the user's password.
+func (d *Draft) passwordName() string { return "password-of-" + safeFile(d.Name) + ".txt" }
+
+// storesPassword reports whether a password goes to the service, to be kept.
+func (d *Draft) storesPassword() bool {
+	return d.Method.Names() && !d.AskPassword && d.Password != ""
+}
 
 // safeFile makes the name of a file one without a meaning of its own.
 func safeFile(s string) string {
@@ -111,17 +124,25 @@ func (d *Draft) document() document {
 	doc.setList("gateways", d.gateways())
 	doc.setList("virtual_ips", d.Addresses)
 	local, remote := doc.sub("local"), doc.sub("remote")
-	for _, end := range []document{local, remote} {
-		if end.text("method") != string(d.Method) {
-			delete(end, "signatures") // of another kind of proof
+	own, other := d.Method, d.Method
+	switch {
+	case d.Method == Both:
+		own, other = Certificate, Certificate
+	case d.Method == User || d.Method == Certificate && d.Through:
+		own, other = User, Certificate
+	}
+	for end, m := range map[*document]Method{&local: own, &remote: other} {
+		if end.text("method") != string(m) {
+			delete(*end, "signatures") // of another kind of proof
 		}
-		end["method"] = string(d.Method)
-		delete(end, "secret")
+		(*end)["method"] = string(m)
+		delete(*end, "secret")
 	}
 	delete(local, "ask")
-	if d.Ask {
+	if d.Ask || d.Method == User && d.AskPassword {
 		local["ask"] = true
 	}
+	d.user(local)
 	local.set("id", strings.TrimSpace(d.LocalID))
 	remote.set("id", d.GatewayID())
 	d.credential(local)
@@ -135,8 +156,34 @@ func (d *Draft) document() document {
 	return doc
 }
 
+// user says who answers the gateway's questions, and how.
+func (d *Draft) user(local document) {
+	if !d.Method.Names() && !(d.Method == Certificate && d.Through) {
+		delete(local, "user")
+		delete(local, "eap")
+		return
+	}
+	local.set("user", strings.TrimSpace(d.User))
+	if d.storesPassword() {
+		local["secret"] = d.passwordName()
+	}
+	e := local.sub("eap")
+	if d.Method == Certificate {
+		e.setList("methods", []string{"tls"})
+		e.setList("inner", nil)
+	} else {
+		e.setList("methods", d.EAP.Methods)
+		e.setList("inner", d.EAP.Inner)
+	}
+	e.set("anonymous", strings.TrimSpace(d.EAP.Anonymous))
+	e.set("server", strings.TrimSpace(d.EAP.Server))
+	if len(e) == 0 {
+		delete(local, "eap")
+	}
+}
+
 func (d *Draft) credential(local document) {
-	if d.Method != Certificate {
+	if !d.Method.Certifies() {
 		delete(local, "certificates")
 		delete(local, "key")
 		return
@@ -161,7 +208,7 @@ func (d *Draft) credential(local document) {
 func (d *Draft) authorities(remote document) {
 	names, files := d.files()
 	switch {
-	case d.Method != Certificate || d.SystemTrust:
+	case d.Method == PSK || d.SystemTrust:
 		delete(remote, "cas")
 	case len(d.CAs) > 0:
 		var cas []string
@@ -198,13 +245,22 @@ func Parse(text []byte) (*Draft, error) {
 	local, remote := doc.table("local"), doc.table("remote")
 	d := &Draft{
 		Name: doc.text("name"), Profile: api.Profile(doc.text("profile")), Gateways: doc.list("gateways"),
-		Method: Method(local.text("method")), Ask: local.flag("ask"), LocalID: local.text("id"),
+		Ask: local.flag("ask"), LocalID: local.text("id"), User: local.text("user"),
 		RemoteID: remote.text("id"), Addresses: doc.list("virtual_ips"), origin: doc,
 	}
 	if d.Profile == "" {
 		d.Profile = api.Respond
 	}
-	if d.Method == Certificate {
+	d.Method, d.Through = methodOf(local)
+	e := local.table("eap")
+	d.EAP = EAP{Methods: e.list("methods"), Inner: e.list("inner"), Anonymous: e.text("anonymous"), Server: e.text("server")}
+	if d.Method == User {
+		d.Ask, d.AskPassword = false, d.Ask
+	}
+	if d.Through {
+		d.EAP.Methods = nil
+	}
+	if d.Method != PSK {
 		d.SystemTrust = len(remote.list("cas")) == 0
 		if d.RemoteID == "" {
 			d.RemoteID = "%any" // said, since a draft has another default
@@ -247,8 +303,16 @@ func (doc document) check() error {
 				_, ok = v.(string)
 			case "ask":
 				_, ok = v.(bool)
+			case "user":
+				_, ok = v.(string)
 			case "certificates", "cas", "signatures":
 				ok = isList(v)
+			case "eap":
+				var sub map[string]any
+				if sub, ok = v.(map[string]any); ok {
+					e := document(sub)
+					ok = (e["methods"] == nil || isList(e["methods"])) && (e["inner"] == nil || isList(e["inner"]))
+				}
 			}
 			if !ok {
 				return fmt.Errorf("%w: %s.%s is of another kind", ErrMalformed, end, key)
@@ -261,11 +325,30 @@ func (doc document) check() error {
 	if doc.text("role") == "responder" {
 		return ErrResponder
 	}
-	m := doc.table("local").text("method")
-	if m != doc.table("remote").text("method") || m != string(PSK) && m != string(Certificate) {
+	own, _ := methodOf(doc.table("local"))
+	other := Method(doc.table("remote").text("method"))
+	if own == "" || own == PSK && other != PSK || own != PSK && other != Certificate {
 		return ErrMethods
 	}
 	return nil
+}
+
+// methodOf returns how the own end proves itself, if a draft can say it, and
+// whether it shows its certificate within EAP.
+func methodOf(local document) (m Method, through bool) {
+	tls := slices.Equal(local.table("eap").list("methods"), []string{"tls"})
+	certified := len(local.list("certificates")) > 0
+	switch m := Method(local.text("method")); {
+	case m == PSK, m == Certificate && local.text("user") == "":
+		return m, false
+	case m == Certificate && !tls:
+		return Both, false
+	case m == User && certified && tls:
+		return Certificate, true
+	case m == User && !certified && !tls:
+		return User, false
+	}
+	return "", false
 }
 
 func isList(v any) bool {

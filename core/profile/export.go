@@ -31,6 +31,9 @@ func (s *Store) Export(name string) (api.Export, error) {
 	if c.Local.UsesEAP() {
 		secret = "the user's password"
 	}
+	if c.Local.Method == MethodEAP && c.Local.Secret == "" && c.Local.Key == "" {
+		out.Local.Ask = true // so that no import looks for a password that stays
+	}
 	missing(&out.Local.Secret, secret)
 	key := "the private key of the certificate"
 	if c.Local.Ask {

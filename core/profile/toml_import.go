@@ -166,6 +166,10 @@ func (im *tomlImport) openContainer(b *Bundle, a *Auth, name string, data []byte
 func (im *tomlImport) password(b *Bundle, a *Auth) {
 	name := passwordName(b.Connection.Name)
 	b.Connection.Local.Secret = ""
+	if a.Method == MethodEAP && a.Ask { // said of a password: it is not to be stored
+		b.Connection.Local.Ask = false
+		return
+	}
 	var data []byte
 	switch {
 	case a.Secret != "":

@@ -177,7 +177,7 @@ func codeOf(text []byte) (code image.Image, without bool) {
 		if small = d.WithoutCertificates(); len(small) > maxQR {
 			return nil, false
 		}
-		without = len(text) > len(small) && d.Method == draft.Certificate
+		without = len(text) > len(small) && d.Method != draft.PSK
 	}
 	level := qrcode.Medium
 	if len(small) > 997 { // of version 25 with M

@@ -209,6 +209,10 @@ func missingText(field string) string {
 		return i18n.T("wizard.missing.key")
 	case draft.FieldSecret:
 		return i18n.T("wizard.missing.secret")
+	case draft.FieldUser:
+		return i18n.T("wizard.missing.user")
+	case draft.FieldPassword:
+		return i18n.T("wizard.missing.password")
 	case draft.FieldCAs:
 		return i18n.T("wizard.missing.authority")
 	case draft.FieldName:

@@ -53,6 +53,10 @@ func TestPages(t *testing.T) {
 	psk := func(key string) func(*draft.Draft) {
 		return func(d *draft.Draft) { d.Method, d.Secret, d.Certificate, d.Key = draft.PSK, key, nil, nil }
 	}
+	user := func(d *draft.Draft) {
+		d.Method, d.User, d.Certificate, d.Key, d.Secret = draft.User, "alice", nil, nil, ""
+		d.Password = "opensesame"
+	}
 	typed := func(key string) func(*flow) {
 		return func(f *flow) { f.pages[1].(*proofPage).secret.SetText(key) }
 	}
@@ -69,6 +73,12 @@ func TestPages(t *testing.T) {
 		{"proof-weak", on(1, psk(""), func(f *flow) { typed("Sommer2025!")(f); f.forward() }), []uitest.Variant{uitest.Light, uitest.Dark, uitest.German}, uitest.Small},
 		{"proof-weak-at", on(1, psk(""), typed("Sommer2025!")), []uitest.Variant{uitest.Large}, uitest.Window},
 		{"proof-strong", on(1, psk(""), typed("7Q2XK-93MZP-VV4TR-B6WNH-2KD5J")), nil, uitest.Window},
+		{"proof-user", on(1, user, nil), []uitest.Variant{uitest.Light, uitest.German}, uitest.Window},
+		{"proof-user-more", on(1, user, func(f *flow) {
+			f.pages[1].(*proofPage).user.more.open(true)
+			f.sheet.scroll.ScrollToBottom()
+		}), []uitest.Variant{uitest.Light, uitest.German}, uitest.Small},
+		{"proof-both", on(1, func(d *draft.Draft) { d.Method = draft.Both }, (*flow).forward), []uitest.Variant{uitest.Light}, uitest.Window},
 		{"trust", on(2, nil, nil), []uitest.Variant{uitest.Light, uitest.Dark, uitest.Large}, uitest.Window},
 		{"trust-system", on(2, func(d *draft.Draft) { d.SystemTrust, d.RemoteID = true, "" }, (*flow).forward), []uitest.Variant{uitest.German}, uitest.Small},
 		{"traffic", on(3, func(d *draft.Draft) { d.All, d.Networks = false, []string{"10.0.0.0/8", "10.0.0.0/33"} }, func(f *flow) {

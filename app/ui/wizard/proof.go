@@ -27,6 +27,8 @@ type proofPage struct {
 	askPass    *tick
 	askFault   *fault
 
+	user *userFields
+
 	byKey     *fyne.Container
 	secret    *kit.Entry
 	secFault  *fault
@@ -40,6 +42,8 @@ func newProofPage(f *flow) *proofPage {
 	p := &proofPage{f: f}
 	p.choice = kit.NewChoice([]kit.Option{
 		{ID: string(draft.Certificate), Title: i18n.T("wizard.proof.certificate"), Text: i18n.T("wizard.proof.certificate.text")},
+		{ID: string(draft.User), Title: i18n.T("wizard.proof.user"), Text: i18n.T("wizard.proof.user.text")},
+		{ID: string(draft.Both), Title: i18n.T("wizard.proof.both"), Text: i18n.T("wizard.proof.both.text")},
 		{ID: string(draft.PSK), Title: i18n.T("wizard.proof.psk"), Text: i18n.T("wizard.proof.psk.text")},
 	}, func(id string) {
 		f.draft.Method = draft.Method(id)
@@ -49,9 +53,10 @@ func newProofPage(f *flow) *proofPage {
 	p.choice.SetSelected(string(f.draft.Method))
 	p.byCert = p.certificate()
 	p.byKey = p.psk()
+	p.user = newUserFields(f, p.take)
 	p.box = kit.Spread(
 		kit.Tight(kit.Heading(i18n.T("wizard.proof.heading")), kit.Muted(i18n.T("wizard.proof.text"))),
-		p.choice, p.byCert, p.byKey)
+		p.choice, p.byCert, p.user.box, p.byKey, p.user.more.box)
 	p.take()
 	return p
 }
@@ -70,17 +75,17 @@ func (p *proofPage) certificate() *fyne.Container {
 		p.take()
 	})
 	p.passphrase, p.passFault, p.askFault = kit.NewSecretEntry(), newFault(), newFault()
-	p.secretOf(draft.Certificate, p.passphrase)
+	p.secretOf(d.Method.Certifies(), p.passphrase)
 	p.passphrase.OnChanged = func(string) { p.passFault.set(""); p.take() }
 	p.askPass = newTick(i18n.T("wizard.passphrase.ask"), func(bool) { p.askFault.set(""); p.take(); p.f.refresh() })
-	p.askPass.SetChecked(d.Ask && d.Method == draft.Certificate)
+	p.askPass.SetChecked(d.Ask && d.Method.Certifies())
 	p.passBox = kit.Column(labelled(i18n.T("wizard.passphrase.label"), i18n.T("wizard.passphrase.hint"), p.passphrase, p.passFault), p.askPass.box, p.askFault.box)
 	return kit.Spread(p.cert.box, p.key.box, p.passBox)
 }
 
 // secretOf fills in what the draft has already.
-func (p *proofPage) secretOf(m draft.Method, e *kit.Entry) {
-	if p.f.draft.Method == m {
+func (p *proofPage) secretOf(mine bool, e *kit.Entry) {
+	if mine {
 		e.SetText(p.f.draft.Secret)
 	}
 }
@@ -88,7 +93,7 @@ func (p *proofPage) secretOf(m draft.Method, e *kit.Entry) {
 func (p *proofPage) psk() *fyne.Container {
 	d := p.f.draft
 	p.secret, p.secFault, p.meter = kit.NewSecretEntry(), newFault(), newMeter()
-	p.secretOf(draft.PSK, p.secret)
+	p.secretOf(d.Method == draft.PSK, p.secret)
 	if d.KeepsSecret() {
 		p.secret.SetPlaceHolder(i18n.T("wizard.secret.stays"))
 	}
@@ -128,7 +133,8 @@ func (p *proofPage) take() {
 	d := p.f.draft
 	psk := d.Method == draft.PSK
 	kit.SetShown(p.byKey, psk)
-	kit.SetShown(p.byCert, !psk)
+	kit.SetShown(p.byCert, d.Method.Certifies())
+	p.user.show()
 	if psk {
 		d.Ask = p.askSecret.Checked
 		if d.Secret = p.secret.Text; d.Ask {
@@ -139,6 +145,15 @@ func (p *proofPage) take() {
 		p.meter.set(s)
 		kit.SetShown(p.weak.box, p.secret.Text != "" && s.Weak())
 		return
+	}
+	if !d.Method.Certifies() {
+		d.Ask, d.Secret = false, ""
+		return
+	}
+	through := d.Method == draft.Certificate && d.Through
+	kit.SetShown(p.askPass.box, !through)
+	if through && p.askPass.Checked {
+		p.askPass.SetChecked(false)
 	}
 	sealed := d.NeedsPassphrase() || d.Ask && d.Key == nil && d.Certificate == nil
 	kit.SetShown(p.passBox, sealed)
@@ -176,7 +191,7 @@ func (p *proofPage) enter()                     { p.take() }
 func (p *proofPage) focus() fyne.Focusable      { return p.choice }
 
 func (p *proofPage) has(field string) bool {
-	for _, f := range []string{draft.FieldCertificate, draft.FieldKey, draft.FieldSecret, draft.FieldAsk} {
+	for _, f := range []string{draft.FieldCertificate, draft.FieldKey, draft.FieldSecret, draft.FieldAsk, draft.FieldUser, draft.FieldPassword, "local.eap"} {
 		if strings.HasPrefix(field, f) {
 			return true
 		}
@@ -186,6 +201,7 @@ func (p *proofPage) has(field string) bool {
 
 func (p *proofPage) fault(field, text string) {
 	switch {
+	case p.user.fault(field, text):
 	case strings.HasPrefix(field, draft.FieldCertificate):
 		p.cert.fault.set(text)
 	case field == draft.FieldKey:
@@ -203,6 +219,7 @@ func (p *proofPage) fault(field, text string) {
 }
 
 func (p *proofPage) clear() {
+	p.user.clear()
 	for _, f := range []*fault{p.cert.fault, p.key.fault, p.passFault, p.askFault, p.secFault} {
 		f.set("")
 	}

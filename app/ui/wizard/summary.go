@@ -68,14 +68,23 @@ func (p *summaryPage) enter() {
 		}
 	}
 	proof := i18n.T("wizard.proof.certificate")
-	if d.Method == draft.PSK {
+	switch d.Method {
+	case draft.PSK:
 		proof = i18n.T("wizard.proof.psk")
+	case draft.User:
+		proof = i18n.T("wizard.proof.user")
+	case draft.Both:
+		proof = i18n.T("wizard.proof.both")
 	}
-	if d.Ask {
+	user := ""
+	if d.Method.Names() || d.Method == draft.Certificate && d.Through {
+		user = d.User
+	}
+	if d.Ask || d.Method.Names() && d.AskPassword {
 		proof += ", " + i18n.T("wizard.summary.asked")
 	}
 	trust := ""
-	if d.Method == draft.Certificate {
+	if d.Method != draft.PSK {
 		if trust = i18n.T("wizard.trust.file"); d.SystemTrust {
 			trust = i18n.T("wizard.trust.system")
 		}
@@ -91,6 +100,7 @@ func (p *summaryPage) enter() {
 	p.fields.Set(
 		kit.Field{Label: i18n.T("wizard.gateway.title"), Value: joined(d.Gateways)},
 		kit.Field{Label: i18n.T("wizard.proof.title"), Value: proof},
+		kit.Field{Label: i18n.T("wizard.user.name"), Value: user},
 		kit.Field{Label: i18n.T("wizard.id.own"), Value: d.LocalID},
 		kit.Field{Label: i18n.T("wizard.id.gateway"), Value: id},
 		kit.Field{Label: i18n.T("wizard.trust.title"), Value: trust},

@@ -91,7 +91,7 @@ func (p *trustPage) choose() {
 
 func (p *trustPage) show() {
 	d := p.f.draft
-	cert := d.Method == draft.Certificate
+	cert := d.Method != draft.PSK
 	head, text := i18n.T("wizard.trust.heading"), i18n.T("wizard.trust.text")
 	if !cert {
 		head, text = i18n.T("wizard.names.heading"), i18n.T("wizard.names.text")
@@ -152,7 +152,7 @@ func (p *trustPage) content() fyne.CanvasObject { return p.box }
 func (p *trustPage) enter()                     { p.show() }
 
 func (p *trustPage) focus() fyne.Focusable {
-	if p.f.draft.Method == draft.Certificate {
+	if p.f.draft.Method != draft.PSK {
 		return p.choice
 	}
 	return p.more.button

@@ -13,6 +13,7 @@ import (
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/theme"
+	"fyne.io/fyne/v2/widget"
 
 	"sallyport/app/draft"
 	"sallyport/app/i18n"
@@ -220,7 +221,43 @@ func (f *flow) forward() {
 	}
 	if f.check(f.at) {
 		f.show(f.at + 1)
+		return
 	}
+	f.reveal()
+}
+
+// reveal scrolls to the first fault of the page in front, if it is not in sight.
+func (f *flow) reveal() {
+	content := f.pages[f.at].content()
+	wrong := faultIn(content)
+	if wrong == nil {
+		return
+	}
+	scroll, driver := f.sheet.scroll, fyne.CurrentApp().Driver()
+	top := driver.AbsolutePositionForObject(wrong).Y - driver.AbsolutePositionForObject(scroll).Y
+	if over := top + wrong.Size().Height - scroll.Size().Height; over > 0 || top < 0 {
+		scroll.ScrollToOffset(fyne.NewPos(0, max(0, scroll.Offset.Y+max(over, min(top, 0))+theme.Padding())))
+	}
+}
+
+// faultIn returns the first fault that is shown within o.
+func faultIn(o fyne.CanvasObject) fyne.CanvasObject {
+	if !o.Visible() {
+		return nil
+	}
+	switch o := o.(type) {
+	case *widget.Label:
+		if o.Importance == widget.DangerImportance && o.Text != "" {
+			return o
+		}
+	case *fyne.Container:
+		for _, child := range o.Objects {
+			if found := faultIn(child); found != nil {
+				return found
+			}
+		}
+	}
+	return nil
 }
 
 // check shows what is wrong on a page, and reports whether nothing is.
