@@ -173,6 +173,9 @@ func (p *tlsPeer) refusal() error {
 }
 
 func (p *tlsPeer) done() bool {
+	if p.failed != nil {
+		return false
+	}
 	if p.inner != nil {
 		return p.inner.done()
 	}
