@@ -3,6 +3,7 @@ package hosttest
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -68,7 +69,12 @@ func (m *Machine) System() *host.System {
 			return t, nil
 		},
 		OpenUDP: m.OpenUDP,
-		Fetch:   m.Fetch,
+		Fetch: func(ctx context.Context, r host.FetchRequest) (host.FetchResponse, error) {
+			if m.Fetch == nil {
+				return host.FetchResponse{}, errors.New("nobody is there")
+			}
+			return m.Fetch(ctx, r)
+		},
 		Dial: func(ctx context.Context, server netip.AddrPort) (net.Conn, error) {
 			if m.Dial == nil {
 				return nil, fmt.Errorf("no way to %v", server)
