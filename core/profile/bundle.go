@@ -204,6 +204,12 @@ func Warnings(c *Connection) []string {
 	if id, err := auth.ParseIdentity(c.Remote.ID); c.Remote.Method == MethodCertificate && !c.IsResponder() && (c.Remote.ID == "" || err == nil && id.IsAny()) {
 		add("any certificate of the trusted authorities is taken for the gateway: set remote.id to the gateway's name")
 	}
+	switch {
+	case c.Remote.Method == MethodPSK && c.Local.UsesEAP():
+		add("whoever else has the gateway's pre-shared key can pose as the gateway and take the user's password: let it prove itself with a certificate (RFC 7296, section 2.16)")
+	case c.Remote.Method == MethodEAP && c.Local.Method == MethodPSK:
+		add("whoever else has this gateway's pre-shared key can pose as it and take its users' passwords: let it prove itself with a certificate (RFC 7296, section 2.16)")
+	}
 	switch api.Profile(c.Profile) {
 	case api.Respond, api.Request: // chosen, not left out
 		if !c.IsResponder() {

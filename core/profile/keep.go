@@ -2,10 +2,12 @@ package profile
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"sallyport/core/pki"
@@ -54,6 +56,9 @@ func (s *Store) Complete(b *Bundle) error {
 			return lacks("remote.secret", "the pre-shared key of the remote end")
 		}
 	}
+	if b.Keep.RADIUS && !sameRADIUS(c.Remote.RADIUS.Servers, old.Remote.RADIUS.Servers) {
+		return lacks("remote.radius.secret", "the secret shared with these RADIUS servers")
+	}
 	for _, k := range []struct {
 		keep     bool
 		ref, old *string
@@ -96,6 +101,8 @@ func (s *Store) sameServer(b *Bundle, old *Connection) bool {
 		return false // only the address tells it from others of its authorities
 	case now.Method == MethodPSK:
 		return b.Keep.RemoteSecret
+	case revocationRank(now.Revocation) < revocationRank(before.Revocation):
+		return false
 	case len(now.CAs) == 0:
 		return len(before.CAs) == 0
 	}
@@ -106,6 +113,25 @@ func (s *Store) sameServer(b *Bundle, old *Connection) bool {
 		}
 	}
 	return true
+}
+
+// sameRADIUS reports whether every server is one of those before.
+func sameRADIUS(servers, before []string) bool {
+	known := map[netip.AddrPort]bool{}
+	for _, s := range before {
+		if a, err := RADIUSServer(s); err == nil {
+			known[a] = true
+		}
+	}
+	return !slices.ContainsFunc(servers, func(s string) bool {
+		a, err := RADIUSServer(s)
+		return err != nil || !known[a]
+	})
+}
+
+// revocationRank orders the values of Auth.Revocation, the strictest last.
+func revocationRank(s string) int {
+	return slices.Index([]string{RevocationOff, RevocationSoft, RevocationStrict}, cmp.Or(s, RevocationSoft))
 }
 
 // certificatesIn returns the certificates in entries of a certificate store. One

@@ -50,6 +50,8 @@ func TestReplaceKeepsPasswordsFromOthers(t *testing.T) {
 		{name: "fewer authorities", first: []string{"x509ca/ca-ecdsa.crt", "both.crt"}, keeps: true},
 		{name: "the system's authorities", edit: []string{`cas = ["x509ca/ca-ecdsa.crt"]`, ""}},
 		{name: "a pre-shared key", edit: []string{"method = \"certificate\"", "method = \"psk\"\nsecret = \"guessed\"", `cas = ["x509ca/ca-ecdsa.crt"]`, ""}},
+		{name: "revoked certificates", edit: []string{"id = \"vpn", "revocation = \"off\"\nid = \"vpn"}},
+		{name: "revocation to be known", edit: []string{"id = \"vpn", "revocation = \"strict\"\nid = \"vpn"}, keeps: true},
 		{name: "another server within", edit: []string{"[remote]", "[local.eap]\nserver = \"evil.example.com\"\n[remote]"}},
 		{name: "EAP alone", edit: []string{"[remote]", "[local.eap]\nonly = true\n[remote]"}},
 		{name: "another user", edit: []string{`user = "alice"`, `user = "bob"`}},
@@ -107,6 +109,68 @@ func TestReplaceTakesNoSecretForAnother(t *testing.T) {
 			t.Errorf("%s: %v", tt.name, messages(err))
 		} else if b.Connection.Local.Secret != "" || len(b.Secrets) > 0 {
 			t.Errorf("%s: kept as %q", tt.name, b.Connection.Local.Secret)
+		}
+	}
+}
+
+// What is shared with RADIUS servers does not go to others, who would learn from
+// what is sealed with it.
+func TestReplaceKeepsRADIUSSecretFromOthers(t *testing.T) {
+	files := maps.Clone(pkiFixture())
+	files["radius.secret"] = []byte("what is shared with RADIUS servers")
+	stored := `version = 1
+name = "home"
+role = "responder"
+[local]
+method = "certificate"
+certificates = ["x509/alice-inter.crt", "x509/inter.crt"]
+key = "private/alice-inter.key"
+[remote]
+method = "eap"
+[remote.radius]
+servers = ["10.0.0.1", "10.0.0.2"]
+secret = "radius.secret"
+[[children]]
+name = "net"
+`
+	without := strings.Replace(stored, "secret = \"radius.secret\"\n", "", 1)
+	for servers, want := range map[string]string{
+		`["10.0.0.1", "10.0.0.2"]`:      "",
+		`["10.0.0.2"]`:                  "",
+		`["10.0.0.2:1812"]`:             "",
+		`["10.0.0.1", "203.0.113.9"]`:   "remote.radius.secret",
+		`["10.0.0.1:1645", "10.0.0.2"]`: "remote.radius.secret",
+	} {
+		st, _, _, _ := newStore()
+		b, err := imports(t, stored, "", false, files)
+		if err == nil {
+			err = st.Save(b, false)
+		}
+		if err == nil {
+			b, err = imports(t, strings.Replace(without, `["10.0.0.1", "10.0.0.2"]`, servers, 1), "", true, files)
+		}
+		if err == nil {
+			err = st.Complete(&b)
+		}
+		if got := messages(err); (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%s: %s; want %q", servers, got, want)
+		}
+	}
+}
+
+// A pre-shared key that many know proves no gateway to their users.
+func TestWarningOfSharedGateways(t *testing.T) {
+	for _, role := range []string{"initiator", "responder"} {
+		c := Connection{Role: role, Local: Auth{Method: MethodEAP, User: "alice"}, Remote: Auth{Method: MethodPSK}}
+		if c.IsResponder() {
+			c.Local, c.Remote = Auth{Method: MethodPSK}, Auth{Method: MethodEAP}
+		}
+		if got := strings.Join(Warnings(&c), "\n"); !strings.Contains(got, "pre-shared key") {
+			t.Errorf("%s: %q", role, got)
+		}
+		c.Remote.Method, c.Local.Method = MethodCertificate, MethodCertificate
+		if got := strings.Join(Warnings(&c), "\n"); strings.Contains(got, "pre-shared key") {
+			t.Errorf("%s with certificates: %q", role, got)
 		}
 	}
 }
