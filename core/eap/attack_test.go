@@ -105,15 +105,15 @@ func TestEarlySuccessInTheTunnel(t *testing.T) {
 			if p.Over() {
 				break
 			}
-			finished := p.method != nil && p.method.done()
+			// The end is when the server has the password, or has shown that it knows
+			// it; with PEAP both then say so.
+			finished := bytes.Contains(s.heard, []byte("s3cret")) || m.inner == TypeMSCHAPv2 && s.inner.Succeeded()
+			if m.typ == TypePEAP {
+				finished = bytes.Contains(s.heard, []byte{0x80, tlvResult, 0, 2, 0, resultSuccess})
+			}
 			_, err := p.Handle((&Packet{Code: CodeSuccess}).AppendTo(nil))
 			if finished != (err == nil) || err != nil && !errors.Is(err, ErrEarlySuccess) {
 				t.Errorf("%v: after %d packets: %v", m, stop, err)
-			}
-			// What stands for the end: the server has the password, or has shown that
-			// it knows it.
-			if finished && !bytes.Contains(s.heard, []byte("alice")) {
-				t.Errorf("%v: over after %d packets, and the server knows no name", m, stop)
 			}
 			p.Wipe()
 			s.tls.close()
@@ -121,6 +121,25 @@ func TestEarlySuccessInTheTunnel(t *testing.T) {
 		if whole < 3 {
 			t.Errorf("%v: the method never ended", m)
 		}
+	}
+}
+
+// Within PEAP it is the result that comes too early: before the name, and before
+// the server has shown that it knows the password.
+func TestEarlyResultInPEAP(t *testing.T) {
+	own := identity(t, "gw", 10)
+	for after := range 3 {
+		s := tunnelled{TypePEAP, TypeMSCHAPv2, tls.VersionTLS12}.server(t, own, "s3cret")
+		s.early = after + 1
+		p := NewPeer(PeerConfig{Identity: "alice", Password: []byte("s3cret"), Methods: []Type{TypePEAP}, Inner: []Type{TypeMSCHAPv2}, VerifyServer: is(own)})
+		if _, err := tunnel(t, p, s); !errors.Is(err, ErrEarlySuccess) || p.Over() {
+			t.Errorf("after %d packets: %v", after, err)
+		}
+		if s.early != 0 {
+			t.Error("the server never said so")
+		}
+		p.Wipe()
+		s.tls.close()
 	}
 }
 

@@ -193,7 +193,7 @@ func TestQuestionsAreBounded(t *testing.T) {
 }
 
 // identity is a self-signed certificate with a chain as long as asked for.
-func identity(t *testing.T, name string, padding int) *tls.Certificate {
+func identity(t testing.TB, name string, padding int) *tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -16,7 +16,7 @@ func (g *gtcPeer) handle(data []byte) ([]byte, *Question, error) {
 	if g.asked++; g.asked > maxQuestions {
 		return nil, nil, fmt.Errorf("eap: GTC: more than %d questions: %w", maxQuestions, ErrProtocol)
 	}
-	if g.asked == 1 && !g.cfg.given {
+	if g.asked == 1 {
 		if g.cfg.Password != nil {
 			return append([]byte(nil), g.cfg.Password...), nil, nil
 		}

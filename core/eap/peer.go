@@ -91,10 +91,6 @@ type PeerConfig struct {
 	VerifyServer func([]*x509.Certificate) error
 	Certificate  *tls.Certificate // ours, for TLS
 	Rand         io.Reader
-
-	// given says that the password has been given already: what is asked now is
-	// another thing.
-	given bool
 }
 
 // PAP stands for the password within TTLS (RFC 5281, section 11.2.5). It is no

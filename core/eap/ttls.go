@@ -137,9 +137,7 @@ func (in *ttlsInner) handle(plain []byte) ([]byte, *Question, error) {
 	}
 	if in.peer == nil {
 		// PAP: the server wants more than the password: another question in EAP.
-		cfg := *in.cfg
-		cfg.given = true
-		in.peer = newInnerPeer(&cfg, []Type{TypeGTC})
+		in.peer = newInnerPeer(in.cfg, []Type{TypeGTC})
 		in.peer.asked = 1
 	}
 	return in.wrap(in.peer.Handle(message))
