@@ -84,21 +84,3 @@ func TestInnerMethodsAreNoDefaults(t *testing.T) {
 		}
 	}
 }
-
-// A server that wants more after the password within TTLS asks the user for it:
-// it does not get the password again.
-func TestTTLSAsksForMoreThanThePassword(t *testing.T) {
-	in := newTTLSInner(&PeerConfig{Identity: "alice", Password: []byte("secret"), Inner: []Type{PAP}})
-	if out, q, err := in.begin(); err != nil || q != nil || !bytes.Contains(out, []byte("secret")) {
-		t.Fatalf("%x, %v, %v", out, q, err)
-	}
-	ask := Packet{Code: CodeRequest, ID: 7, Type: TypeGTC, Data: []byte("Code:")}
-	a := avp{code: avpEAPMessage, must: true, data: ask.AppendTo(nil)}
-	out, q, err := in.handle(a.appendTo(nil))
-	if err != nil || q == nil || q.Kind != AskCode || q.Text != "Code:" {
-		t.Fatalf("%x, %+v, %v", out, q, err)
-	}
-	if out, q, err = in.answer([]byte("123456")); err != nil || q != nil || !bytes.Contains(out, []byte("123456")) {
-		t.Errorf("%x, %+v, %v", out, q, err)
-	}
-}
