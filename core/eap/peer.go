@@ -119,6 +119,7 @@ type Peer struct {
 	waiting bool
 	notice  string // the last notification
 	refused Type   // the last method that we answered with a Nak
+	asked   int    // questions that were answered before it began
 	over    bool
 }
 
@@ -307,7 +308,7 @@ func (p *Peer) newMethod(t Type) peerMethod {
 	case TypeMSCHAPv2:
 		return &mschapPeer{cfg: &p.cfg}
 	case TypeGTC:
-		return &gtcPeer{cfg: &p.cfg}
+		return &gtcPeer{cfg: &p.cfg, asked: p.asked}
 	}
 	return newTLSPeer(&p.cfg, t)
 }

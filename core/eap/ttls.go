@@ -138,6 +138,7 @@ func (in *ttlsInner) handle(plain []byte) ([]byte, *Question, error) {
 	if in.peer == nil {
 		// PAP: the server wants more than the password: another question in EAP.
 		in.peer = newInnerPeer(in.cfg, []Type{TypeGTC})
+		in.peer.asked = 1
 	}
 	return in.wrap(in.peer.Handle(message))
 }
