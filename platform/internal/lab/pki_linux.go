@@ -16,6 +16,7 @@ import (
 	"net/mail"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -41,8 +42,10 @@ type Leaf struct {
 	Key    string // "rsa", "ecdsa256", "ecdsa384", "ecdsa521", "ed25519"
 	SANs   []string
 	CA     bool
-	Client bool // fit for clients, not servers
-	Peer   bool // fit for both
+	Client bool     // fit for clients, not servers
+	Peer   bool     // fit for both
+	OCSP   []string // where it says that its state is told
+	CRL    []string
 	// NotBefore and NotAfter default to yesterday and next year.
 	NotBefore, NotAfter time.Time
 }
@@ -74,7 +77,8 @@ func (p *PKI) Issue(t testing.TB, l Leaf) {
 		SerialNumber: serial,
 		Subject:      pkix.Name{Country: []string{"CH"}, Organization: []string{"Sallyport Lab"}, CommonName: l.Name},
 		NotBefore:    l.NotBefore, NotAfter: l.NotAfter,
-		KeyUsage: x509.KeyUsageDigitalSignature,
+		KeyUsage:   x509.KeyUsageDigitalSignature,
+		OCSPServer: l.OCSP, CRLDistributionPoints: l.CRL,
 	}
 	if tmpl.NotBefore.IsZero() {
 		tmpl.NotBefore = time.Now().Add(-24 * time.Hour)
@@ -129,6 +133,38 @@ func (p *PKI) get(t testing.TB, name string) *issued {
 		t.Fatalf("no certificate %q was issued", name)
 	}
 	return c
+}
+
+// CRL returns the list of an authority, current for an hour, with those revoked.
+func (p *PKI) CRL(t testing.TB, issuer string, revoked ...string) []byte {
+	t.Helper()
+	ca := p.get(t, issuer)
+	l := &x509.RevocationList{Number: big.NewInt(time.Now().UnixNano()), ThisUpdate: time.Now().Add(-time.Minute), NextUpdate: time.Now().Add(time.Hour)}
+	for _, name := range revoked {
+		l.RevokedCertificateEntries = append(l.RevokedCertificateEntries,
+			x509.RevocationListEntry{SerialNumber: p.get(t, name).cert.SerialNumber, RevocationTime: time.Now().Add(-time.Hour)})
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, l, ca.cert, ca.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
+// OCSPIndex returns the text with which openssl ocsp answers about leaves.
+func (p *PKI) OCSPIndex(t testing.TB, leaf string, revoked bool) string {
+	t.Helper()
+	c := p.get(t, leaf).cert
+	const layout = "060102150405Z"
+	state, when := "V", ""
+	if revoked {
+		state, when = "R", time.Now().Add(-time.Hour).UTC().Format(layout)
+	}
+	serial := c.SerialNumber.Text(16)
+	if len(serial)%2 == 1 {
+		serial = "0" + serial
+	}
+	return fmt.Sprintf("%s\t%s\t%s\t%s\tunknown\t/CN=%s\n", state, c.NotAfter.UTC().Format(layout), when, strings.ToUpper(serial), leaf)
 }
 
 func generate(kind string) (crypto.Signer, error) {

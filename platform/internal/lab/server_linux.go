@@ -128,7 +128,13 @@ func (h *Host) HTTP(name string, addresses ...string) {
 			<-tick.C
 		}
 	})
-	srv := &http.Server{Handler: mux}
+	h.Serve(mux, addresses...)
+}
+
+// Serve answers HTTP until the test's end.
+func (h *Host) Serve(handler http.Handler, addresses ...string) {
+	h.lab.t.Helper()
+	srv := &http.Server{Handler: handler}
 	for _, a := range addresses {
 		var ln net.Listener
 		if err := h.Do(func() (err error) { ln, err = net.Listen("tcp", a); return err }); err != nil {
