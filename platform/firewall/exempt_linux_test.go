@@ -77,6 +77,18 @@ var exemptions = []struct {
 	},
 	noArrive: []datagram{udp4(lan4, our4, 53, 40000), udp4(lan4, our4, 53, 500)}, // no socket of ours
 }, {
+	name:   "fetches",
+	exempt: host.FirewallExempt{Fetch: []netip.AddrPort{netip.AddrPortFrom(netip.MustParseAddr(far4), 80), netip.AddrPortFrom(netip.MustParseAddr(far6), 8080)}},
+	pass: []datagram{
+		tcp4(our4, far4, 40000, 80).marked(mark),
+		{src: our6, dst: far6, protocol: tcp, l4: ports(40000, 8080), mark: mark},
+	},
+	not: []datagram{
+		tcp4(our4, far4, 40000, 80), tcp4(our4, far4, 40000, 80).marked(mark).from(65534), tcp4(our4, far4, 40000, 8080).marked(mark),
+		tcp4(our4, lan4, 40000, 80).marked(mark), udp4(our4, far4, 40000, 80).marked(mark), tcp4(our4, far4, 80, 40000).marked(mark),
+	},
+	noArrive: []datagram{tcp4(far4, our4, 80, 40000), tcp4(far4, our4, 40000, 80)},
+}, {
 	name:   "DHCP",
 	exempt: host.FirewallExempt{DHCP: true},
 	pass: []datagram{
