@@ -1,6 +1,7 @@
 # make demo   see it work, on this machine alone        make test   everything CI checks
 # make build  binaries into bin/                        make lint   gofmt, vet, staticcheck, all systems
 # make gui    the window alone into bin/                make unit   tests without privilege
+# make walk   10 minutes at random before the real window     make screens  the pictures of docs/screens
 # make bench  benchmarks, against strongSwan where a claim is made     make fuzz [FUZZTIME=1m]
 
 SHELL := /bin/bash
@@ -24,7 +25,7 @@ FUZZTIME ?= 30s
 # What cgo needs for the window; empty when it is there.
 GUILACKS := $(shell .ci/setup lacks gui 2>/dev/null)
 
-.PHONY: build gui demo test lint cross unit root bench fuzz clean
+.PHONY: build gui demo test lint cross unit root walk screens bench fuzz clean
 
 build:
 	@mkdir -p bin
@@ -71,6 +72,21 @@ unit:
 root: build
 	@echo "== platform and interoperability tests (root, in namespaces of their own)"
 	@$(ROOTENV) go test -p 1 -count=1 -shuffle=on -timeout 20m ./platform/... # one by one: some measure time
+
+# Ten minutes of TestDesktopWalk, of which make test walks 45 seconds.
+walk: build
+	@.ci/setup test
+	@$(ROOTENV) SALLYPORT_WALK=$${SALLYPORT_WALK:-10m} SALLYPORT_WALK_SEED="$$SALLYPORT_WALK_SEED" go test -count=1 -v -timeout 60m -run '^TestDesktopWalk$$' ./platform/interop
+
+# The pages without a screen; the tray's menu as the panel of Xfce shows it.
+screens: build
+	@.ci/setup test
+	@mkdir -p docs/screens
+	@SALLYPORT_SCREENS="$(CURDIR)/docs/screens" CGO_ENABLED=0 go test -count=1 -tags $(CITAGS) -run '^TestScreens$$' ./app/ui
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	$(ROOTENV) SALLYPORT_PICTURES="$$dir" go test -count=1 -run '^TestDesktop$$' ./platform/interop; \
+	convert "$$dir/tray-menu.png" -crop 360x280+920+620 +repage docs/screens/tray.png
+	@mogrify -strip +dither -colors 256 docs/screens/*.png
 
 bench: build
 	@.ci/setup test

@@ -296,10 +296,13 @@ func (d *desk) answer(name, secret string) {
 	d.gui.Until("the answer to be taken", func(s lab.Shown) bool { return s.Shown != nil && s.Shown.Asks == "" })
 }
 
-// panel opens the menu of the icon in the panel with the mouse, and connects
-// by it.
+// panel opens the menu of the icon in the panel with the mouse, and
+// disconnects by it.
 func (d *desk) panel(tray *lab.Tray) {
 	d.t.Helper()
+	tray.Click("office ·")
+	d.says("office", "Connected", api.Connected)
+	trayLine(d.t, tray, "office ·", true)
 	at := d.desk.TrayIcon(d.t, tray)
 	before := d.desk.Screen()
 	d.desk.Do("mousemove", fmt.Sprint(at.X), fmt.Sprint(at.Y), "click", "3")
@@ -316,19 +319,14 @@ func (d *desk) panel(tray *lab.Tray) {
 		return changed > 5000
 	})
 	d.desk.Picture("tray-menu")
-	// Up from below: Quit, Open; then the connections, of which the last is the first reached.
+	keys := []string{"key", "--delay", "80", "Up"} // the last line
 	items := tray.Items()
-	up := 0
-	for i := len(items) - 1; i >= 0 && !strings.Contains(items[i].Label, "office"); i-- {
-		up++
-	}
-	keys := []string{"key", "--delay", "80"}
-	for range up + 1 {
-		keys = append(keys, "Up")
+	for i := len(items) - 1; i >= 0 && !strings.HasPrefix(items[i].Label, "office ·"); i-- {
+		if items[i].Depth == 1 {
+			keys = append(keys, "Up")
+		}
 	}
 	d.desk.Do(append(keys, "Return")...)
-	d.says("office", "Connected", api.Connected)
-	tray.Click("office ·")
 	d.says("office", "Disconnected", api.Disconnected)
 }
 
@@ -360,13 +358,7 @@ func TestDesktopHidden(t *testing.T) {
 	tray.Click("Open")
 	d.gui.Window()
 	d.says("office", "Connected", api.Connected)
-	waitUntil(t, "the window to be painted", 30*time.Second, func() bool { return d.painted() })
-}
-
-// painted reports whether the window shows more than a ground.
-func (d *desk) painted() bool {
-	w := d.desk.Windows("^Sallyport$")
-	return len(w) > 0 && d.desk.Colors(d.desk.Geometry(w[0]), 24) >= 24
+	waitUntil(t, "the window to be painted", 30*time.Second, d.desk.Painted)
 }
 
 // TestDesktopNoGL has no OpenGL: there is the tray alone, and it works.
@@ -421,10 +413,7 @@ func TestDesktopDemo(t *testing.T) {
 	gui := desk.Find(filepath.Join(bin, "sallyport-gui"))
 	tray := gui.Tray()
 	gui.Window()
-	waitUntil(t, "the window to be painted", 30*time.Second, func() bool {
-		w := desk.Windows("^Sallyport$")
-		return len(w) > 0 && desk.Colors(desk.Geometry(w[0]), 24) >= 24
-	})
+	waitUntil(t, "the window to be painted", 30*time.Second, desk.Painted)
 	name := ""
 	waitUntil(t, "the demo's connection in the tray", 30*time.Second, func() bool {
 		for _, it := range tray.Items() {

@@ -221,7 +221,7 @@ type walk struct {
 	seen                        map[string]int // steps by kind
 	read, linked, rows, unknown int
 	kinds                       map[string]bool // what was shown
-	pending                     []lab.Shown // whose event the truth may still learn of
+	pending                     []lab.Shown     // whose event the truth may still learn of
 }
 
 // step does one thing and waits for a while.

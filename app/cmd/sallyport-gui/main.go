@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 
 	"sallyport/app/i18n"
@@ -80,7 +81,14 @@ func parse(args []string) (o options, err error) {
 	return o, nil
 }
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+// heap is how much memory of our own we use before it is collected more eagerly
+// than usual: a long log comes with much that is dropped at once.
+const heap = 80 << 20
+
+func main() {
+	debug.SetMemoryLimit(heap)
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
 
 func run(args []string, out, errs io.Writer) int {
 	o, err := parse(args)

@@ -70,7 +70,7 @@ func (t *trace) write(s *model.Snapshot, d *ui.Displayed) {
 }
 
 // lookEvery is how often a trace looks for what changes between snapshots.
-const lookEvery = 250 * time.Millisecond
+const lookEvery = 500 * time.Millisecond
 
 // follow writes what the window shows between snapshots, until ctx ends.
 func (t *trace) follow(ctx context.Context, w *ui.Window) {

@@ -28,6 +28,7 @@ type overview struct {
 
 	tiles  [5]*tile
 	exempt *widget.Label
+	page   fyne.CanvasObject
 	root   fyne.CanvasObject
 }
 
@@ -40,12 +41,13 @@ func newOverview(env *kit.Env) *overview {
 	}
 	o.assigned.Selectable, o.filter.Selectable, o.exempt.Selectable = true, true, true
 	tiles := container.New(tilesLayout{}, o.tiles[0].panel, o.tiles[1].panel, o.tiles[2].panel, o.tiles[3].panel, o.tiles[4].panel)
-	o.root = scroll(kit.Spread(
+	o.page = kit.Spread(
 		tiles,
 		kit.CardBox(kit.Flow(title(i18n.T("monitor.policy")), o.policy), o.assigned, kit.Flow(o.open)),
 		kit.CardBox(kit.Flow(title(i18n.T("monitor.firewall")), o.firewall), o.filter),
 		kit.CardBox(kit.Subheading(i18n.T("monitor.exempt")), kit.Muted(i18n.T("monitor.exempt_text")), o.exempt),
-	))
+	)
+	o.root = scroll(o.page)
 	return o
 }
 
@@ -92,7 +94,11 @@ func (o *overview) set(a *answer) {
 	o.tiles[2].set(failures)
 	o.tiles[3].set(s.Fallbacks)
 	o.tiles[4].set(drops)
-	kit.SetText(o.exempt, exemptions(s.Exempt))
+	if list := exemptions(s.Exempt); list != o.exempt.Text { // lines come and go
+		o.exempt.SetText(list)
+		o.page.Refresh()
+		o.root.Refresh()
+	}
 }
 
 // firewall puts the service's words on the packet filter into the user's.

@@ -145,7 +145,7 @@ func Policies() []api.Policy {
 	return []api.Policy{
 		{Name: "Client (respond only)", Description: "Speak in clear; use IPsec when a peer asks for it.", Predefined: true, Rules: 1},
 		{Name: "Company", Description: "What leaves this machine towards the company.", Rules: 3, Assigned: true,
-			Warnings: []string{"The rule \"printers\" is never reached for 10.0.9.0/24: \"intranet\" comes first."}},
+			Warnings: []string{"The rule \"partner\" lets traffic to 10.44.0.0/16 leave in clear for a while when nobody answers there."}},
 		{Name: "Draft", Description: "Not finished yet.", Rules: 0,
 			Problem: &api.Error{Code: api.CodePolicyInvalid, What: "The policy \"Draft\" cannot be used.", Why: "It has no rules.",
 				Next: "Add a rule.", Position: &api.Position{File: "draft.toml", Line: 4}}},
@@ -163,29 +163,33 @@ func PolicyText(name string) string {
 name = "Company"
 description = "What leaves this machine towards the company."
 
-[[rules]]
-name = "intranet"
-connection = "berlin"
-action = "require"
+[[filter_lists]]
+name = "Intranet"
+filters = [{source = "me", destination = "10.0.0.0/8"}]
 
-[[rules.filters]]
-remote = "10.0.0.0/8"
+[[filter_lists]]
+name = "Partner"
+filters = [{source = "me", destination = "10.44.0.0/16"}]
 
-[[rules]]
-name = "partner"
-action = "request"
-
-[[rules.filters]]
-remote = "10.44.0.0/16"
+[[filter_lists]]
+name = "Printers"
+filters = [{source = "me", destination = "10.0.9.0/24", protocol = "tcp", destination_port = "9100"}]
 
 [[rules]]
 name = "printers"
-action = "permit"
+filter_list = "Printers"
+filter_action = "Permit"
 
-[[rules.filters]]
-remote = "10.0.9.0/24"
-protocol = "tcp"
-remote_port = "9100"
+[[rules]]
+name = "partner"
+filter_list = "Partner"
+filter_action = "Request security"
+
+[[rules]]
+name = "intranet"
+filter_list = "Intranet"
+filter_action = "Require security"
+tunnel = "berlin"
 `
 }
 

@@ -339,22 +339,6 @@ func parseXWD(b []byte) (*image.RGBA, error) {
 	return img, nil
 }
 
-// Colors counts the colours within a part of the screen, up to most: a window
-// that has not been painted has one.
-func (d *Desktop) Colors(part image.Rectangle, most int) int {
-	img := d.Screen()
-	seen := map[color.RGBA]bool{}
-	for y := part.Min.Y; y < part.Max.Y; y++ {
-		for x := part.Min.X; x < part.Max.X; x++ {
-			seen[img.RGBAAt(x, y)] = true
-		}
-		if len(seen) >= most {
-			break
-		}
-	}
-	return len(seen)
-}
-
 // picturesEnv names the folder for pictures of the screen; none are taken
 // without it.
 const picturesEnv = "SALLYPORT_PICTURES"
@@ -389,22 +373,21 @@ func (d *Desktop) Picture(name string) {
 	}
 }
 
-// Geometry returns where a window is on the screen.
-func (d *Desktop) Geometry(window string) image.Rectangle {
-	d.host.lab.t.Helper()
-	out, errOut, err := d.host.Output(10*time.Second, d.Command("xdotool", "getwindowgeometry", "--shell", window))
-	if err != nil {
-		d.host.lab.t.Fatalf("window %s: %v %s", window, err, errOut)
-	}
-	get := func(key string) int {
-		lines := strings.Fields(out)
-		i := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(l, key+"=") })
-		if i < 0 {
-			return 0
+// Painted reports whether a window with something in it covers the middle of
+// the screen, where windows open: the ground is black, the pointer is small, and
+// a window that has not been painted has one colour.
+func (d *Desktop) Painted() bool {
+	img := d.Screen()
+	seen := map[color.RGBA]bool{}
+	part := image.Rect(ScreenWidth/2-300, ScreenHeight/2-200, ScreenWidth/2+300, ScreenHeight/2+200)
+	lit := 0
+	for y := part.Min.Y; y < part.Max.Y; y++ {
+		for x := part.Min.X; x < part.Max.X; x++ {
+			c := img.RGBAAt(x, y)
+			if seen[c] = true; c != (color.RGBA{A: 255}) {
+				lit++
+			}
 		}
-		n, _ := strconv.Atoi(strings.TrimPrefix(lines[i], key+"="))
-		return n
 	}
-	x, y := get("X"), get("Y")
-	return image.Rect(x, y, x+get("WIDTH"), y+get("HEIGHT"))
+	return len(seen) >= 24 && lit > part.Dx()*part.Dy()*9/10
 }

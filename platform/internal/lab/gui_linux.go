@@ -219,6 +219,21 @@ func (g *GUI) Usage() (cpu time.Duration, rss int64) {
 	return time.Duration(user+system) * time.Second / ticks, pages * int64(os.Getpagesize())
 }
 
+// Memory says in the kernel's words of what the resident memory consists.
+func (g *GUI) Memory() string {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", g.Cmd.Process.Pid))
+	if err != nil {
+		return err.Error()
+	}
+	var out []string
+	for line := range strings.Lines(string(b)) {
+		if strings.HasPrefix(line, "Rss") {
+			out = append(out, strings.Join(strings.Fields(line), " "))
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
 // A Tray is the icon as a panel has it.
 type Tray struct {
 	d          *Desktop
@@ -230,6 +245,7 @@ type TrayItem struct {
 	ID              int32
 	Label           string
 	Ticked, Enabled bool
+	Depth           int // 1: in the menu itself
 }
 
 // Tray waits until the icon of the process is in the panel.
@@ -278,9 +294,9 @@ func (t *Tray) Items() []TrayItem {
 		t.d.host.lab.t.Fatalf("the menu of the tray: %v", err)
 	}
 	var out []TrayItem
-	var walk func(n node)
-	walk = func(n node) {
-		it := TrayItem{ID: n.ID, Enabled: true}
+	var walk func(n node, depth int)
+	walk = func(n node, depth int) {
+		it := TrayItem{ID: n.ID, Enabled: true, Depth: depth}
 		if v, ok := n.Props["label"]; ok {
 			it.Label, _ = v.Value().(string)
 		}
@@ -298,10 +314,10 @@ func (t *Tray) Items() []TrayItem {
 			if err := dbus.Store([]any{v.Value()}, &sub); err != nil {
 				t.d.host.lab.t.Fatal(err)
 			}
-			walk(sub)
+			walk(sub, depth+1)
 		}
 	}
-	walk(root)
+	walk(root, 0)
 	return out
 }
 
