@@ -56,8 +56,9 @@ func (from credentials) eapAuth(a *profile.Auth, cfg *ike.Config) error {
 	}
 	if local.ID.IsAny() {
 		// Whoever answers hears it, before proving anything.
-		if local.ID, err = auth.ParseIdentity(cmp.Or(a.EAP.Anonymous, a.User)); err != nil {
-			return &explain.CredentialError{Field: "local.user", Err: err}
+		name := cmp.Or(a.EAP.Anonymous, a.User)
+		if local.ID, err = auth.ParseIdentity(name); err != nil { // it has a space, or "=" and is no DN
+			local.ID = auth.Identity{Type: auth.IDKeyID, Data: []byte(name)}
 		}
 	}
 	local.EAP = out

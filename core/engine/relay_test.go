@@ -50,12 +50,15 @@ func TestGoneUsersLeaveNoRelays(t *testing.T) {
 // another stands for it outside of TLS: IDi goes to anyone who answers.
 func TestAnonymousIdentity(t *testing.T) {
 	for _, c := range []struct{ local, want string }{
-		{"", "alice@corp.test"},
-		{"id = \"laptop.corp.test\"\n", "laptop.corp.test"},
-		{"[local.eap]\nmethods = [\"ttls\"]\nanonymous = \"@corp.test\"\n", "@corp.test"},
-		{"id = \"laptop.corp.test\"\n[local.eap]\nmethods = [\"ttls\"]\nanonymous = \"@corp.test\"\n", "laptop.corp.test"},
+		{"user = \"alice@corp.test\"\n", "alice@corp.test"},
+		{"user = 'alice smith'\n", "keyid:alice smith"},
+		{"user = 'a=b'\n", "keyid:a=b"},
+		{"user = 'CORP\\alice'\n", "CORP\\alice"},
+		{"user = \"alice@corp.test\"\nid = \"laptop.corp.test\"\n", "laptop.corp.test"},
+		{"user = \"alice@corp.test\"\n[local.eap]\nmethods = [\"ttls\"]\nanonymous = \"@corp.test\"\n", "@corp.test"},
+		{"user = \"alice@corp.test\"\nid = \"laptop.corp.test\"\n[local.eap]\nmethods = [\"ttls\"]\nanonymous = \"@corp.test\"\n", "laptop.corp.test"},
 	} {
-		text := "version = 1\nname = \"office\"\ngateways = [\"198.51.100.1\"]\n[local]\nmethod = \"eap\"\nuser = \"alice@corp.test\"\n" + c.local +
+		text := "version = 1\nname = \"office\"\ngateways = [\"198.51.100.1\"]\n[local]\nmethod = \"eap\"\n" + c.local +
 			"[remote]\nmethod = \"certificate\"\nid = \"gw.vpn.test\"\n[[children]]\nname = \"net\"\n"
 		p, err := profile.Parse("office.toml", []byte(text))
 		if err != nil {
