@@ -260,6 +260,9 @@ func byCertificate(p *pki.Error, e *api.Error) {
 	case pki.RevocationUnknown:
 		e.Code = api.CodeRevocationUnknown
 	}
+	if p.Clock {
+		e.Next = "The clock of this machine seems to be wrong: the gateway's certificates and the authority's own agree about another time. Set it, then connect again."
+	}
 	for param, value := range map[string]string{ParamSubject: p.Subject, ParamIssuer: p.Issuer, ParamExpected: p.Expected, ParamFound: p.Found} {
 		if value != "" {
 			e.Params[param] = value

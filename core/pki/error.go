@@ -72,7 +72,10 @@ type Error struct {
 	// For Expired and NotYetValid: the end or beginning of its time, and the time
 	// of the check. For Revoked: when it was.
 	Date, Now time.Time
-	Err       error // the cause, where another package found it
+	// Clock says that it is rather this machine's clock that is wrong: the
+	// certificates agree with each other about a time that is not ours.
+	Clock bool
+	Err   error // the cause, where another package found it
 }
 
 // Error joins the parts.

@@ -169,18 +169,20 @@ type subtree struct {
 
 var oidEmailAddress = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 1}
 
-// checkMailConstraint applies constraints on mail addresses to the subject of
-// a leaf, as RFC 5280, section 4.2.1.10, wants it: crypto/x509 looks only at
-// the subject alternative names.
+// checkMailConstraint applies constraints on mail addresses to a leaf, as RFC
+// 5280, section 4.2.1.10, wants it: crypto/x509 looks only at the subject
+// alternative names, and takes a constraint to a host for one to all below it.
 func checkMailConstraint(ca, leaf *x509.Certificate) error {
 	if len(ca.PermittedEmailAddresses) == 0 && len(ca.ExcludedEmailAddresses) == 0 {
 		return nil
 	}
+	mails := slices.Clone(leaf.EmailAddresses)
 	for _, a := range leaf.Subject.Names {
-		mail, ok := a.Value.(string)
-		if !a.Type.Equal(oidEmailAddress) || !ok {
-			continue
+		if mail, ok := a.Value.(string); ok && a.Type.Equal(oidEmailAddress) {
+			mails = append(mails, mail)
 		}
+	}
+	for _, mail := range mails {
 		within := func(c string) bool { return mailWithin(mail, c) }
 		if slices.ContainsFunc(ca.ExcludedEmailAddresses, within) ||
 			len(ca.PermittedEmailAddresses) > 0 && !slices.ContainsFunc(ca.PermittedEmailAddresses, within) {
@@ -214,7 +216,7 @@ func (v *Verifier) explain(leaf *x509.Certificate, sent []*x509.Certificate, err
 	for len(walk) <= MaxCertificates {
 		c := walk[len(walk)-1]
 		if e := checkTime(c, now); e != nil {
-			return e
+			return v.blameClock(e, slices.Concat([]*x509.Certificate{leaf}, sent), pool, now)
 		}
 		if contains(v.Roots, c) {
 			break
@@ -301,6 +303,33 @@ func checkTime(c *x509.Certificate, now time.Time) error {
 	default:
 		return nil
 	}
+	return e
+}
+
+// blameClock says of a certificate out of its time when it is likely that the
+// clock is wrong: all that the peer sent, and the trusted authorities above it,
+// are not valid yet, or have all expired. Of one alone it is the certificate.
+func (v *Verifier) blameClock(err error, sent, pool []*x509.Certificate, now time.Time) error {
+	var e *Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	all := slices.Clone(sent)
+	for _, c := range sent {
+		if i := issuer(c, pool, all); i != nil {
+			all = append(all, i)
+		}
+	}
+	if len(all) < 2 {
+		return err
+	}
+	for _, c := range all {
+		var other *Error
+		if !errors.As(checkTime(c, now), &other) || other.Kind != e.Kind {
+			return err
+		}
+	}
+	e.Clock = true
 	return e
 }
 
