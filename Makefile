@@ -85,7 +85,7 @@ screens: build
 	@SALLYPORT_SCREENS="$(CURDIR)/docs/screens" CGO_ENABLED=0 go test -count=1 -tags $(CITAGS) -run '^TestScreens$$' ./app/ui
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
 	$(ROOTENV) SALLYPORT_PICTURES="$$dir" go test -count=1 -run '^TestDesktop$$' ./platform/interop; \
-	convert "$$dir/tray-menu.png" -crop 360x280+920+620 +repage docs/screens/tray.png
+	convert "$$dir/tray-menu.png" -crop 400x330+880+570 +repage docs/screens/tray.png
 	@mogrify -strip +dither -colors 256 docs/screens/*.png
 
 bench: build
