@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sallyport/core/api"
+	"sallyport/core/eap"
 	"sallyport/core/explain"
 	"sallyport/core/ike"
 	"sallyport/core/policy"
@@ -477,7 +478,7 @@ func (e *Engine) attemptFailed(c *conn, err error) {
 	if reauth {
 		return // the old session goes on until its end
 	}
-	e.act(c, c.machine.Failed(time.Now(), err, !worthRetrying(c.problem.Code)))
+	e.act(c, c.machine.Failed(time.Now(), err, !worthRetrying(c.problem.Code) || brokeOff(err)))
 }
 
 // endAttempt ends the attempt, if there is one: its look-up, its questions, and
@@ -503,6 +504,12 @@ func worthRetrying(code api.ErrorCode) bool {
 		return true
 	}
 	return false
+}
+
+// brokeOff reports whether an attempt ended in the midst of EAP because of what
+// the gateway sent: the password may have counted as a wrong one.
+func brokeOff(err error) bool {
+	return errors.Is(err, eap.ErrProtocol) || errors.Is(err, eap.ErrMalformed)
 }
 
 // stopIKE ends the attempt and the session, and tells the peer.

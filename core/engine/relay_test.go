@@ -2,12 +2,15 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"sallyport/core/api"
 	"sallyport/core/eap"
+	"sallyport/core/ike"
 	"sallyport/core/ike/auth"
 	"sallyport/core/profile"
 )
@@ -76,4 +79,37 @@ func TestAnonymousIdentity(t *testing.T) {
 			t.Errorf("%q: calls itself %q", c.local, got)
 		}
 	}
+}
+
+// An authentication that the gateway breaks off is not tried again by itself:
+// each time counts towards the locking of the account.
+func TestBrokenEAPIsTriedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, requestProfile, "")
+		defer w.stop()
+		for _, c := range []struct {
+			err   error
+			again bool
+		}{
+			{&ike.Failure{Code: ike.FailProtocol, Err: fmt.Errorf("eap: MSCHAPv2: %w", eap.ErrMalformed)}, false},
+			{&ike.Failure{Code: ike.FailProtocol, Err: fmt.Errorf("eap: a second challenge: %w", eap.ErrProtocol)}, false},
+			{&ike.Failure{Code: ike.FailProtocol, Err: errors.New("response lacks payloads")}, true},
+			{&ike.Failure{Code: ike.FailSilent}, true},
+		} {
+			if err := w.client.Connect(t.Context(), api.ConnectRequest{Name: "office"}); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if err := w.client.call(t.Context(), func() { w.client.attemptFailed(w.client.conns["office"], c.err) }); err != nil {
+				t.Fatal(err)
+			}
+			if got := connection(t, w.client).State; (got == api.Reconnecting) != c.again {
+				t.Errorf("%v: %v", c.err, got)
+			}
+			if err := w.client.Disconnect(t.Context(), "office"); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+	})
 }
