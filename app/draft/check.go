@@ -73,6 +73,7 @@ const (
 	maxGateways = 16
 	maxNetworks = 64
 	maxCAs      = 16
+	minSecret   = 8 // of a pre-shared key, unless the profile says otherwise
 	maxSecret   = 4096
 	maxIdentity = 1024
 	maxUser     = 253

@@ -138,6 +138,13 @@ func (d *Draft) document() document {
 		(*end)["method"] = string(m)
 		delete(*end, "secret")
 	}
+	// That a short key is what the gateway demands has been asked already.
+	if d.Method != PSK || d.Ask || d.Secret != "" {
+		delete(local, "weak_secret")
+	}
+	if d.Method == PSK && !d.Ask && d.Secret != "" && len(d.Secret) < minSecret {
+		local["weak_secret"] = true
+	}
 	delete(local, "ask")
 	if d.Ask || d.Method == User && d.AskPassword {
 		local["ask"] = true

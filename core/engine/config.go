@@ -85,6 +85,7 @@ func (from credentials) ikeConfig(c *profile.Connection, pool ike.Pool) (*ike.Co
 		}
 		cfg.WantAddresses = append(cfg.WantAddresses, a)
 	}
+	cfg.Local.OfPeer = len(c.Remote.Secrets) > 0
 	if err := from.localAuth(&c.Local, &cfg.Local); err != nil {
 		return nil, err
 	}
@@ -182,6 +183,9 @@ func (from credentials) localAuth(a *profile.Auth, out *ike.LocalAuth) error {
 		return nil
 	}
 	if a.Method == profile.MethodPSK {
+		if a.Secret == "" && out.OfPeer {
+			return nil
+		}
 		if out.PSK, err = from.secret(a.Secret); err != nil {
 			return &explain.CredentialError{Field: "local.secret", Err: err}
 		}
@@ -243,9 +247,23 @@ func (from credentials) peerAuth(c *profile.Connection, cfg *ike.Config) error {
 		return fmt.Errorf("remote.signatures: %w", err)
 	}
 	if a.Method == profile.MethodPSK {
+		for i, p := range a.Secrets {
+			id, err := auth.ParseIdentity(p.ID)
+			if err != nil {
+				return fmt.Errorf("remote.secrets[%d].id: %w", i, err)
+			}
+			psk, err := from.secret(p.Secret)
+			if err != nil {
+				return &explain.CredentialError{Field: fmt.Sprintf("remote.secrets[%d].secret", i), Err: err}
+			}
+			cfg.Peer.PSKs = append(cfg.Peer.PSKs, ike.PeerPSK{ID: id, PSK: psk})
+		}
 		secret := a.Secret
 		if secret == "" {
 			secret = c.Local.Secret
+		}
+		if secret == "" && len(a.Secrets) > 0 {
+			return nil
 		}
 		if secret == "" && c.Local.Ask {
 			cfg.Peer.PSK = bytes.Clone(cfg.Local.PSK)

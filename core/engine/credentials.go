@@ -38,6 +38,9 @@ func wipe(cfg *ike.Config) {
 	if cfg != nil {
 		clear(cfg.Local.PSK)
 		clear(cfg.Peer.PSK)
+		for _, p := range cfg.Peer.PSKs {
+			clear(p.PSK)
+		}
 		if cfg.Local.EAP != nil {
 			clear(cfg.Local.EAP.Password)
 		}

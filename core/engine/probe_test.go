@@ -224,13 +224,13 @@ func TestTestIsGivenUp(t *testing.T) {
 		silent := strings.Replace(testedProfile, "198.51.100.1", "198.51.100.77", 1)
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
-		r, err := w.client.Test(ctx, request(silent, "x"))
+		r, err := w.client.Test(ctx, request(silent, "a long enough key"))
 		if err != nil || r.Problem == nil || r.Problem.Code != api.CodeTimeout || steps(r) != "resolve !reach" {
 			t.Errorf("timed out: %+v, %v", r, err)
 		}
 		ctx, cancel = context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
-		if r, err = w.client.Test(ctx, request(silent, "x")); err != nil || r.Problem == nil || r.Problem.Code != api.CodeCancelled {
+		if r, err = w.client.Test(ctx, request(silent, "a long enough key")); err != nil || r.Problem == nil || r.Problem.Code != api.CodeCancelled {
 			t.Errorf("cancelled: %+v, %v", r, err)
 		}
 		time.Sleep(10 * time.Second)
@@ -248,7 +248,7 @@ func TestTestIsGivenUp(t *testing.T) {
 				text = strings.Replace(testedProfile, "198.51.100.1", "vpn.example.com", 1)
 			}
 			go func() {
-				r, err := w.client.Test(context.Background(), request(text, "x"))
+				r, err := w.client.Test(context.Background(), request(text, "a long enough key"))
 				if err == nil && r.Problem != nil {
 					err = r.Problem
 				}
@@ -256,7 +256,7 @@ func TestTestIsGivenUp(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		if _, err := w.client.Test(t.Context(), request(silent, "x")); api.AsError(err) == nil || api.AsError(err).Code != api.CodeBusy {
+		if _, err := w.client.Test(t.Context(), request(silent, "a long enough key")); api.AsError(err) == nil || api.AsError(err).Code != api.CodeBusy {
 			t.Errorf("one test too many: %v", err)
 		}
 		w.stop()

@@ -51,10 +51,13 @@ type Config struct {
 // A LocalAuth is how this end proves who it is: with PSK, with Key and Chain,
 // with EAP, or with Key and Chain first and EAP after that (RFC 4739).
 type LocalAuth struct {
-	ID    auth.Identity // sent as our identity; zero: the outer address
-	PSK   []byte
-	Key   crypto.Signer
-	Chain []*x509.Certificate // our own first, then intermediates
+	ID  auth.Identity // sent as our identity; zero: the outer address
+	PSK []byte
+	// OfPeer says that the own proof is made with the peer's entry in
+	// PeerAuth.PSKs, where PSK is missing.
+	OfPeer bool
+	Key    crypto.Signer
+	Chain  []*x509.Certificate // our own first, then intermediates
 	// Schemes restricts the signature schemes; nil: every one that is not weak.
 	Schemes []auth.Scheme
 	EAP     *EAPAuth // initiators only
@@ -120,6 +123,9 @@ type PeerAuth struct {
 	// identity it asks for (IDr) unless it is a pattern.
 	ID  auth.Identity
 	PSK []byte
+	// PSKs are the keys of single peers, and of those that a pattern names. They
+	// come before PSK, and with one of them we prove ourselves too.
+	PSKs []PeerPSK
 	// Verifier judges the peer's certificates; its roots are named in CERTREQ.
 	Verifier *pki.Verifier
 	// TellUnknown makes an *UnknownPeer of the failure when it is only the
@@ -128,6 +134,28 @@ type PeerAuth struct {
 	Schemes     []auth.Scheme // accepted signature schemes; nil: every one that is not weak
 	// EAP asks an initiator that brings no AUTH of its own for a user's proof.
 	EAP *EAPServer
+}
+
+// A PeerPSK is the pre-shared key of a peer.
+type PeerPSK struct {
+	ID  auth.Identity // or a pattern of it
+	PSK []byte
+}
+
+// pskOf returns the key of a peer: its own before that of a pattern before
+// everybody's. own reports that it is one of PSKs.
+func (p *PeerAuth) pskOf(peer auth.Identity) (psk []byte, own bool) {
+	for i := range p.PSKs {
+		if p.PSKs[i].ID.Equal(peer) {
+			return p.PSKs[i].PSK, true
+		}
+	}
+	for i := range p.PSKs {
+		if peer.Matches(p.PSKs[i].ID) {
+			return p.PSKs[i].PSK, true
+		}
+	}
+	return p.PSK, false
 }
 
 // A ChildConfig is one Child SA to ask for, or to accept.
@@ -301,7 +329,7 @@ func (l *LocalAuth) check() error {
 		return errors.New("EAP without the name of a user")
 	case l.EAP != nil && l.EAP.Only && l.EAP.Verifier == nil:
 		return errors.New("EAP alone without the authorities of its server")
-	case l.EAP == nil && l.Key == nil && len(l.PSK) == 0:
+	case l.EAP == nil && l.Key == nil && len(l.PSK) == 0 && !l.OfPeer:
 		return errors.New("neither a private key nor a pre-shared key of our own")
 	}
 	return nil

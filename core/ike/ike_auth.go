@@ -114,8 +114,15 @@ func (sa *SA) prove(id *message.ID, first, nonce []byte) (*message.Auth, error) 
 	local := &sa.cfg.Local
 	own := sa.credential()
 	if own.Key == nil {
+		psk := local.PSK
+		if sa.hs.psk != nil {
+			psk = sa.hs.psk
+		}
+		if len(psk) == 0 {
+			return nil, errors.New("there is no pre-shared key for this peer to prove ourselves with")
+		}
 		sa.localAuth = "PSK"
-		return &message.Auth{Method: message.AuthPSK, Data: auth.PSK(sa.keys.prf, local.PSK, octets)}, nil
+		return &message.Auth{Method: message.AuthPSK, Data: auth.PSK(sa.keys.prf, psk, octets)}, nil
 	}
 	method, data, scheme, err := auth.Sign(sa.e.opt.Rand, own.Key, octets, sa.hashes, local.Schemes)
 	if err != nil {
@@ -140,13 +147,19 @@ func (sa *SA) verify(in *inbox, id *message.ID, first, nonce []byte, now time.Ti
 	octets := auth.SignedOctets(sa.keys.prf, first, nonce, sa.keys.pPeer, id.AppendTo(nil))
 
 	if in.auth.Method == message.AuthPSK {
+		psk, own := want.pskOf(peer)
 		switch {
-		case len(want.PSK) == 0:
+		case len(want.PSK) == 0 && len(want.PSKs) == 0:
 			return fail(FailPeerAuth, errors.New("the peer authenticates with a pre-shared key where a certificate is asked for"))
 		case !peer.Matches(want.ID):
 			return fail(FailPeerIdentity, fmt.Errorf("the peer calls itself %q, not %q", peer, want.ID))
-		case !auth.VerifyPSK(sa.keys.prf, want.PSK, in.auth.Data, octets):
+		case len(psk) == 0:
+			return fail(FailPeerIdentity, fmt.Errorf("there is no pre-shared key for %q", peer))
+		case !auth.VerifyPSK(sa.keys.prf, psk, in.auth.Data, octets):
 			return fail(FailPSKMismatch, nil)
+		}
+		if own {
+			sa.hs.psk = psk
 		}
 		sa.peerAuth = "PSK"
 		return nil

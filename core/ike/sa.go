@@ -86,6 +86,7 @@ type SA struct {
 // A handshake holds what is needed only until both ends have proved themselves.
 type handshake struct {
 	chosen    transform.Proposal // by us as the responder
+	psk       []byte             // of the peer alone, borrowed from its configuration
 	ke        transform.KeyExchange
 	nonceI    []byte
 	nonceR    []byte

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"sallyport/core/api"
@@ -37,7 +38,7 @@ type Bundle struct {
 }
 
 // A Keep names the secrets of a connection.
-type Keep struct{ Secret, RemoteSecret, Key, Users, RADIUS bool }
+type Keep struct{ Secret, RemoteSecret, Key, Users, RADIUS, PeerSecrets bool }
 
 // Imported describes the bundle for the result of an import.
 func (b *Bundle) Imported() api.ImportedConnection {
@@ -63,10 +64,13 @@ func (c *Connection) Asks() (out []api.PromptKind) {
 
 // The names of a connection's secrets. The "+" cannot occur in a connection's
 // name, so no connection's secret has the name of another's.
-func pskName(connection string) string       { return connection + "+psk" }
-func usersName(connection string) string     { return connection + "+users" }
-func radiusName(connection string) string    { return connection + "+radius" }
-func passwordName(connection string) string  { return connection + "+password" }
+func pskName(connection string) string      { return connection + "+psk" }
+func usersName(connection string) string    { return connection + "+users" }
+func radiusName(connection string) string   { return connection + "+radius" }
+func passwordName(connection string) string { return connection + "+password" }
+func peerPSKName(connection string, i int) string {
+	return connection + "+peer-psk-" + strconv.Itoa(i+1)
+}
 func remotePSKName(connection string) string { return connection + "+remote-psk" }
 func keyName(connection string) string       { return connection + "+key" }
 
@@ -239,13 +243,20 @@ func PSKWarning(psk []byte) string {
 // maxPSK bounds a pre-shared key.
 const maxPSK = 4096
 
+// MinPSK is the least length of a pre-shared key, unless the profile says
+// otherwise. What is shorter is found within minutes by whoever poses as the
+// other end once.
+const MinPSK = 8
+
 // checkPSK reports why a secret cannot be a pre-shared key.
-func checkPSK(psk []byte) error {
+func checkPSK(psk []byte, weak bool) error {
 	switch {
 	case len(psk) == 0:
 		return errors.New("the pre-shared key is empty")
 	case len(psk) > maxPSK:
 		return fmt.Errorf("the pre-shared key is longer than %d bytes", maxPSK)
+	case len(psk) < MinPSK && !weak:
+		return fmt.Errorf("the pre-shared key has fewer than %d bytes, so that it is found by trying; where the other end has no better one, set weak_secret = true in a Sallyport profile", MinPSK)
 	}
 	return nil
 }

@@ -35,6 +35,12 @@ type Auth struct {
 	// remote, empty means the same PSK as the local end's. A user without one is
 	// asked at each connect.
 	Secret string `toml:"secret,omitempty"`
+	// Secrets are the pre-shared keys of single peers of a responder, which come
+	// before Secret, and with which it proves itself to them too.
+	Secrets []PSK `toml:"secrets,omitempty"`
+	// WeakSecret lets a pre-shared key be shorter than MinPSK, which is found by
+	// trying.
+	WeakSecret bool `toml:"weak_secret,omitempty"`
 	// Ask says that the user is asked for what opens the own proof, whenever the
 	// connection is made: the pre-shared key, which is not stored then, or the
 	// passphrase of the private key, which is stored encrypted. It is for the
@@ -65,6 +71,12 @@ type Auth struct {
 	RADIUS RADIUS `toml:"radius,omitempty"`
 }
 
+// A PSK is the pre-shared key of one peer.
+type PSK struct {
+	ID     string `toml:"id"` // the peer's identity, or a pattern of it
+	Secret string `toml:"secret,omitempty"`
+}
+
 // A RADIUS says which servers a responder asks about its users.
 type RADIUS struct {
 	Servers []string `toml:"servers,omitempty"` // "192.0.2.5", "192.0.2.5:1812": tried in turn
@@ -74,7 +86,11 @@ type RADIUS struct {
 
 // secrets are the fields that name a secret.
 func (c *Connection) secrets() []*string {
-	return []*string{&c.Local.Secret, &c.Local.Key, &c.Remote.Secret, &c.Remote.Users, &c.Remote.RADIUS.Secret}
+	refs := []*string{&c.Local.Secret, &c.Local.Key, &c.Remote.Secret, &c.Remote.Users, &c.Remote.RADIUS.Secret}
+	for i := range c.Remote.Secrets {
+		refs = append(refs, &c.Remote.Secrets[i].Secret)
+	}
+	return refs
 }
 
 // IKE holds the settings of the IKE SA.

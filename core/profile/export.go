@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"sallyport/core/api"
@@ -40,7 +41,10 @@ func (s *Store) Export(name string) (api.Export, error) {
 		key = "the encrypted private key of the certificate"
 	}
 	missing(&out.Local.Key, key)
-	missing(&out.Remote.Secret, "the pre-shared key of the remote end")
+	out.Remote.Secrets = slices.Clone(c.Remote.Secrets)
+	for i := range out.Remote.Secrets {
+		missing(&out.Remote.Secrets[i].Secret, "the pre-shared key of "+shown(out.Remote.Secrets[i].ID))
+	}
 	missing(&out.Remote.Users, "the list of users")
 	missing(&out.Remote.RADIUS.Secret, "the secret shared with the RADIUS servers")
 	if out.Local.Certificates, err = s.inline(c.Local.Certificates); err != nil {

@@ -78,6 +78,11 @@ func (s *Store) Complete(b *Bundle) error {
 			return lacks(k.field, k.what)
 		}
 	}
+	if b.Keep.PeerSecrets {
+		if err := s.keepPeerSecrets(b, old); err != nil {
+			return err
+		}
+	}
 	if b.Keep.Key {
 		if err := s.keepKey(b, old); err != nil {
 			return err
@@ -171,6 +176,25 @@ func (s *Store) keepSecret(b *Bundle, ref *string, old string) error {
 	b.Secrets[*ref] = psk
 	if ref == &b.Connection.Local.Secret && !b.Connection.Local.UsesEAP() || ref == &b.Connection.Remote.Secret {
 		b.warn(PSKWarning(psk))
+	}
+	return nil
+}
+
+// keepPeerSecrets copies the stored pre-shared keys of peers, by their
+// identities.
+func (s *Store) keepPeerSecrets(b *Bundle, old *Connection) error {
+	for i := range b.Connection.Remote.Secrets {
+		p := &b.Connection.Remote.Secrets[i]
+		if b.Secrets[p.Secret] != nil {
+			continue
+		}
+		before := slices.IndexFunc(old.Remote.Secrets, func(o PSK) bool { return o.ID == p.ID })
+		if before < 0 {
+			return lacks(at("remote.secrets", i)+".secret", "the pre-shared key of "+shown(p.ID))
+		}
+		if err := s.keepSecret(b, &p.Secret, old.Remote.Secrets[before].Secret); err != nil {
+			return err
+		}
 	}
 	return nil
 }

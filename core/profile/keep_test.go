@@ -47,8 +47,8 @@ func TestImportAsks(t *testing.T) {
 	}{
 		{"no secret", edit(t, `secret = "home+psk"`, ""), "", nil, "secret"},
 		{"asked outright", edit(t, `secret = "home+psk"`, "ask = true"), "", nil, "secret"},
-		{"asked, though one is given", edit(t, `secret = "home+psk"`, "ask = true"), "given", nil, "secret"},
-		{"a secret is given", edit(t, `secret = "home+psk"`, ""), "given", nil, ""},
+		{"asked, though one is given", edit(t, `secret = "home+psk"`, "ask = true"), "given key", nil, "secret"},
+		{"a secret is given", edit(t, `secret = "home+psk"`, ""), "given key", nil, ""},
 		{"encrypted key", asking, "", locked, "passphrase"},
 		{"encrypted key, with its passphrase", asking, "open sesame", locked, "passphrase"},
 		{"encrypted key, with another passphrase", asking, "open barley", locked, "does not open the private key"},
@@ -71,7 +71,7 @@ func TestImportAsks(t *testing.T) {
 			t.Errorf("%s: asks for %q, want %q", tt.name, got, tt.want)
 		}
 		for n, s := range b.Secrets {
-			if bytes.Contains(s, []byte("given")) && tt.want != "" {
+			if bytes.Contains(s, []byte("given key")) && tt.want != "" {
 				t.Errorf("%s: the secret is stored as %s", tt.name, n)
 			}
 			if _, err := pki.ParsePrivateKey(s, nil); strings.HasSuffix(n, "+key") && !errors.Is(err, pki.ErrPassphraseNeeded) {
@@ -107,7 +107,7 @@ func TestReplaceKeepsSecrets(t *testing.T) {
 		{name: "asked from now on", first: noSecret, password: "the old one", second: edit(t, `secret = "home+psk"`, "ask = true"), asks: true},
 		{name: "key", first: rename.Replace(certProfile), second: rename.Replace(noKey), files: all},
 		{name: "encrypted key", first: rename.Replace(asking), second: rename.Replace(noKey), files: locked, asks: true},
-		{name: "from PSK to certificate", first: noSecret, password: "x", second: rename.Replace(noKey), files: all, want: "the private key is missing, and none is stored"},
+		{name: "from PSK to certificate", first: noSecret, password: "the old one", second: rename.Replace(noKey), files: all, want: "the private key is missing, and none is stored"},
 		{name: "key of another certificate", first: rename.Replace(certProfile),
 			second: strings.Replace(rename.Replace(noKey), "x509/alice-inter.crt", "x509/alice-rsa.crt", 1), files: all, want: "do not belong together"},
 	} {

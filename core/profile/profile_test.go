@@ -176,7 +176,10 @@ func fullUsers() []*Connection {
 	relays := fullResponder()
 	relays.Local = asks.Local
 	relays.Remote = Auth{Method: MethodEAP, RADIUS: RADIUS{Servers: []string{"192.0.2.5", "[2001:db8::5]:1812"}, Secret: "gw+radius", NAS: "gw"}}
-	return []*Connection{fullUser(), asks, relays}
+	peers := fullResponder()
+	peers.Local.Secret = ""
+	peers.Remote = Auth{Method: MethodPSK, WeakSecret: true, Secrets: []PSK{{ID: "alice@example.com", Secret: "gw+peer-psk-1"}, {ID: "*.example.com", Secret: "gw+peer-psk-2"}}}
+	return []*Connection{fullUser(), asks, relays, peers}
 }
 
 func fullUser() *Connection {

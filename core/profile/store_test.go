@@ -206,10 +206,12 @@ func TestImportTOML(t *testing.T) {
 		want                 string // the stored secret, or part of the error
 	}{
 		{"secret in a file", pskFile, "", map[string][]byte{"home.secret": []byte("from a file\n")}, "from a file"},
-		{"secret given", edit(t, `secret = "home+psk"`, ""), "given", nil, "given"},
-		{"given before file", pskFile, "given", nil, "given"},
+		{"secret given", edit(t, `secret = "home+psk"`, ""), "given key", nil, "given key"},
+		{"given before file", pskFile, "given key", nil, "given key"},
 		{"no secret of a responder", strings.NewReplacer(`gateways = ["vpn.example.com"]`, `role = "responder"`, `virtual_ips = ["0.0.0.0", "::"]`, "", `virtual_ips = ["0.0.0.0"]`, "", `secret = "home+psk"`, "").Replace(pskProfile), "", nil, "local.secret: the pre-shared key is missing"},
 		{"file is not there", pskFile, "", nil, `home.toml:9: local.secret: the file "home.secret" is not there`},
+		{"a short one", pskFile, "seven77", nil, "fewer than 8 bytes"},
+		{"a short one, on purpose", strings.Replace(pskFile, "[local]", "[local]\nweak_secret = true", 1), "seven77", nil, "seven77"},
 		{"empty file", pskFile, "", map[string][]byte{"home.secret": []byte("\n")}, "local.secret: the pre-shared key is empty"},
 		{"certificate is not there", certProfile, "", nil, `home.toml:6: local.certificates[0]: the file "x509/alice-inter.crt" is not there`},
 		{"key of another", strings.Replace(certProfile, "private/alice-inter.key", "private/alice-rsa.key", 1), "", all, "home.toml:7: local.key: "},

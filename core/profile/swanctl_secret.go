@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"path"
+	"slices"
 	"strings"
 
 	"sallyport/core/ike/auth"
@@ -57,7 +58,7 @@ func (im *swanctl) shared() []sharedSecret {
 			case k.Name == "secret":
 				found, s.pos = true, k.Pos
 				if s.value, s.err = decodeSecret(k.Value); s.err == nil {
-					s.err = checkPSK(s.value)
+					s.err = checkPSK(s.value, false)
 				}
 			case strings.HasPrefix(k.Name, "id") && k.Value != "":
 				id, err := auth.ParseIdentity(k.Value)
@@ -129,16 +130,20 @@ func (v *view) psk(name string) {
 	if best == nil && p.Remote.ID == "" && len(all) == 1 {
 		best = v.onlySecret(&all[0])
 	}
-	if p.IsResponder() && best != nil && p.Remote.ID == "" {
-		for i := range all {
-			if s := &all[i]; s != best && string(s.value) != string(best.value) {
-				v.note(s.pos, s.path, "secrets of single peers are not supported yet: every peer of this connection proves the same one")
+	if p.IsResponder() && p.Remote.ID == "" && p.Remote.Method == MethodPSK {
+		peers := v.peerSecrets(all, me)
+		if len(p.Remote.Secrets) > 0 && (best == nil || bestOther == 0 || peers[best]) {
+			for _, ref := range []*string{&p.Local.Secret, &p.Remote.Secret} {
+				if *ref == name {
+					*ref = "" // nobody else has one
+				}
 			}
+			return
 		}
 	}
 	if best == nil {
 		if psk := v.im.req.Password; len(psk) > 0 {
-			if err := checkPSK(psk); err != nil {
+			if err := checkPSK(psk, false); err != nil {
 				v.malformed(v.sec.Pos, v.path, "%v", err)
 				return
 			}
@@ -153,6 +158,30 @@ func (v *view) psk(name string) {
 		return
 	}
 	v.b.addPSK(name, best.value)
+}
+
+// peerSecrets takes the secrets whose owners are others than our own end: each
+// is the key of those peers alone. It returns what it took.
+func (v *view) peerSecrets(all []sharedSecret, me []auth.Identity) map[*sharedSecret]bool {
+	p := &v.b.Connection
+	taken, peers := map[*sharedSecret]bool{}, map[string]bool{}
+	for i := range all {
+		s := &all[i]
+		for _, o := range s.owners {
+			if o.IsAny() || slices.ContainsFunc(me, o.Equal) || peers[o.String()] {
+				continue
+			}
+			if s.err != nil {
+				v.malformed(s.pos, s.path, "%v", s.err)
+				return taken
+			}
+			name := peerPSKName(p.Name, len(p.Remote.Secrets))
+			p.Remote.Secrets = append(p.Remote.Secrets, PSK{ID: o.String(), Secret: name})
+			v.b.addPSK(name, s.value)
+			taken[s], peers[o.String()] = true, true
+		}
+	}
+	return taken
 }
 
 // onlySecret decides on the one secret of the file, which names neither end.

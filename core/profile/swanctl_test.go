@@ -270,15 +270,15 @@ func TestSwanctlSecrets(t *testing.T) {
 		return s + "} }\n"
 	}
 	for _, tt := range []struct{ name, text, want string }{
-		{"everyone's", conn("a", "me", "gw") + secret("1", "", "one"), "one"},
-		{"the gateway's before everyone's", conn("a", "me", "gw") + secret("1", "", "one") + secret("2", "gw", "two"), "two"},
-		{"the gateway's before our own", conn("a", "me", "gw") + secret("1", "me", "one") + secret("2", "gw", "two"), "two"},
-		{"both before one", conn("a", "me", "gw") + secret("1", "gw", "one") + secret("2", "gw me", "two"), "two"},
-		{"pattern", conn("a", "me", "gw.example.com") + secret("1", "*.example.com", "one") + secret("2", "", "two"), "one"},
-		{"by address when the gateway's identity is open", conn("a", "me", "%any") + secret("1", "192.0.2.1", "one") + secret("2", "192.0.2.2", "two"), "one"},
-		{"the only one when the gateway's identity is open", conn("a", "", "%any") + secret("1", "gw.example", "one"), "one"},
-		{"hexadecimal", conn("a", "me", "gw") + secret("1", "", "0x6f6e65"), "one"},
-		{"base64", conn("a", "me", "gw") + secret("1", "", "0sb25l"), "one"},
+		{"everyone's", conn("a", "me", "gw") + secret("1", "", "one secret"), "one secret"},
+		{"the gateway's before everyone's", conn("a", "me", "gw") + secret("1", "", "one secret") + secret("2", "gw", "two secret"), "two secret"},
+		{"the gateway's before our own", conn("a", "me", "gw") + secret("1", "me", "one secret") + secret("2", "gw", "two secret"), "two secret"},
+		{"both before one", conn("a", "me", "gw") + secret("1", "gw", "one secret") + secret("2", "gw me", "two secret"), "two secret"},
+		{"pattern", conn("a", "me", "gw.example.com") + secret("1", "*.example.com", "one secret") + secret("2", "", "two secret"), "one secret"},
+		{"by address when the gateway's identity is open", conn("a", "me", "%any") + secret("1", "192.0.2.1", "one secret") + secret("2", "192.0.2.2", "two secret"), "one secret"},
+		{"the only one when the gateway's identity is open", conn("a", "", "%any") + secret("1", "gw.example", "one secret"), "one secret"},
+		{"hexadecimal", conn("a", "me", "gw") + secret("1", "", "0x6f6e6520736563726574"), "one secret"},
+		{"base64", conn("a", "me", "gw") + secret("1", "", "0sb25lIHNlY3JldA=="), "one secret"},
 	} {
 		res, err := importFile(t, "swanctl.conf", tt.text, nil)
 		if err != nil {
@@ -304,13 +304,29 @@ func TestSwanctlSecrets(t *testing.T) {
 
 func TestSwanctlResponderSecrets(t *testing.T) {
 	text := "connections { gw { local { auth = psk\n id = gw }\n remote { auth = psk }\n children { c { } } } }\n"
-	res, err := importFile(t, "swanctl.conf", text+"secrets { ike-1 { secret = abc\n id = bob } }", nil)
+	res, err := importFile(t, "swanctl.conf", text+"secrets { ike-1 { secret = abcdefgh\n id = bob } }", nil)
 	if err != nil || res.Bundles[0].Connection.Remote.ID != "bob" {
 		t.Errorf("a single peer's secret must bind the peer: %+v, error %v", res, err)
 	}
-	_, err = importFile(t, "swanctl.conf", text+"secrets { ike-1 { secret = abc\n id = bob }\n ike-2 { secret = xyz\n id = eve } }", nil)
-	if got := messages(err); !strings.Contains(got, "no pre-shared key") {
-		t.Errorf("secrets of several peers: %s", got)
+	res, err = importFile(t, "swanctl.conf", text+"secrets { ike-1 { secret = bob-bob-bob\n id-a = gw\n id-b = bob }\n ike-2 { secret = eve-eve-eve\n id = eve@x.test } }", nil)
+	if err != nil {
+		t.Fatal(messages(err))
+	}
+	b := res.Bundles[0]
+	got := ""
+	for _, p := range b.Connection.Remote.Secrets {
+		got += p.ID + ": " + string(b.Secrets[p.Secret]) + "; "
+	}
+	if want := "bob: bob-bob-bob; eve@x.test: eve-eve-eve; "; got != want || b.Connection.Local.Secret != "" || b.Connection.Remote.ID != "" {
+		t.Errorf("secrets of several peers: %s, %+v", got, b.Connection)
+	}
+	res, err = importFile(t, "swanctl.conf", text+"secrets { ike-1 { secret = bob-bob-bob\n id = bob }\n ike-2 { secret = everybodys } }", nil)
+	if err != nil {
+		t.Fatal(messages(err))
+	}
+	b = res.Bundles[0]
+	if len(b.Connection.Remote.Secrets) != 1 || string(b.Secrets[b.Connection.Local.Secret]) != "everybodys" {
+		t.Errorf("a secret of a peer and everybody's: %+v", b.Connection)
 	}
 }
 

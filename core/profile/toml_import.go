@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/x509"
 	"errors"
+	"slices"
 
 	"sallyport/core/config"
 	"sallyport/core/pki"
@@ -70,10 +71,12 @@ func (im *tomlImport) local(b *Bundle, a *Auth) {
 		switch {
 		case a.Ask, a.Secret == "" && len(im.req.Password) == 0 && !im.req.Replace && !b.Connection.IsResponder():
 			b.Connection.Local.Secret, b.Connection.Local.Ask = "", true
+		case a.Secret == "" && len(im.req.Password) == 0 && b.Connection.IsResponder() && len(b.Connection.Remote.Secrets) > 0:
+			b.Connection.Local.Secret = "" // each peer's own
 		case a.Secret == "" && len(im.req.Password) == 0 && im.req.Replace:
 			b.Keep.Secret = true
 		default:
-			im.psk(b, "local.secret", b.Connection.Local.Secret, a.Secret)
+			im.psk(b, "local.secret", b.Connection.Local.Secret, a.Secret, a.WeakSecret)
 		}
 		return
 	}
@@ -236,13 +239,16 @@ func (im *tomlImport) encryptedKey(b *Bundle, a *Auth, certs []*x509.Certificate
 }
 
 func (im *tomlImport) remote(b *Bundle, a *Auth, localMethod string) {
+	im.peerSecrets(b, a)
 	if a.Method == MethodPSK {
 		name := remotePSKName(b.Connection.Name)
 		switch {
 		case a.Secret != "" || localMethod == MethodCertificate && len(im.req.Password) > 0:
-			im.psk(b, "remote.secret", name, a.Secret)
+			im.psk(b, "remote.secret", name, a.Secret, a.WeakSecret)
 		case im.req.Replace:
 			b.Keep.RemoteSecret = true
+		case len(a.Secrets) > 0:
+			return // each peer's own
 		case localMethod != MethodPSK:
 			im.needsPassword("remote.secret", "the pre-shared key is missing: name a file that holds it, or give it with the import")
 			return
@@ -259,6 +265,32 @@ func (im *tomlImport) remote(b *Bundle, a *Auth, localMethod string) {
 	for i, name := range a.CAs {
 		if certs := im.certs(at("remote.cas", i), name); len(certs) > 0 {
 			b.Connection.Remote.CAs = append(b.Connection.Remote.CAs, b.addCert(certName(name), certs))
+		}
+	}
+}
+
+// peerSecrets stores the pre-shared keys of single peers.
+func (im *tomlImport) peerSecrets(b *Bundle, a *Auth) {
+	b.Connection.Remote.Secrets = slices.Clone(a.Secrets)
+	for i, p := range a.Secrets {
+		field, name := at("remote.secrets", i)+".secret", peerPSKName(b.Connection.Name, i)
+		b.Connection.Remote.Secrets[i].Secret = name
+		switch {
+		case p.Secret != "":
+			data, ok := im.file(field, p.Secret)
+			if !ok {
+				continue
+			}
+			psk := bytes.TrimRight(data, "\r\n")
+			if err := checkPSK(psk, a.WeakSecret); err != nil {
+				im.bad(field, "%v", err)
+				continue
+			}
+			b.addPSK(name, psk)
+		case im.req.Replace:
+			b.Keep.PeerSecrets = true
+		default:
+			im.bad(field, "is missing: name a file that holds the pre-shared key of %s", shown(p.ID))
 		}
 	}
 }
@@ -307,7 +339,7 @@ func (im *tomlImport) users(b *Bundle, a *Auth) {
 
 // psk stores the pre-shared key: the one of the request, or else the content
 // of the file named. A last line break is the editor's, not the key's.
-func (im *tomlImport) psk(b *Bundle, field, as, file string) {
+func (im *tomlImport) psk(b *Bundle, field, as, file string, weak bool) {
 	psk := im.req.Password
 	if len(psk) == 0 {
 		if file == "" {
@@ -320,7 +352,7 @@ func (im *tomlImport) psk(b *Bundle, field, as, file string) {
 		}
 		psk = bytes.TrimRight(data, "\r\n")
 	}
-	if err := checkPSK(psk); err != nil {
+	if err := checkPSK(psk, weak); err != nil {
 		im.bad(field, "%v", err)
 		return
 	}

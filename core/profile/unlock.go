@@ -25,7 +25,7 @@ func (b *Bundle) Unlock(secret []byte) error {
 		return &Error{Field: field, Msg: what + " is needed for this", NeedsPassword: true}
 	}
 	if local.Method == MethodPSK {
-		if err := checkPSK(secret); err != nil {
+		if err := checkPSK(secret, local.WeakSecret); err != nil {
 			return &Error{Field: "local.secret", Msg: err.Error()}
 		}
 		local.Secret, local.Ask = pskName(b.Connection.Name), false

@@ -72,6 +72,8 @@ func validate(c *Connection, m mode) []*Error {
 type validator struct {
 	config.Faults
 	mode mode
+	// ofPeers says that a responder's own proof is made with each peer's key.
+	ofPeers bool
 }
 
 func (v *validator) bad(field, format string, args ...any) { v.Add(0, field, format, args...) }
@@ -93,11 +95,12 @@ func (v *validator) connection(c *Connection) {
 	} else {
 		v.initiator(c)
 	}
+	v.peerSecrets(c)
 	v.auth("local", &c.Local, true)
 	v.auth("remote", &c.Remote, false)
 	v.eap("local", &c.Local, true, c.IsResponder())
 	v.eap("remote", &c.Remote, false, c.IsResponder())
-	if c.Remote.Method == MethodPSK && c.Remote.Secret == "" && c.Local.Method != MethodPSK && v.mode == stored {
+	if c.Remote.Method == MethodPSK && c.Remote.Secret == "" && len(c.Remote.Secrets) == 0 && c.Local.Method != MethodPSK && v.mode == stored {
 		v.bad("remote.secret", "is missing: it names the pre-shared key that the remote end proves")
 	}
 	if c.Local.Ask && c.IsResponder() {
@@ -225,7 +228,7 @@ func (v *validator) auth(field string, a *Auth, local bool) {
 		v.bad(field+".signatures", "has no meaning with a pre-shared key")
 	}
 	switch {
-	case psk && local && a.Secret == "" && !a.Ask && v.mode == stored:
+	case psk && local && a.Secret == "" && !a.Ask && v.mode == stored && !v.ofPeers:
 		v.bad(field+".secret", "is missing: it names the pre-shared key in the secret store; ask = true asks for it at each connect")
 	case psk && local && a.Secret != "" && a.Ask:
 		v.bad(field+".ask", "contradicts secret: what is stored is not asked for")
@@ -256,6 +259,47 @@ func (v *validator) auth(field string, a *Auth, local bool) {
 		v.bad(field+".ask", "belongs to [local]: what this end proves itself with")
 	}
 }
+
+// peerSecrets checks the pre-shared keys of single peers.
+func (v *validator) peerSecrets(c *Connection) {
+	list := c.Remote.Secrets
+	v.ofPeers = len(list) > 0
+	switch {
+	case len(c.Local.Secrets) > 0:
+		v.bad("local.secrets", "belongs to [remote] of a responder: the keys of its peers")
+	case len(list) > 0 && (!c.IsResponder() || c.Remote.Method != MethodPSK):
+		v.bad("remote.secrets", "is for a responder whose peers prove a pre-shared key")
+	case len(list) > maxPeerSecrets:
+		v.bad("remote.secrets", "more than %d", maxPeerSecrets)
+		return
+	}
+	seen := map[string]bool{}
+	for i, p := range list {
+		field := at("remote.secrets", i)
+		id, err := auth.ParseIdentity(p.ID)
+		switch {
+		case err != nil || !clean(p.ID) || len(p.ID) > 1024:
+			v.bad(field+".id", "%s is not an identity", shown(p.ID))
+		case id.IsAny():
+			v.bad(field+".id", "is missing: whose key it is; everybody's is remote.secret")
+		case seen[id.String()]:
+			v.bad(field+".id", "%s is there twice", shown(p.ID))
+		}
+		seen[id.String()] = true
+		if p.Secret == "" && v.mode == stored {
+			v.bad(field+".secret", "is missing: it names the pre-shared key in the secret store")
+		}
+		v.fileName(field+".secret", p.Secret)
+	}
+	for field, a := range map[string]*Auth{"local": &c.Local, "remote": &c.Remote} {
+		if a.WeakSecret && a.Method != MethodPSK {
+			v.bad(field+".weak_secret", "has a meaning with method = \"psk\" only")
+		}
+	}
+}
+
+// maxPeerSecrets bounds the peers with a key of their own.
+const maxPeerSecrets = 256
 
 // anyAuthority checks a connection that names no authority for the other end.
 // The system's authorities vouch for everyone in the world, so it has to be
