@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"sallyport/core/explain"
@@ -212,8 +213,68 @@ func (from credentials) localAuth(a *profile.Auth, out *ike.LocalAuth) error {
 	if out.ID, err = cred.Identity(id); err != nil {
 		return &explain.CredentialError{Field: "local.id", Err: err}
 	}
-	out.Chain, out.Key = cred.Chain, cred.Signer()
+	out.Chain, out.Key, out.Authorities = cred.Chain, cred.Signer(), certs[1:]
+	for i := range a.More {
+		c, err := from.more(&a.More[i])
+		if err != nil {
+			return &explain.CredentialError{Field: fmt.Sprintf("local.more[%d]", i), Err: err}
+		}
+		out.More = append(out.More, *c)
+	}
 	return nil
+}
+
+// more loads a further certificate.
+func (from credentials) more(o *profile.Own) (*ike.Credential, error) {
+	certs, err := from.certificates(o.Certificates)
+	if err != nil {
+		return nil, err
+	}
+	if len(certs) == 0 {
+		return nil, errors.New("no certificate is named")
+	}
+	pem, err := from.secret(o.Key)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(pem)
+	key, err := pki.ParsePrivateKey(pem, nil)
+	if err != nil {
+		return nil, err
+	}
+	cred, err := pki.NewCredential(certs[0], certs[1:], key)
+	if err != nil {
+		return nil, err
+	}
+	id, err := auth.ParseIdentity(o.ID)
+	if err != nil {
+		return nil, err
+	}
+	if id, err = cred.Identity(id); err != nil {
+		return nil, err
+	}
+	return &ike.Credential{ID: id, Key: cred.Signer(), Chain: cred.Chain, Authorities: certs[1:]}, nil
+}
+
+// vouching adds to each of our certificates those of the peer's authorities that
+// vouch for it too: a peer that asks for one of them gets it.
+func vouching(local *ike.LocalAuth, roots []*x509.Certificate) {
+	add := func(chain, known []*x509.Certificate) []*x509.Certificate {
+		if len(chain) == 0 {
+			return known
+		}
+		top := chain[len(chain)-1]
+		for _, r := range roots {
+			if bytes.Equal(top.RawIssuer, r.RawSubject) && top.CheckSignatureFrom(r) == nil {
+				known = append(slices.Clone(known), r)
+			}
+		}
+		return known
+	}
+	local.Authorities = add(local.Chain, local.Authorities)
+	for i := range local.More {
+		local.More[i].Authorities = add(local.More[i].Chain, local.More[i].Authorities)
+	}
 }
 
 // errNotGiven says that a secret that is asked for has not been given.
@@ -278,6 +339,7 @@ func (from credentials) peerAuth(c *profile.Connection, cfg *ike.Config) error {
 	if err != nil {
 		return &explain.CredentialError{Field: "remote.cas", Err: err}
 	}
+	vouching(&cfg.Local, roots)
 	if a.Method == profile.MethodEAP {
 		return from.askUsers(c, cfg, roots)
 	}

@@ -51,6 +51,8 @@ type Auth struct {
 	// are for the local end only.
 	Certificates []string `toml:"certificates,omitempty"`
 	Key          string   `toml:"key,omitempty"`
+	// More are further certificates of the local end.
+	More []Own `toml:"more,omitempty"`
 	// CAs name the certificate authorities that the remote's certificate must
 	// lead to. An initiator may leave them out when ID names the gateway: then
 	// the system's authorities count, and the user is asked about a gateway that
@@ -89,6 +91,9 @@ func (c *Connection) secrets() []*string {
 	refs := []*string{&c.Local.Secret, &c.Local.Key, &c.Remote.Secret, &c.Remote.Users, &c.Remote.RADIUS.Secret}
 	for i := range c.Remote.Secrets {
 		refs = append(refs, &c.Remote.Secrets[i].Secret)
+	}
+	for i := range c.Local.More {
+		refs = append(refs, &c.Local.More[i].Key)
 	}
 	return refs
 }

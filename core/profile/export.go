@@ -41,6 +41,13 @@ func (s *Store) Export(name string) (api.Export, error) {
 		key = "the encrypted private key of the certificate"
 	}
 	missing(&out.Local.Key, key)
+	out.Local.More = slices.Clone(c.Local.More)
+	for i := range out.Local.More {
+		missing(&out.Local.More[i].Key, "the private key of a further certificate")
+		if out.Local.More[i].Certificates, err = s.inline(c.Local.More[i].Certificates); err != nil {
+			return api.Export{}, err
+		}
+	}
 	out.Remote.Secrets = slices.Clone(c.Remote.Secrets)
 	for i := range out.Remote.Secrets {
 		missing(&out.Remote.Secrets[i].Secret, "the pre-shared key of "+shown(out.Remote.Secrets[i].ID))

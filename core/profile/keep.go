@@ -18,7 +18,7 @@ import (
 // not stored either is asked for at each connect. It does nothing for a bundle
 // that lacks nothing.
 func (s *Store) Complete(b *Bundle) error {
-	if b.Keep == (Keep{}) {
+	if b.Keep == (Keep{}) && !b.lacksMore() {
 		return nil
 	}
 	c := &b.Connection
@@ -87,6 +87,9 @@ func (s *Store) Complete(b *Bundle) error {
 		if err := s.keepKey(b, old); err != nil {
 			return err
 		}
+	}
+	if err := s.keepMore(b, old); err != nil {
+		return err
 	}
 	b.Keep = Keep{}
 	return c.Validate()

@@ -139,6 +139,7 @@ func (s *Store) freshSecrets(b *Bundle) (*Connection, map[string]string, error) 
 	}
 	c, fresh := b.Connection, make(map[string]string, len(b.Secrets))
 	c.Remote.Secrets = slices.Clone(c.Remote.Secrets)
+	c.Local.More = slices.Clone(c.Local.More)
 	for n := range b.Secrets {
 		try := n
 		for i := 2; slices.Contains(taken, try); i++ {
@@ -155,7 +156,7 @@ func (s *Store) freshSecrets(b *Bundle) (*Connection, map[string]string, error) 
 			return nil, nil, fmt.Errorf("connection %s refers to a secret that it does not bring", c.Name)
 		}
 	}
-	for _, n := range append(slices.Clone(c.Local.Certificates), c.Remote.CAs...) {
+	for _, n := range append(c.Local.ownCertificates(), c.Remote.CAs...) {
 		if _, ok := b.Certs[n]; !ok {
 			return nil, nil, fmt.Errorf("connection %s refers to a certificate that it does not bring: %s", c.Name, n)
 		}
@@ -245,7 +246,7 @@ func (s *Store) removeUnused(certs, secrets map[string]bool) error {
 // refer adds the names that c refers to.
 func refer(c *Connection, certs, secrets map[string]bool) {
 	for _, a := range []*Auth{&c.Local, &c.Remote} {
-		for _, n := range append(slices.Clone(a.Certificates), a.CAs...) {
+		for _, n := range append(a.ownCertificates(), a.CAs...) {
 			certs[n] = true
 		}
 	}

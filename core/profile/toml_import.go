@@ -25,6 +25,7 @@ func importTOML(s *source, res *Result) error {
 		b.Connection.Name = s.req.Name
 	}
 	im.local(&b, &c.Local)
+	im.more(&b, &c.Local)
 	im.remote(&b, &c.Remote, c.Local.Method)
 	if err := im.Err(); err != nil || len(s.missing) > 0 {
 		return err

@@ -98,6 +98,8 @@ func (v *validator) connection(c *Connection) {
 	v.peerSecrets(c)
 	v.auth("local", &c.Local, true)
 	v.auth("remote", &c.Remote, false)
+	v.more("local", &c.Local, true)
+	v.more("remote", &c.Remote, false)
 	v.eap("local", &c.Local, true, c.IsResponder())
 	v.eap("remote", &c.Remote, false, c.IsResponder())
 	if c.Remote.Method == MethodPSK && c.Remote.Secret == "" && len(c.Remote.Secrets) == 0 && c.Local.Method != MethodPSK && v.mode == stored {
