@@ -52,7 +52,7 @@ func Find(data []byte, secrets ...[]byte) []string {
 // the password.
 func spellings(secret []byte) []spelling {
 	list := encodings("", secret)
-	for _, s := range []spelling{
+	list = append(list, []spelling{
 		{"quoted", []byte(strings.Trim(strconv.Quote(string(secret)), `"`))},
 		{"quoted in ASCII", []byte(strings.Trim(strconv.QuoteToASCII(string(secret)), `"`))},
 		{"JSON", jsonText(secret, true)},
@@ -63,9 +63,7 @@ func spellings(secret []byte) []spelling {
 		{"a list of numbers", []byte(strings.Trim(fmt.Sprint(secret), "[]"))},
 		{"a list of numbers in Go", []byte(strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%#v", secret), "[]byte{"), "}"))},
 		{"a list of numbers in JSON", []byte(strings.ReplaceAll(strings.Trim(fmt.Sprint(secret), "[]"), " ", ","))},
-	} {
-		list = append(list, s)
-	}
+	}...)
 	units := utf16.Encode([]rune(string(secret)))
 	little, big := make([]byte, 0, 2*len(units)), make([]byte, 0, 2*len(units))
 	for _, u := range units {

@@ -41,7 +41,7 @@ func TestFind(t *testing.T) {
 		"UTF-16":           string(wide),
 		"UTF-16 in hex":    hex.EncodeToString(wide),
 		"NT hash in hex":   hex.EncodeToString(h.Sum(nil)),
-		"NT hash in bytes": fmt.Sprintf("%s", h.Sum(nil)),
+		"NT hash in bytes": string(h.Sum(nil)),
 	} {
 		if Find([]byte("so it says "+text+" and more"), []byte("something else"), []byte(secret)) == nil {
 			t.Errorf("%s is not found", name)

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -37,8 +36,6 @@ type vector struct {
 	Public, Private, Shared    hexBytes
 	Sig                        hexBytes
 }
-
-func (v *vector) has(flag string) bool { return slices.Contains(v.Flags, flag) }
 
 type hexBytes []byte
 
