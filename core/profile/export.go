@@ -48,6 +48,7 @@ func (s *Store) Export(name string) (api.Export, error) {
 			return api.Export{}, err
 		}
 	}
+	missing(&out.Remote.Secret, "the pre-shared key of the remote end")
 	out.Remote.Secrets = slices.Clone(c.Remote.Secrets)
 	for i := range out.Remote.Secrets {
 		missing(&out.Remote.Secrets[i].Secret, "the pre-shared key of "+shown(out.Remote.Secrets[i].ID))

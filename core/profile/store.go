@@ -138,8 +138,8 @@ func (s *Store) freshSecrets(b *Bundle) (*Connection, map[string]string, error) 
 		return nil, nil, fmt.Errorf("list secrets: %w", err)
 	}
 	c, fresh := b.Connection, make(map[string]string, len(b.Secrets))
-	c.Remote.Secrets = slices.Clone(c.Remote.Secrets)
 	c.Local.More = slices.Clone(c.Local.More)
+	c.Remote.Secrets = slices.Clone(c.Remote.Secrets)
 	for n := range b.Secrets {
 		try := n
 		for i := 2; slices.Contains(taken, try); i++ {
