@@ -8,6 +8,7 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"math/big"
+	"os"
 	"testing"
 	"time"
 
@@ -87,12 +88,11 @@ func TestPKCS12Iterations(t *testing.T) {
 }
 
 func FuzzPKCS12(f *testing.F) {
-	for _, enc := range []*pkcs12.Encoder{pkcs12.LegacyRC2.WithIterations(1), pkcs12.LegacyDES.WithIterations(1), pkcs12.Modern2023.WithIterations(1), pkcs12.Passwordless} {
-		password := "x"
-		if enc == pkcs12.Passwordless {
-			password = ""
+	for _, name := range []string{"rc2.p12", "des.p12", "aes.p12"} { // each with one iteration, behind "x"
+		b, err := os.ReadFile("testdata/" + name)
+		if err != nil {
+			f.Fatal(err)
 		}
-		b, _ := container(f, enc, password)
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
