@@ -53,11 +53,10 @@ type Options struct {
 // A Window is the one window of the program. Its methods run on Fyne's
 // goroutine.
 type Window struct {
-	app  fyne.App
-	opt  Options
-	win  fyne.Window
-	env  *kit.Env
-	stop func() // of the model's Watch
+	app fyne.App
+	opt Options
+	win fyne.Window
+	env *kit.Env
 
 	views   map[kit.Page]kit.View
 	asks    *prompts.Prompts
