@@ -206,7 +206,7 @@ func TestRandomWalk(t *testing.T) {
 
 func walk(t *testing.T, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 1))
-	var checked, resynced int
+	var checked, resynced atomic.Int64
 	h := &host{}
 	h.start(office(api.Disconnected))
 	m := New(Options{Backend: h})
@@ -219,7 +219,7 @@ func walk(t *testing.T, seed uint64) {
 		return 0
 	}
 	h.check = func(_ *ipctest.Backend, seq uint64, st api.State) {
-		checked++
+		checked.Add(1)
 		if d := differs(m.Snapshot(), st); d != "" && !t.Failed() {
 			t.Errorf("seed %d, event %d: %s", seed, seq, d)
 		}
@@ -227,7 +227,7 @@ func walk(t *testing.T, seed uint64) {
 	var last uint64
 	stopWatch := m.Watch(func(s *Snapshot) {
 		if s.Link == Linked && s.Seq > last+1 {
-			resynced++
+			resynced.Add(1)
 		}
 		last = s.Seq
 	})
@@ -300,8 +300,8 @@ func walk(t *testing.T, seed uint64) {
 	if d := differs(m.Snapshot(), st); d != "" {
 		t.Errorf("seed %d: in the end: %s", seed, d)
 	}
-	if checked < 1000 || resynced == 0 {
-		t.Errorf("seed %d: %d events checked, %d resyncs: the walk is too tame", seed, checked, resynced)
+	if checked.Load() < 1000 || resynced.Load() == 0 {
+		t.Errorf("seed %d: %d events checked, %d resyncs: the walk is too tame", seed, checked.Load(), resynced.Load())
 	}
 }
 
