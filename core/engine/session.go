@@ -150,6 +150,7 @@ func (e *Engine) perform(effects []ike.Effect) {
 			e.relay(x)
 		case ike.CheckRevocation:
 			e.checkRevocation(x)
+		case ike.Answered: // nobody else is asked
 		case ike.PathChanged:
 			e.pathChanged(x)
 		case ike.Reauthenticate:
@@ -515,7 +516,7 @@ func (e *Engine) handleDatapathEvent(ev datapath.Event) {
 	case datapath.FirstInbound:
 		e.perform(e.ep.NoteInbound(ev.InSPI, now))
 	case datapath.PeerMoved:
-		e.perform(e.ep.PeerMoved(ev.InSPI, ev.Remote, now))
+		e.perform(e.ep.PeerMoved(ev.InSPI, ike.Path{Remote: ev.Remote}, now))
 	case datapath.SoftLifetime:
 		switch k := e.kids[ev.InSPI]; {
 		case k == nil || k.retired:

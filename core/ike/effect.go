@@ -14,15 +14,25 @@ import (
 // A Path is the pair of outer addresses between which an SA's datagrams go.
 type Path struct {
 	Local, Remote netip.AddrPort
+	// TCP says that they are the ends of a TCP connection, of that very one
+	// (RFC 9329); otherwise they are those of UDP.
+	TCP bool
 }
 
-func (p Path) String() string { return p.Local.String() + " - " + p.Remote.String() }
+func (p Path) String() string {
+	s := p.Local.String() + " - " + p.Remote.String()
+	if p.TCP {
+		s += " (TCP)"
+	}
+	return s
+}
 
 // unmap writes IPv4 addresses as such, so that paths compare.
 func (p Path) unmap() Path {
 	return Path{
 		Local:  netip.AddrPortFrom(p.Local.Addr().Unmap(), p.Local.Port()),
 		Remote: netip.AddrPortFrom(p.Remote.Addr().Unmap(), p.Remote.Port()),
+		TCP:    p.TCP,
 	}
 }
 
@@ -31,7 +41,11 @@ type Datagram struct {
 	Data          []byte // borrowed
 	Local, Remote netip.AddrPort
 	NATT          bool // it came with the non-ESP marker (RFC 3948), on the port that ESP shares
+	TCP           bool // it came through a TCP connection (RFC 9329); NATT is set too
 }
+
+// path returns where an answer goes.
+func (d Datagram) path() Path { return Path{Local: d.Local, Remote: d.Remote, TCP: d.TCP} }
 
 // An Effect is something that the caller has to do, or to know, in the order
 // given. Each names the SA it belongs to; SA is nil where no SA is concerned.
@@ -47,6 +61,13 @@ type Send struct {
 	NATT      bool
 	Keepalive bool
 	Data      []byte // owned by the receiver of the effect; may be repeated in a later Send, so do not write into it
+}
+
+// Answered says that the peer has answered IKE_SA_INIT, and that IKE_AUTH goes
+// out next. Whoever started several IKE SAs with one peer abandons the others
+// now, so that the peer hears one proof.
+type Answered struct {
+	SA *SA
 }
 
 // Established says that both ends have proved who they are. It precedes the
@@ -201,6 +222,7 @@ type Log struct {
 }
 
 func (Send) effect()            {}
+func (Answered) effect()        {}
 func (Established) effect()     {}
 func (InstallChild) effect()    {}
 func (ActivateChild) effect()   {}

@@ -114,7 +114,7 @@ func (e *Endpoint) Initiate(cfg *Config, path Path, now time.Time) (*SA, []Effec
 // HandleDatagram processes a received IKE message. A datagram that is not
 // right is counted and dropped.
 func (e *Endpoint) HandleDatagram(d Datagram, now time.Time) []Effect {
-	p := Path{d.Local, d.Remote}.unmap()
+	p := d.path().unmap()
 	d.Local, d.Remote = p.Local, p.Remote
 	h, err := message.ParseHeader(d.Data)
 	e.traceDatagram(h, d)
@@ -226,11 +226,12 @@ func (e *Endpoint) CloseChild(inSPI uint32, now time.Time) []Effect {
 	return e.take()
 }
 
-// PeerMoved tells that the newest authenticated packet of a Child SA came from
-// another address than the SA's path says (RFC 7296, section 2.23).
-func (e *Endpoint) PeerMoved(inSPI uint32, remote netip.AddrPort, now time.Time) []Effect {
+// PeerMoved tells that the newest authenticated packet of a Child SA came by
+// another path than the SA's (RFC 7296, section 2.23; RFC 9329, section 6.1).
+// The path's local end may be invalid: then it is as before.
+func (e *Endpoint) PeerMoved(inSPI uint32, p Path, now time.Time) []Effect {
 	if c := e.children[inSPI]; c != nil {
-		c.sa.follow(Path{Local: c.sa.path.Local, Remote: remote}.unmap(), c.sa.natt)
+		c.sa.follow(p.unmap(), c.sa.natt || p.TCP)
 		e.settle(c.sa, now)
 	}
 	return e.take()

@@ -85,6 +85,7 @@ func (sa *SA) launch(t task, datagrams [][]byte, now time.Time) {
 }
 
 // retransmit repeats the request in flight, or gives up (RFC 7296, section 2.1).
+// On TCP it only gives up (RFC 9329, section 6.2).
 func (sa *SA) retransmit(now time.Time) {
 	f := sa.flight
 	if f == nil || now.Before(f.deadline) {
@@ -96,6 +97,9 @@ func (sa *SA) retransmit(now time.Time) {
 	}
 	f.deadline = now.Add(sa.cfg.Retransmit.wait(f.sends))
 	f.sends++
+	if sa.path.TCP {
+		return // TCP repeats it: this only counts how long the peer is silent
+	}
 	sa.tellSent(sa.header(f.task.exchange(), f.id, false), f.datagrams, nil, f.sends-1)
 	sa.send(f.datagrams, now)
 	sa.log(Debug, "%s: retransmission %d of %v request %d", sa.name(), f.sends-1, f.task.exchange(), f.id)

@@ -213,6 +213,6 @@ func (e *Endpoint) answerOnce(h message.Header, d Datagram, n *message.Notify, n
 	}
 	if b, err := m.AppendTo(nil); err == nil {
 		e.tellAnswered(m.Header, d, len(b), n, now)
-		e.emit(Send{Path: Path{Local: d.Local, Remote: d.Remote}, NATT: d.NATT, Data: b})
+		e.emit(Send{Path: d.path(), NATT: d.NATT, Data: b})
 	}
 }

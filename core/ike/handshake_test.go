@@ -585,12 +585,12 @@ func TestNATRebinds(t *testing.T) {
 	}
 	// A packet of ESP tells it as well.
 	moved := netip.AddrPortFrom(public, 60001)
-	w.b.do(w.b.e.PeerMoved(w.b.child().in, moved, w.now))
+	w.b.do(w.b.e.PeerMoved(w.b.child().in, Path{Remote: moved}, w.now))
 	if b.path.Remote != moved {
 		t.Errorf("path %v", b.path)
 	}
 	// The client behind the NAT does not follow anyone.
-	w.a.do(w.a.e.PeerMoved(w.a.child().in, moved, w.now))
+	w.a.do(w.a.e.PeerMoved(w.a.child().in, Path{Remote: moved}, w.now))
 	if a.path.Remote.Addr() != addrB {
 		t.Errorf("path %v", a.path)
 	}

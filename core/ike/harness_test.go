@@ -29,6 +29,7 @@ type world struct {
 type packet struct {
 	from, to netip.AddrPort
 	natt     bool
+	tcp      bool
 	data     []byte
 	at       time.Time
 }
@@ -188,7 +189,7 @@ func (p *peer) do(fx []Effect) {
 			if x.Keepalive {
 				continue
 			}
-			k := packet{from: x.Path.Local, to: x.Path.Remote, natt: x.NATT, data: x.Data, at: w.now}
+			k := packet{from: x.Path.Local, to: x.Path.Remote, natt: x.NATT, tcp: x.Path.TCP, data: x.Data, at: w.now}
 			if p.nat != nil {
 				k = p.nat(k)
 			}
@@ -270,7 +271,7 @@ func (w *world) deliver(i int) {
 
 func (w *world) hand(k packet) {
 	p := w.at(k.to.Addr())
-	p.do(p.e.HandleDatagram(Datagram{Data: bytes.Clone(k.data), Local: k.to, Remote: k.from, NATT: k.natt}, w.now))
+	p.do(p.e.HandleDatagram(Datagram{Data: bytes.Clone(k.data), Local: k.to, Remote: k.from, NATT: k.natt, TCP: k.tcp}, w.now))
 }
 
 // flush delivers everything in order until the wire is quiet.

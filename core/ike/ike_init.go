@@ -64,7 +64,7 @@ func (sa *SA) startInit(now time.Time) {
 		sa.close(&Failure{Code: FailInternal, Err: err}, now)
 		return
 	}
-	sa.natt = sa.path.Remote.Port() != portIKE
+	sa.natt = sa.path.TCP || sa.path.Remote.Port() != portIKE
 	sa.hs.nonceI = sa.e.random(nonceLen)
 	sa.hs.natSource = sa.e.random(20)
 	groups := sa.cfg.Proposals[0].KEs()
@@ -236,7 +236,7 @@ func (sa *SA) initAnswered(h message.Header, in *inbox, d Datagram, now time.Tim
 		return &Failure{Code: FailProtocol, Err: err}
 	}
 	defer transform.Wipe(shared)
-	if !sa.detectNAT(in, h.InitiatorSPI, h.ResponderSPI, d) {
+	if !sa.detectNAT(in, h.InitiatorSPI, h.ResponderSPI, d) && !sa.path.TCP {
 		return &Failure{Code: FailPeerRefused, Err: errNoNATT}
 	}
 	prf, err := transform.NewPRF(suite.PRF.ID)
@@ -257,6 +257,7 @@ func (sa *SA) initAnswered(h message.Header, in *inbox, d Datagram, now time.Tim
 	sa.lastHeard = now
 	sa.flight, sa.hint, sa.giveUpAt = nil, nil, time.Time{}
 	sa.state = StateAuthSent
+	sa.e.emit(Answered{SA: sa})
 	sa.log(Info, "%s: %v with %v", sa.name(), suite, sa.path.Remote)
 	if !sa.natt {
 		sa.path.Remote = netip.AddrPortFrom(sa.path.Remote.Addr(), portNATT)
@@ -298,7 +299,7 @@ func (e *Endpoint) handleInitRequest(h message.Header, d Datagram, now time.Time
 	key := newInitKey(d)
 	if sa := e.inits[key]; sa != nil {
 		e.drop("repeated request")
-		e.emit(Send{SA: sa, Path: Path{Local: d.Local, Remote: d.Remote}, NATT: d.NATT, Data: sa.initResponse})
+		e.emit(Send{SA: sa, Path: d.path(), NATT: d.NATT, Data: sa.initResponse})
 		return
 	}
 	m, err := message.Parse(d.Data)
@@ -327,8 +328,7 @@ func (e *Endpoint) handleInitRequest(h message.Header, d Datagram, now time.Time
 		return
 	}
 
-	path := Path{Local: d.Local, Remote: d.Remote}
-	terms := e.opt.Resolver.Terms(path)
+	terms := e.opt.Resolver.Terms(d.path())
 	suite, answer, err := transform.SelectKE(terms.Proposals, in.sa.Offers(), in.ke.Method)
 	if err != nil {
 		e.emit(Log{Level: Info, Text: fmt.Sprintf("no common IKE proposal with %v", d.Remote)})
@@ -377,7 +377,7 @@ func (e *Endpoint) answerInit(h message.Header, in *inbox, d Datagram, answer tr
 		return
 	}
 
-	sa := e.newSA(nil, Path{Local: d.Local, Remote: d.Remote}, false, now)
+	sa := e.newSA(nil, d.path(), false, now)
 	sa.state = StateInitAnswered
 	sa.natt = d.NATT
 	sa.spiRemote = h.InitiatorSPI
@@ -392,7 +392,7 @@ func (e *Endpoint) answerInit(h message.Header, in *inbox, d Datagram, answer tr
 		sa.close(&Failure{Code: FailInternal, Err: err}, now)
 		return
 	}
-	if !sa.detectNAT(in, h.InitiatorSPI, 0, d) {
+	if !sa.detectNAT(in, h.InitiatorSPI, 0, d) && !d.TCP {
 		sa.log(Warn, "%v does not offer NAT traversal; ESP to it will not work", d.Remote)
 	}
 	sa.readInitNotifies(in)

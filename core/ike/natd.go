@@ -55,9 +55,10 @@ func (sa *SA) detectNAT(in *inbox, spii, spir uint64, d Datagram) bool {
 // follow adopts the path of the newest authenticated message or ESP packet
 // (RFC 7296, section 2.23): the float to the NAT-T port, and a NAT that
 // rebinds. An initiator behind a NAT does not follow: its peer is the one that
-// does not move.
+// does not move. Nor does one on TCP, or one whose peer's words come out of a TCP
+// connection: it is the initiator who opens those, and leaves them.
 func (sa *SA) follow(p Path, natt bool) {
-	if sa.initiator && sa.natLocal {
+	if sa.initiator && sa.natLocal || sa.line && (sa.path.TCP || p.TCP) {
 		return
 	}
 	if sa.initiator {

@@ -234,7 +234,7 @@ func isFirst(datagram []byte) bool {
 // heard notes that an authenticated message with a fresh ID came.
 func (sa *SA) heard(d Datagram, now time.Time) {
 	sa.lastHeard = now
-	sa.follow(Path{Local: d.Local, Remote: d.Remote}, d.NATT)
+	sa.follow(d.path(), d.NATT)
 }
 
 // respond answers a request, and keeps the response for when it comes again.
@@ -252,12 +252,13 @@ func (sa *SA) respond(h message.Header, payloads []message.Payload, now time.Tim
 	sa.send(datagrams, now)
 }
 
-// seal protects a message, in fragments where it is long and the peer can.
+// seal protects a message, in fragments where it is long and the peer can. TCP
+// needs none (RFC 9329, section 7.5).
 func (sa *SA) seal(x message.ExchangeType, id uint32, response bool, payloads []message.Payload) ([][]byte, error) {
 	h := sa.header(x, id, response)
 	var datagrams [][]byte
 	var err error
-	if sa.frag {
+	if sa.frag && !sa.path.TCP {
 		datagrams, err = message.SealFragments(h, payloads, sa.keys.seal, sa.maxDatagram(), sa.e.opt.Rand)
 	} else {
 		datagrams = make([][]byte, 1)

@@ -89,9 +89,10 @@ func (sa *SA) livenessAt() time.Time {
 }
 
 // keepaliveAt is when a NAT or firewall on the way needs to hear from us. A
-// responder that is reachable as it is sends none.
+// responder that is reachable as it is sends none, and TCP has its own
+// (RFC 9329, section 6.6).
 func (sa *SA) keepaliveAt() time.Time {
-	if d := sa.e.opt.Keepalive; d > 0 && sa.natt && (sa.initiator || sa.natLocal) {
+	if d := sa.e.opt.Keepalive; d > 0 && sa.natt && !sa.path.TCP && (sa.initiator || sa.natLocal) {
 		return sa.lastSent.Add(d)
 	}
 	return time.Time{}

@@ -46,7 +46,7 @@ type incoming struct {
 // traceDatagram begins to follow a received datagram.
 func (e *Endpoint) traceDatagram(h message.Header, d Datagram) {
 	if e.opt.Trace {
-		e.incoming = incoming{data: d.Data, trace: &Trace{Path: Path{Local: d.Local, Remote: d.Remote}, Header: h, Size: len(d.Data)}}
+		e.incoming = incoming{data: d.Data, trace: &Trace{Path: d.path(), Header: h, Size: len(d.Data)}}
 	}
 }
 
@@ -125,7 +125,7 @@ func (sa *SA) tellSent(h message.Header, datagrams [][]byte, payloads []message.
 // tellAnswered tells of an answer that holds no state.
 func (e *Endpoint) tellAnswered(h message.Header, d Datagram, size int, n *message.Notify, now time.Time) {
 	if e.opt.Trace && e.strangers.take(now) {
-		e.emit(&Trace{Path: Path{Local: d.Local, Remote: d.Remote}, Sent: true, Header: h, Size: size, Payloads: []message.Payload{n}})
+		e.emit(&Trace{Path: d.path(), Sent: true, Header: h, Size: size, Payloads: []message.Payload{n}})
 	}
 }
 

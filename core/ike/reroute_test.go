@@ -1,0 +1,162 @@
+package ike
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"sallyport/core/ike/message"
+)
+
+// tcpPath is a TCP connection of a's from a port to b.
+func tcpPath(w *world, port uint16) Path {
+	return Path{Local: netip.AddrPortFrom(w.a.addr, port), Remote: netip.AddrPortFrom(w.b.addr, 4500), TCP: true}
+}
+
+// overTCP brings up an IKE SA through a TCP connection.
+func overTCP(t *testing.T, w *world) (a, b *SA) {
+	t.Helper()
+	a, fx := w.a.e.Initiate(w.a.cfg, tcpPath(w, 40001), w.now)
+	w.a.do(fx)
+	w.flush()
+	if a.State() != StateUp || len(w.b.sas) != 1 {
+		t.Fatalf("state %v, %d SAs at the responder", a.State(), len(w.b.sas))
+	}
+	for sa := range w.b.sas {
+		b = sa
+	}
+	return a, b
+}
+
+// TestOverTCP: nothing is said twice, in fragments or to keep a mapping open
+// where TCP carries the IKE SA, and both ends stay with their connection
+// (RFC 9329, sections 6.2, 6.6 and 7.5).
+func TestOverTCP(t *testing.T) {
+	cfg := pskConfig("a")
+	cfg.Retransmit = Retransmit{Timeout: time.Second, Tries: 3}
+	w := newWorld(t, testOptions{cfgA: cfg})
+	a, b := overTCP(t, w)
+	if a.path != tcpPath(w, 40001) || b.path.Remote != a.path.Local || !b.path.TCP || !a.natt || !b.natt {
+		t.Fatalf("paths %v and %v", a.path, b.path)
+	}
+	if !a.frag || !b.frag {
+		t.Error("fragmentation is not agreed on for when UDP takes over")
+	}
+	for _, c := range []*fakeChild{w.a.child1(t), w.b.child1(t)} {
+		if !c.Path.TCP {
+			t.Errorf("a Child SA takes %v", c.Path)
+		}
+	}
+	if !a.keepaliveAt().IsZero() || !b.keepaliveAt().IsZero() {
+		t.Error("NAT keepalives on TCP")
+	}
+	w.run(10*time.Minute, func() {})
+	if len(w.wire) != 0 {
+		t.Errorf("%d messages without a reason", len(w.wire))
+	}
+	w.a.do(a.CheckLiveness(w.now))
+	sent := len(w.wire)
+	w.lose()
+	w.run(30*time.Second, func() {
+		sent += len(w.wire)
+		w.lose()
+	})
+	if sent != 1 {
+		t.Errorf("a request was sent %d times", sent)
+	}
+	if x, ok := effect[Closed](w.a); !ok || x.Err == nil {
+		t.Errorf("the peer is silent, and got %+v", x)
+	}
+}
+
+// child1 returns the only Child SA.
+func (p *peer) child1(t *testing.T) *fakeChild {
+	t.Helper()
+	if len(p.children) != 1 {
+		t.Fatalf("%s has %d Child SAs", p.name, len(p.children))
+	}
+	for _, c := range p.children {
+		return c
+	}
+	return nil
+}
+
+// TestReroute: the connection breaks with a request in flight. The request goes
+// out once more through the next connection, or by UDP, and the peer follows.
+func TestReroute(t *testing.T) {
+	udp := Path{Local: netip.AddrPortFrom(addrA, 4500), Remote: netip.AddrPortFrom(addrB, 4500)}
+	for name, next := range map[string]func(*world) Path{
+		"another connection": func(w *world) Path { return tcpPath(w, 40002) },
+		"udp":                func(*world) Path { return udp },
+	} {
+		for _, flying := range []bool{true, false} {
+			w := newWorld(t, testOptions{})
+			a, b := overTCP(t, w)
+			if flying {
+				w.a.do(a.Rekey(w.now))
+				w.lose()
+			}
+			p := next(w)
+			w.a.do(a.Reroute(p, w.now))
+			if len(w.wire) != 1 || w.wire[0].tcp != p.TCP {
+				t.Fatalf("%s: %d messages on the way", name, len(w.wire))
+			}
+			w.flush()
+			if b.path.Remote != p.Local || b.path.TCP != p.TCP || a.path != p {
+				t.Errorf("%s: paths %v and %v", name, a.path, b.path)
+			}
+			for _, end := range []*peer{w.a, w.b} {
+				if x, ok := effect[PathChanged](end); !ok || x.Path.TCP != p.TCP {
+					t.Errorf("%s: %s was told %+v", name, end.name, x)
+				}
+			}
+			if flying && count[Replaced](w.a) != 1 {
+				t.Errorf("%s: what was in flight is lost", name)
+			}
+		}
+	}
+}
+
+// TestRerouteIsTheInitiators: who answers opens no connection, and one that has
+// begun the line of IKE SAs follows nobody out of the connection that it chose.
+func TestRerouteIsTheInitiators(t *testing.T) {
+	w := newWorld(t, testOptions{})
+	a, b := overTCP(t, w)
+	w.b.do(b.Reroute(Path{Local: b.path.Local, Remote: netip.AddrPortFrom(addrA, 4500)}, w.now))
+	if len(w.wire) != 0 || !b.path.TCP {
+		t.Errorf("the responder went on its own: %v", b.path)
+	}
+	w.a.do(w.a.e.PeerMoved(w.a.child1(t).InSPI, Path{Remote: netip.AddrPortFrom(addrB, 4500)}, w.now))
+	if a.path != tcpPath(w, 40001) {
+		t.Errorf("the initiator followed to %v", a.path)
+	}
+	w.b.do(w.b.e.PeerMoved(w.b.child1(t).InSPI, Path{Local: b.path.Local, Remote: netip.AddrPortFrom(addrA, 40009), TCP: true}, w.now))
+	if b.path.Remote.Port() != 40009 {
+		t.Errorf("the responder stays at %v", b.path)
+	}
+}
+
+// TestAnsweredBeforeAuth: who races several IKE SAs hears of the first answer
+// before a proof is on its way.
+func TestAnsweredBeforeAuth(t *testing.T) {
+	w := newWorld(t, testOptions{})
+	w.connect()
+	w.deliver(0)
+	d := w.wire[0]
+	w.lose()
+	fx := w.a.e.HandleDatagram(Datagram{Data: d.data, Local: d.to, Remote: d.from, NATT: d.natt}, w.now)
+	told := false
+	for _, x := range fx {
+		switch x := x.(type) {
+		case Answered:
+			told = true
+		case Send:
+			if h, err := message.ParseHeader(x.Data); err != nil || h.Exchange != message.IKEAuth || !told {
+				t.Errorf("sends %v (%v) and has told: %v", h.Exchange, err, told)
+			}
+		}
+	}
+	if !told {
+		t.Error("nobody was told")
+	}
+}
