@@ -72,9 +72,10 @@ unit:
 	@go test -run '^$$' -bench . -benchtime 1x ./core/... >/dev/null
 
 # Everything that changes a machine: TUN devices, routes, namespaces, real gateways.
+# What measures time runs alone; tests that mostly wait (t.Parallel) together, after it.
 root: build
 	@echo "== platform and interoperability tests (root, in namespaces of their own)"
-	@$(ROOTENV) go test -p 1 -count=1 -shuffle=on -timeout 20m ./platform/... # one by one: some measure time
+	@$(ROOTENV) go test -p 1 -parallel 4 -count=1 -shuffle=on -timeout 20m ./platform/...
 
 # Ten minutes of TestDesktopWalk, of which make test walks 45 seconds.
 walk: build

@@ -133,6 +133,7 @@ func clients() []client {
 // TestClient connects with each file, first by strongSwan's own client, which
 // shows that the file is right, then by ours.
 func TestClient(t *testing.T) {
+	t.Parallel()
 	l := lab.New(t)
 	pki := newPKI(t)
 	gw := newGateway(t, l, pki)
@@ -271,6 +272,7 @@ func waitFor(t *testing.T, what string, done func() bool) {
 // authentication, so that RSA is PKCS #1 with SHA-1 by definition, of which the
 // user is warned. ECDSA has methods of its own (RFC 4754).
 func TestGatewayWithoutRFC7427(t *testing.T) {
+	t.Parallel()
 	l := lab.New(t)
 	pki := newPKI(t)
 	gw := newGateway(t, l, pki, "signature_authentication = no")

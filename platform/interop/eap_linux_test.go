@@ -146,15 +146,16 @@ func TestEAPAsks(t *testing.T) {
 		go func() { done <- s.CLI("connect", "office", "--wait", "30s", "--json") }()
 		deadline := time.Now().Add(10 * time.Second)
 		for {
-			var prompts []api.Prompt
-			if err := json.Unmarshal([]byte(s.Must("prompts", "--json")), &prompts); err != nil {
+			var asked struct{ Prompts []api.Prompt }
+			if err := json.Unmarshal([]byte(s.Must("prompts", "--json")), &asked); err != nil {
 				t.Fatal(err)
 			}
-			if len(prompts) == 1 {
-				if p := prompts[0]; p.Kind != api.PromptPassword || p.User != "alice" || p.Connection != "office" {
+			if len(asked.Prompts) == 1 {
+				p := asked.Prompts[0]
+				if p.Kind != api.PromptPassword || p.User != "alice" || p.Connection != "office" {
 					t.Errorf("asked %+v", p)
 				}
-				cmd := s.Command("answer", prompts[0].ID, "--secret-stdin")
+				cmd := s.Command("answer", p.ID, "--secret-stdin")
 				cmd.Stdin = strings.NewReader(answer + "\n")
 				if out, err := cmd.CombinedOutput(); err != nil {
 					t.Fatalf("answer: %v: %s", err, out)

@@ -54,6 +54,7 @@ func hostState(h *lab.Host) (string, error) {
 // stored: nothing of the host changes, not even while the test runs, and the
 // gateway keeps nothing.
 func TestBeforeSaving(t *testing.T) {
+	t.Parallel()
 	l := lab.New(t)
 	pki := newPKI(t)
 	gw := newGateway(t, l, pki)

@@ -118,6 +118,7 @@ func underTraffic(t *testing.T, l *lab.Lab) {
 // TestRekeyUnderLoad rekeys while downloads fill the tunnel: every byte
 // arrives, and none is waited for longer than a second.
 func TestRekeyUnderLoad(t *testing.T) {
+	t.Parallel()
 	for _, gateway := range []string{"strongswan", "sallyport"} {
 		t.Run(gateway, func(t *testing.T) {
 			l := lab.New(t)

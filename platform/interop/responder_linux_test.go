@@ -96,6 +96,7 @@ func newResponder(t testing.TB, l *lab.Lab, p *lab.PKI, child, ike string) *lab.
 
 // TestStrongSwanClient is strongSwan as the client of our responder.
 func TestStrongSwanClient(t *testing.T) {
+	t.Parallel()
 	l := lab.New(t)
 	pki := newPKI(t)
 	before := l.Gateway.Snapshot()
@@ -178,6 +179,7 @@ func TestStrongSwanClientRekeys(t *testing.T) {
 // TestOurClientOurGateway is the product at both ends, with a PSK and with
 // certificates.
 func TestOurClientOurGateway(t *testing.T) {
+	t.Parallel()
 	l := lab.New(t)
 	pki := newPKI(t)
 	gwBefore, clBefore := l.Gateway.Snapshot(), l.Client.Snapshot()
