@@ -92,6 +92,7 @@ var known = map[api.ErrorCode]bool{
 	api.CodePeerExpired:       true,
 	api.CodePeerIdentity:      true,
 	api.CodePeerCertificate:   true,
+	api.CodePeerWeak:          true,
 	api.CodePeerRevoked:       true,
 	api.CodeRevocationUnknown: true,
 	api.CodePeerAuth:          true,

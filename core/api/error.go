@@ -36,6 +36,7 @@ const (
 	CodePeerExpired       ErrorCode = "peer_expired"       // ... is expired or not yet valid
 	CodePeerIdentity      ErrorCode = "peer_identity"      // ... does not name who we asked for
 	CodePeerCertificate   ErrorCode = "peer_certificate"   // ... is unfit for another reason
+	CodePeerWeak          ErrorCode = "peer_weak"          // ... has a key or signature that the profile could allow, and does not
 	CodePeerRevoked       ErrorCode = "peer_revoked"       // ... was revoked by its authority
 	CodeRevocationUnknown ErrorCode = "revocation_unknown" // whether it was revoked is not known, and must be
 	CodePeerAuth          ErrorCode = "peer_auth"          // the peer's proof of identity fails

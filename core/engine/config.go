@@ -343,7 +343,7 @@ func (from credentials) peerAuth(c *profile.Connection, cfg *ike.Config) error {
 	if a.Method == profile.MethodEAP {
 		return from.askUsers(c, cfg, roots)
 	}
-	verifier := &pki.Verifier{Roots: roots, Revocation: revocations[a.Revocation], RevocationPrivate: a.RevocationPrivate}
+	verifier := &pki.Verifier{Roots: roots, Revocation: revocations[a.Revocation], RevocationPrivate: a.RevocationPrivate, Weak: a.WeakCertificates}
 	if len(a.CAs) == 0 && a.Names() && !c.IsResponder() {
 		// Whom the system's authorities do not know the user is asked about: see
 		// askServer.

@@ -77,6 +77,9 @@ func (e *Engine) view(c *conn) api.Connection {
 		if w := weakAuth(s.est); w != "" {
 			v.Warnings = append(slices.Clip(v.Warnings), w)
 		}
+		for _, w := range s.est.Weak {
+			v.Warnings = append(slices.Clip(v.Warnings), fmt.Sprintf("Weak: %s; only the profile's weak_certificates lets it pass.", w))
+		}
 		v.Path = s.sa.Path().String()
 		v.PeerID = s.est.PeerID.String()
 		v.Addresses = s.est.Addresses

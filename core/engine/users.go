@@ -63,7 +63,7 @@ func (from credentials) askUsers(c *profile.Connection, cfg *ike.Config, roots [
 			sc.Certificate.Certificate = append(sc.Certificate.Certificate, x.Raw)
 		}
 	}
-	verifier := &pki.Verifier{Roots: roots}
+	verifier := &pki.Verifier{Roots: roots, Weak: a.WeakCertificates}
 	sc.VerifyClient = func(name string, chain []*x509.Certificate) error {
 		if _, ok := users[name]; !ok {
 			return fmt.Errorf("%q is not on the list of users", name)

@@ -255,6 +255,10 @@ func byCertificate(p *pki.Error, e *api.Error) {
 		e.Code = api.CodePeerExpired
 	case pki.Identity:
 		e.Code = api.CodePeerIdentity
+	case pki.Weak:
+		if p.Allowable {
+			e.Code = api.CodePeerWeak
+		}
 	case pki.Revoked:
 		e.Code = api.CodePeerRevoked
 	case pki.RevocationUnknown:

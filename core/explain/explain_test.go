@@ -119,6 +119,7 @@ func TestExplain(t *testing.T) {
 		{"revoked", fail(ike.FailPeerCertificate, &pki.Error{Kind: pki.Revoked, Subject: "CN=gw", Detail: "was revoked"}), api.CodePeerRevoked, `Certificate "CN=gw" was revoked.`},
 		{"revocation unknown", fail(ike.FailPeerCertificate, &pki.Error{Kind: pki.RevocationUnknown, Detail: "is not known to be good"}), api.CodeRevocationUnknown, "Is not known to be good."},
 		{"identity", fail(ike.FailPeerIdentity, &pki.Error{Kind: pki.Identity, Expected: "a", Found: "b", Detail: "holds b"}), api.CodePeerIdentity, "Holds b."},
+		{"weak, and could be allowed", fail(ike.FailPeerCertificate, &pki.Error{Kind: pki.Weak, Allowable: true, Detail: "has a weak key"}), api.CodePeerWeak, "Has a weak key."},
 		{"weak", fail(ike.FailPeerCertificate, &pki.Error{Kind: pki.Weak, Detail: "has a weak key"}), api.CodePeerCertificate, "Has a weak key."},
 		{"own certificate", fail(ike.FailLocalCredential, &pki.Error{Kind: pki.Expired, Detail: "expired"}), api.CodeLocalCredential, "Expired."},
 		{"lifetime", fail(ike.FailExpired, nil), api.CodePeerClosed, "before new keys"},

@@ -81,6 +81,9 @@ type Established struct {
 	Subnets   []netip.Prefix // networks behind the peer
 	// LocalAuth and PeerAuth name the methods, as "PSK" or "rsa-pss-sha256".
 	LocalAuth, PeerAuth string
+	// Weak says what is weak in the certificates that the peer, or a server within
+	// EAP, has shown, and that the configuration allows.
+	Weak []string
 	// Childless says that no Child SA came with the IKE SA; a ChildFailed says why.
 	Childless bool
 }

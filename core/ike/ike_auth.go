@@ -3,6 +3,7 @@ package ike
 import (
 	"bytes"
 	"crypto"
+	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -203,7 +204,16 @@ func (sa *SA) verifyChain(ders [][]byte, peer auth.Identity, now time.Time) (pat
 		return pathAndKey{}, err
 	}
 	path, key, err := sa.cfg.Peer.Verifier.VerifyPath(chain, sa.certificateFor(peer), now)
+	sa.noteWeak(path)
 	return pathAndKey{path, key}, err
+}
+
+// noteWeak keeps what is weak in certificates that were accepted.
+func (sa *SA) noteWeak(path []*x509.Certificate) {
+	for _, w := range pki.WeakIn(path) {
+		sa.log(Warn, "%s: %s; the configuration allows it", sa.name(), w)
+		sa.hs.weak = append(sa.hs.weak, w)
+	}
 }
 
 // certificateFor says what a peer's certificate has to prove.
@@ -278,7 +288,7 @@ func (sa *SA) admitted(offer *offer, in *inbox, now time.Time) *notifyError {
 	sa.e.emit(Established{
 		SA: sa, PeerID: sa.peerID, LocalAuth: sa.localAuth, PeerAuth: sa.peerAuth,
 		Addresses: slices.Clone(sa.inner), DNS: given.DNS, Domains: given.Domains, Subnets: given.Subnets,
-		Childless: failed != nil,
+		Childless: failed != nil, Weak: sa.hs.weak,
 	})
 	if failed != nil {
 		sa.childFailed(sa.cfg.Children[0].Name, failed, now)
@@ -436,7 +446,7 @@ func (sa *SA) admit(payloads []message.Payload, in *inbox, now time.Time) ([]mes
 	if bad == nil {
 		child, bad = sa.choose(in, childConfigs(sa.cfg), true)
 	}
-	sa.e.emit(Established{SA: sa, PeerID: sa.peerID, LocalAuth: sa.localAuth, PeerAuth: sa.peerAuth, Childless: bad != nil})
+	sa.e.emit(Established{SA: sa, PeerID: sa.peerID, LocalAuth: sa.localAuth, PeerAuth: sa.peerAuth, Childless: bad != nil, Weak: hs.weak})
 	if bad != nil {
 		sa.childFailed("", bad.failure(), now)
 		return append(payloads, &message.Notify{Kind: bad.notify, Data: bad.data}), nil

@@ -101,6 +101,7 @@ type handshake struct {
 	guest     *guestAuth        // the peer's
 	held      *heldAuth         // waits for the state of the peer's certificate
 	certReqs  []message.CertReq // of the peer
+	weak      []string          // what its certificates have that is weak, and allowed
 	own       *Credential       // what we prove ourselves with, once it is chosen
 }
 

@@ -127,7 +127,8 @@ func (sa *SA) verifyEAPServer(chain []*x509.Certificate, now time.Time) error {
 	if isPattern(want) {
 		want, claim = sa.peerID, sa.peerID
 	}
-	_, err := sa.cfg.Local.EAP.Verifier.Verify(chain, pki.Request{Claimed: claim, Wanted: want, Purpose: pki.Gateway}, now)
+	path, _, err := sa.cfg.Local.EAP.Verifier.VerifyPath(chain, pki.Request{Claimed: claim, Wanted: want, Purpose: pki.Gateway}, now)
+	sa.noteWeak(path)
 	return err
 }
 

@@ -102,7 +102,7 @@ func issuer(c *x509.Certificate, pool, chain []*x509.Certificate) *x509.Certific
 		return nil
 	}
 	for _, p := range pool {
-		if bytes.Equal(p.RawSubject, c.RawIssuer) && !contains(chain, p) && c.CheckSignatureFrom(p) == nil {
+		if bytes.Equal(p.RawSubject, c.RawIssuer) && !contains(chain, p) && signedBy(c, p) {
 			return p
 		}
 	}

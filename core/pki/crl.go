@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"sallyport/core/ike/auth"
 )
 
 // The extensions of CRLs that are understood (RFC 5280, section 5.2).
@@ -131,12 +129,8 @@ func (x *checked) inScope(der []byte) error {
 }
 
 // strongSigner checks the key of who signed an answer.
-func strongSigner(c *x509.Certificate) error {
-	pub, err := PublicKey(c)
-	if err == nil {
-		err = auth.CheckKey(pub)
-	}
-	if err != nil {
+func strongSigner(c *x509.Certificate, weak bool) error {
+	if err := (&Verifier{Weak: weak}).checkKey(c, "may not sign answers"); err != nil {
 		return fmt.Errorf("%w: %w", errWeakAnswerKey, err)
 	}
 	return nil

@@ -75,7 +75,10 @@ type Error struct {
 	// Clock says that it is rather this machine's clock that is wrong: the
 	// certificates agree with each other about a time that is not ours.
 	Clock bool
-	Err   error // the cause, where another package found it
+	// Allowable says that a key or signature of kind Weak is one that the profile
+	// may allow: see Verifier.Weak.
+	Allowable bool
+	Err       error // the cause, where another package found it
 }
 
 // Error joins the parts.

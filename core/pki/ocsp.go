@@ -118,7 +118,7 @@ func (x *checked) takeOCSP(der []byte, now time.Time) (time.Time, error) {
 	if i < 0 {
 		return time.Time{}, errOCSPOther
 	}
-	if err := b.signed(x.issuer, now); err != nil {
+	if err := b.signed(x.issuer, x.weak, now); err != nil {
 		return time.Time{}, err
 	}
 	s := &b.Data.Responses[i]
@@ -185,7 +185,7 @@ func keyBits(c *x509.Certificate) ([]byte, bool) {
 
 // signed checks that the issuer signed the answer, or one whom it has certified
 // for just that (RFC 6960, section 4.2.2.2).
-func (b *ocspBasic) signed(issuer *x509.Certificate, now time.Time) error {
+func (b *ocspBasic) signed(issuer *x509.Certificate, weak bool, now time.Time) error {
 	i := slices.IndexFunc(ocspSignatures, func(s struct {
 		oid       asn1.ObjectIdentifier
 		algorithm x509.SignatureAlgorithm
@@ -196,7 +196,7 @@ func (b *ocspBasic) signed(issuer *x509.Certificate, now time.Time) error {
 		return errWeakAnswer
 	}
 	by := func(c *x509.Certificate) error {
-		if err := strongSigner(c); err != nil {
+		if err := strongSigner(c, weak); err != nil {
 			return err
 		}
 		if c.CheckSignature(ocspSignatures[i].algorithm, b.Data.Raw, b.Signature.RightAlign()) != nil {

@@ -42,11 +42,17 @@ func (v *Verifier) checkPath(chain []*x509.Certificate, purpose Purpose, now tim
 		// The purposes of IKE are not among those that the library knows.
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
+	if err != nil && v.Weak {
+		// The library refuses signatures over SHA-1 whatever it is told.
+		if weak := v.weakPath(leaf, sent, now); weak != nil {
+			paths, err = [][]*x509.Certificate{weak}, nil
+		}
+	}
 	if err != nil {
 		return nil, v.explain(leaf, sent, err, now)
 	}
 	for _, path := range paths {
-		if err = checkCandidate(path, purpose); err == nil {
+		if err = v.checkCandidate(path, purpose); err == nil {
 			return path, nil
 		}
 	}
@@ -62,10 +68,10 @@ func tooCostly(c *x509.Certificate) bool {
 
 // checkCandidate checks a path, leaf first and root last, for what crypto/x509
 // leaves to its caller.
-func checkCandidate(path []*x509.Certificate, purpose Purpose) error {
+func (v *Verifier) checkCandidate(path []*x509.Certificate, purpose Purpose) error {
 	for i, c := range path {
 		if i > 0 {
-			if err := checkAuthority(c, path[0]); err != nil {
+			if err := v.checkAuthority(c, path[0]); err != nil {
 				return err
 			}
 		}
@@ -73,7 +79,7 @@ func checkCandidate(path []*x509.Certificate, purpose Purpose) error {
 		if root {
 			continue // a trust anchor's own signature and purposes are the admin's decision
 		}
-		if err := checkStrength(c); err != nil {
+		if err := v.checkStrength(c); err != nil {
 			return err
 		}
 		if i > 0 && !hasPurpose(c, purpose) {
@@ -84,26 +90,17 @@ func checkCandidate(path []*x509.Certificate, purpose Purpose) error {
 }
 
 // checkAuthority checks the certificate of an authority on the path to leaf.
-func checkAuthority(c, leaf *x509.Certificate) error {
-	pub, err := PublicKey(c)
-	if err != nil {
+func (v *Verifier) checkAuthority(c, leaf *x509.Certificate) error {
+	if _, err := PublicKey(c); err != nil {
 		return err
 	}
-	if err := auth.CheckKey(pub); err != nil {
-		return &Error{Kind: Weak, Subject: name(c), Detail: "is an authority whose key is not accepted", Err: err}
+	if err := v.checkKey(c, "is an authority whose key is not accepted"); err != nil {
+		return err
 	}
 	if err := extensions(c); err != nil {
 		return err
 	}
 	return checkMailConstraint(c, leaf)
-}
-
-// checkStrength refuses signatures over MD5 and SHA-1.
-func checkStrength(c *x509.Certificate) error {
-	if !weakSignature(c.SignatureAlgorithm) {
-		return nil
-	}
-	return &Error{Kind: Weak, Subject: name(c), Issuer: issuerName(c), Detail: fmt.Sprintf("is signed with %v, which is broken", c.SignatureAlgorithm)}
 }
 
 func weakSignature(a x509.SignatureAlgorithm) bool {
@@ -221,7 +218,7 @@ func (v *Verifier) explain(leaf *x509.Certificate, sent []*x509.Certificate, err
 		if contains(v.Roots, c) {
 			break
 		}
-		if e := checkStrength(c); e != nil {
+		if e := v.checkStrength(c); e != nil {
 			return e
 		}
 		next := issuer(c, pool, walk)
@@ -231,7 +228,7 @@ func (v *Verifier) explain(leaf *x509.Certificate, sent []*x509.Certificate, err
 			}
 			return v.missing(leaf, c, pool)
 		}
-		if e := checkAuthority(next, leaf); e != nil {
+		if e := v.checkAuthority(next, leaf); e != nil {
 			return e
 		}
 		walk = append(walk, next)

@@ -52,6 +52,7 @@ type Check struct {
 // A checked is one certificate of the path and what is known of it.
 type checked struct {
 	cert, issuer *x509.Certificate
+	weak         bool // the profile allows weak keys: of who signs the answer too
 	state        state
 	revoked      *Error
 	sources      []Fetch
@@ -93,7 +94,7 @@ func (v *Verifier) NewCheck(path []*x509.Certificate, responses [][]byte, now ti
 		return c
 	}
 	for i := range len(path) - 1 {
-		x := checked{cert: path[i], issuer: path[i+1]}
+		x := checked{cert: path[i], issuer: path[i+1], weak: v.Weak}
 		for _, r := range responses {
 			if _, err := x.takeOCSP(r, now); err == nil && x.state == revoked {
 				break

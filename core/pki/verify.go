@@ -50,6 +50,9 @@ type Verifier struct {
 	Revocation Revocation
 	// RevocationPrivate says that servers in private networks may be asked.
 	RevocationPrivate bool
+	// Weak allows RSA keys of 1024 to 2047 bits and signatures over SHA-1 on the
+	// way to Roots, as a profile may for a gateway that has nothing better.
+	Weak bool
 }
 
 // ParseChain parses the certificates that a peer sent, one CERT payload of
@@ -82,8 +85,9 @@ func ParseChain(ders [][]byte) ([]*x509.Certificate, error) {
 // returns the key that must verify the peer's AUTH payload. The error is an
 // *Error.
 //
-// Every certificate but the root must be signed with more than SHA-1, every
-// key be strong (auth.CheckKey), every critical extension understood.
+// Every certificate but the root must be signed with more than SHA-1 and every
+// key be strong (auth.CheckKey), unless v.Weak; every critical extension must be
+// understood. A key that is weak is returned as an *auth.WeakPublicKey.
 // Constraints on directory names are not understood: an authority that has
 // them is refused.
 func (v *Verifier) Verify(chain []*x509.Certificate, req Request, now time.Time) (crypto.PublicKey, error) {
@@ -105,7 +109,7 @@ func (v *Verifier) VerifyPath(chain []*x509.Certificate, req Request, now time.T
 		return nil, nil, &Error{Kind: Malformed, Detail: fmt.Sprintf("%d certificates of %d bytes are too many", len(chain), size)}
 	}
 	leaf := chain[0]
-	pub, err := leafKey(leaf)
+	pub, err := v.leafKey(leaf)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -127,13 +131,13 @@ func (v *Verifier) VerifyPath(chain []*x509.Certificate, req Request, now time.T
 }
 
 // leafKey returns the key of the peer's certificate when it may authenticate.
-func leafKey(leaf *x509.Certificate) (crypto.PublicKey, error) {
+func (v *Verifier) leafKey(leaf *x509.Certificate) (crypto.PublicKey, error) {
 	pub, err := PublicKey(leaf)
 	if err != nil {
 		return nil, err
 	}
-	if err := auth.CheckKey(pub); err != nil {
-		return nil, &Error{Kind: Weak, Subject: name(leaf), Detail: "has a key that is not accepted", Err: err}
+	if v.Weak {
+		pub = auth.Weaken(pub)
 	}
-	return pub, nil
+	return pub, v.checkKey(leaf, "has a key that is not accepted")
 }

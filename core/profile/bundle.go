@@ -205,6 +205,9 @@ func Warnings(c *Connection) []string {
 			add("signatures may be %s, which is weak", s)
 		}
 	}
+	if c.Remote.WeakCertificates {
+		add("certificates with RSA keys of 1024 bits and signatures over SHA-1 are accepted of the other end (weak_certificates): somebody with means can forge them")
+	}
 	if id, err := auth.ParseIdentity(c.Remote.ID); c.Remote.Method == MethodCertificate && !c.IsResponder() && (c.Remote.ID == "" || err == nil && id.IsAny()) {
 		add("any certificate of the trusted authorities is taken for the gateway: set remote.id to the gateway's name")
 	}

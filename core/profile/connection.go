@@ -63,6 +63,9 @@ type Auth struct {
 	// servers in private networks be asked.
 	Revocation        string `toml:"revocation,omitempty"`
 	RevocationPrivate bool   `toml:"revocation_private,omitempty"`
+	// WeakCertificates accepts the remote's certificates with RSA keys of 1024 to
+	// 2047 bits, and signatures of their authorities over SHA-1.
+	WeakCertificates bool `toml:"weak_certificates,omitempty"`
 	// Signatures restrict the signature schemes, as "rsa-pss-sha256", "ecdsa-sha384", "ed25519", "rsa-sha256".
 	Signatures []string `toml:"signatures,omitempty"`
 	EAP        EAP      `toml:"eap,omitempty"`

@@ -111,6 +111,8 @@ func (s *Store) sameServer(b *Bundle, old *Connection) bool {
 		return b.Keep.RemoteSecret
 	case revocationRank(now.Revocation) < revocationRank(before.Revocation):
 		return false
+	case now.WeakCertificates && !before.WeakCertificates:
+		return false
 	case len(now.CAs) == 0:
 		return len(before.CAs) == 0
 	}

@@ -51,6 +51,7 @@ func TestReplaceKeepsPasswordsFromOthers(t *testing.T) {
 		{name: "the system's authorities", edit: []string{`cas = ["x509ca/ca-ecdsa.crt"]`, ""}},
 		{name: "a pre-shared key", edit: []string{"method = \"certificate\"", "method = \"psk\"\nsecret = \"guessed\"", `cas = ["x509ca/ca-ecdsa.crt"]`, ""}},
 		{name: "revoked certificates", edit: []string{"id = \"vpn", "revocation = \"off\"\nid = \"vpn"}},
+		{name: "weak certificates", edit: []string{"id = \"vpn", "weak_certificates = true\nid = \"vpn"}},
 		{name: "revocation to be known", edit: []string{"id = \"vpn", "revocation = \"strict\"\nid = \"vpn"}, keeps: true},
 		{name: "another server within", edit: []string{"[remote]", "[local.eap]\nserver = \"evil.example.com\"\n[remote]"}},
 		{name: "EAP alone", edit: []string{"[remote]", "[local.eap]\nonly = true\n[remote]"}},

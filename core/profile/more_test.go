@@ -68,6 +68,8 @@ func TestMoreCertificatesFaults(t *testing.T) {
 		"remote.more: belongs":                   func(c *Connection) { c.Remote.More = []Own{own} },
 		"remote.revocation: needs":               func(c *Connection) { c.Remote.Revocation = RevocationStrict },
 		"local.revocation: belongs":              func(c *Connection) { c.Local.Revocation = RevocationStrict },
+		"local.weak_certificates: belongs":       func(c *Connection) { c.Local.WeakCertificates = true },
+		"remote.weak_certificates: needs cas":    func(c *Connection) { c.Remote.WeakCertificates = true },
 		"remote.revocation: \"hard\" is not":     func(c *Connection) { c.Remote.Revocation = "hard" },
 	} {
 		c := full()

@@ -156,6 +156,10 @@ func (p *planner) auth(end string, a *Auth, c *Connection) {
 	if a.Method == MethodCertificate && end == "remote" {
 		p.setting("remote.cas", certNames(a.CAs), "the system's authorities")
 	}
+	if a.WeakCertificates {
+		p.add(api.PlanLine{Setting: end + ".weak_certificates", Wanted: "yes", Becomes: "yes", Weak: true,
+			Note: "RSA keys of 1024 bits and signatures over SHA-1 are accepted, which somebody with means can forge"})
+	}
 	if len(a.Signatures) == 0 {
 		p.setting(end+".signatures", "", "")
 		return

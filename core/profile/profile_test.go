@@ -188,7 +188,7 @@ func fullUser() *Connection {
 		Version: 1, Name: "user", Role: Initiator, Gateways: []string{"vpn.example.com"},
 		Local: Auth{Method: MethodEAP, ID: "alice@example.com", User: "alice", Secret: "user+password",
 			EAP: EAP{Methods: []string{"ttls", "mschapv2"}, Inner: []string{"gtc"}, Anonymous: "nobody", Server: "radius.example.com", Only: true}},
-		Remote:   Auth{Method: MethodCertificate, ID: "vpn.example.com", CAs: []string{"ca.pem"}, Revocation: RevocationSoft, RevocationPrivate: true},
+		Remote:   Auth{Method: MethodCertificate, ID: "vpn.example.com", CAs: []string{"ca.pem"}, Revocation: RevocationSoft, RevocationPrivate: true, WeakCertificates: true},
 		Children: []Child{{Name: "net"}},
 	}
 }

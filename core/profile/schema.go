@@ -53,6 +53,7 @@ var docs = config.Docs{
 	"Auth.cas":                {Doc: "Remote: certificate authorities that its certificate must lead to, written like certificates.", Default: "initiator whose remote.id names the gateway: the system's, and the user is asked about an unknown gateway"},
 	"Auth.revocation":         {Doc: "Remote: refuse a certificate that its authority has revoked (soft), one that is not known to be good (strict), or do not ask (off).", Default: RevocationSoft, Enum: []string{RevocationOff, RevocationSoft, RevocationStrict}},
 	"Auth.revocation_private": {Doc: "Remote: servers in private networks may be asked whether a certificate was revoked.", Default: "false"},
+	"Auth.weak_certificates":  {Doc: "Remote: accept its certificate and those of its authorities with RSA keys of 1024 to 2047 bits and with signatures over SHA-1, which somebody with means can forge.", Default: "false"},
 	"Auth.signatures":         {Doc: "Signature schemes allowed: rsa-pss-sha256/384/512, rsa-sha256/384/512, ecdsa-sha256/384/512, ed25519, and rsa-sha1, which is weak.", Default: "every one that is not weak"},
 
 	"IKE.proposals":          {Doc: "Algorithms in order of preference, as \"aes256gcm16-prfsha384-x25519\"; \"default\" stands for the built-in list.", Default: "default"},

@@ -119,9 +119,16 @@ func (v *validator) connection(c *Connection) {
 	v.children(c)
 }
 
-// revocation checks what is to be known of the other end's certificate.
+// revocation checks what the other end's certificate may be, and what is to be
+// known of it.
 func (v *validator) revocation(c *Connection) {
 	v.oneOf("remote.revocation", c.Remote.Revocation, "", RevocationOff, RevocationSoft, RevocationStrict)
+	switch {
+	case c.Local.WeakCertificates:
+		v.bad("local.weak_certificates", "belongs to [remote]: the own certificate is the other end's to judge")
+	case c.Remote.WeakCertificates && len(c.Remote.CAs) == 0:
+		v.bad("remote.weak_certificates", "needs cas: what is weak is believed of named authorities alone")
+	}
 	set := c.Remote.Revocation != "" || c.Remote.RevocationPrivate
 	switch {
 	case c.Local.Revocation != "" || c.Local.RevocationPrivate:

@@ -31,9 +31,11 @@ const maxSignature = MaxRSABits / 8
 // form of an allowed scheme that fits the key: the parameters of RSASSA-PSS
 // name one hash, MGF1 with the same hash and a salt of its length. Signatures are
 // canonical: PKCS #1 padding and DigestInfo byte for byte, minimal DER for
-// ECDSA, nothing before or behind.
+// ECDSA, nothing before or behind. The key is one that CheckKey accepts, or a
+// *WeakPublicKey.
 func Verify(pub crypto.PublicKey, method Method, data, octets []byte, allowed []Scheme) (string, error) {
-	if err := CheckKey(pub); err != nil {
+	pub, err := accepted(pub)
+	if err != nil {
 		return "", err
 	}
 	if allowed == nil {

@@ -1,0 +1,41 @@
+package auth
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"testing"
+)
+
+// A key that is allowed although it is weak is so by its own type: nothing takes
+// it for a strong one.
+func TestWeakKeyServesWhereAllowed(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	octets := []byte("octets")
+	raw, err := RSAPSSSHA256.sign(rand.Reader, key, octets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sig := appendSignature(nil, RSAPSSSHA256, raw)
+	if _, err := Verify(key.Public(), MethodDigitalSignature, sig, octets, nil); err == nil {
+		t.Error("a small key is taken")
+	}
+	if _, err := Verify(Weaken(key.Public()), MethodDigitalSignature, sig, octets, nil); err != nil {
+		t.Error(err)
+	}
+	if _, err := Verify(Weaken(key.Public()), MethodDigitalSignature, sig, []byte("others"), nil); err == nil {
+		t.Error("a false signature is taken")
+	}
+	if CheckKey(Weaken(key.Public())) == nil {
+		t.Error("CheckKey takes a weak key")
+	}
+	strong, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := Weaken(strong.Public()).(*WeakPublicKey); ok {
+		t.Error("a strong key becomes weak")
+	}
+}
