@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -211,18 +212,59 @@ func (c *command) answerHere(ctx context.Context, p api.Prompt) error {
 	return c.sendAnswer(ctx, api.Answer{ID: p.ID, Trust: true})
 }
 
-// chooseHere asks for one choice after the other.
+// chooseHere shows all choices, and asks for one after the other.
 func (c *command) chooseHere(ctx context.Context, p api.Prompt) error {
+	if p.Attempt > 1 {
+		fmt.Fprintln(c.Err, "The gateway refused the last one.")
+	}
+	fmt.Fprintf(c.Err, "Several certificates can prove to the gateway of %q who you are:\n", clean(p.Connection))
 	for _, choice := range p.Choices {
-		ok, err := c.Confirm(ctx, fmt.Sprintf("Use %s? [y/N] ", clean(choice.Text)))
+		fmt.Fprintf(c.Err, "  %s  %s\n", clean(choice.ID), clean(choice.Text))
+		for _, l := range choiceLines(choice) {
+			fmt.Fprintf(c.Err, "     %s\n", clean(l))
+		}
+	}
+	for _, choice := range p.Choices {
+		ok, err := c.Confirm(ctx, fmt.Sprintf("Use %s, %s? [y/N] ", clean(choice.ID), clean(choice.Text)))
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err == nil && ok {
-			return c.sendAnswer(ctx, api.Answer{ID: p.ID, Choice: choice.ID})
+		if err != nil || !ok {
+			continue
 		}
+		remember := false
+		if p.Rememberable {
+			remember, err = c.Confirm(ctx, "Use it from now on without asking? [y/N] ")
+			if ctx.Err() != nil {
+				return nil
+			}
+		}
+		return c.sendAnswer(ctx, api.Answer{ID: p.ID, Choice: choice.ID, Remember: err == nil && remember})
 	}
 	return c.sendAnswer(ctx, api.Answer{ID: p.ID, Cancel: true})
+}
+
+// choiceLines show what a person compares of a certificate to choose.
+func choiceLines(choice api.Choice) []string {
+	x := choice.Certificate
+	if x == nil {
+		return nil
+	}
+	const day = "2006-01-02"
+	lines := []string{x.Subject, "issued by " + x.Issuer, "valid " + x.NotBefore.Format(day) + " to " + x.NotAfter.Format(day)}
+	if len(x.Uses) > 0 {
+		var names []string
+		for _, u := range x.Uses {
+			names = append(names, cmp.Or(useNames[u], string(u)))
+		}
+		lines = append(lines, "for "+list(names))
+	}
+	return append(lines, "SHA-256 "+x.Fingerprint)
+}
+
+var useNames = map[api.CertificateUse]string{
+	api.UseClient: "clients", api.UseServer: "servers", api.UseIPsec: "IPsec", api.UseSmartCard: "smart card logon",
+	api.UseEmail: "e-mail", api.UseCode: "programs", api.UseAny: "everything", api.UseOther: "other uses",
 }
 
 // secretName says which secret answers a question; none: it takes another

@@ -16,6 +16,12 @@ import (
 var serverPrompt = api.Prompt{ID: "q", Kind: api.PromptServer, Connection: "home", Attempt: 1, Text: "trust me\x1b[1m",
 	Certificate: &api.Certificate{Subject: "CN=gw", Issuer: "CN=Nobody\x1b[31m", Names: []string{"gw.example.com"}, Fingerprint: "AB:CD"}}
 
+// certificatePrompt is a choice of two certificates; a stranger has named one.
+var certificatePrompt = api.Prompt{ID: "q", Kind: api.PromptCertificate, Connection: "home", Attempt: 1, Rememberable: true, Choices: []api.Choice{
+	{ID: "1", Text: "alice", Certificate: &api.Certificate{Subject: "CN=alice", Issuer: "CN=ca", Fingerprint: "AB:CD", Uses: []api.CertificateUse{api.UseClient, "newer"}}},
+	{ID: "2", Text: "bob\x1b[1m", Certificate: &api.Certificate{Subject: "CN=bob\x1b[1m", Issuer: "CN=ca", Fingerprint: "EF:01"}},
+}}
+
 func secretPrompt(attempt int) api.Prompt {
 	return api.Prompt{ID: "q", Kind: api.PromptSecret, Connection: "home", Attempt: attempt}
 }
@@ -47,7 +53,7 @@ func asks(b *ipctest.Backend, prompts ...api.Prompt) func() []api.Answer {
 				return ctx.Err()
 			}
 		}
-		if last := got[len(got)-1]; !last.Trust && string(last.Secret) != "right" {
+		if last := got[len(got)-1]; !last.Trust && last.Choice == "" && string(last.Secret) != "right" {
 			return &api.Error{Code: api.CodeAuthRefused, What: "Could not connect."}
 		}
 		b.SetConnection(api.Connection{Name: r.Name, State: api.Connected, Protection: api.Protected, Since: now})
@@ -77,6 +83,8 @@ func TestConnectAsks(t *testing.T) {
 		"nothing":           {prompts: []api.Prompt{secretPrompt(1)}, code: ExitFailed, answer: api.Answer{ID: "q", Cancel: true}},
 		"server":            {prompts: []api.Prompt{serverPrompt}, yes: true, answer: api.Answer{ID: "q", Trust: true}, shows: "  SHA-256  AB:CD\n"},
 		"another server":    {prompts: []api.Prompt{serverPrompt}, code: ExitFailed, answer: api.Answer{ID: "q", Cancel: true}},
+		"certificate":       {prompts: []api.Prompt{certificatePrompt}, yes: true, answer: api.Answer{ID: "q", Choice: "1", Remember: true}, shows: "for clients, newer\n     SHA-256 AB:CD\n  2  bob"},
+		"no certificate":    {prompts: []api.Prompt{certificatePrompt}, code: ExitFailed, answer: api.Answer{ID: "q", Cancel: true}, shows: "Several certificates"},
 		"both":              {prompts: []api.Prompt{secretPrompt(1), serverPrompt}, typed: "right", yes: true, answer: api.Answer{ID: "q", Trust: true}},
 		"script":            {prompts: []api.Prompt{secretPrompt(1)}, stdin: "right\n", args: []string{"--password-stdin"}, answer: api.Answer{ID: "q", Secret: []byte("right")}},
 		"script, wrong":     {prompts: []api.Prompt{secretPrompt(1)}, stdin: "left\n", args: []string{"--password-stdin"}, code: ExitFailed, answer: api.Answer{ID: "q", Secret: []byte("left")}},
@@ -110,7 +118,7 @@ func TestConnectAsks(t *testing.T) {
 					t.Fatalf("answered %d times", len(answers))
 				}
 				a := answers[len(answers)-1]
-				if a.Trust != tt.answer.Trust || a.Cancel != tt.answer.Cancel || string(a.Secret) != string(tt.answer.Secret) {
+				if a.Trust != tt.answer.Trust || a.Choice != tt.answer.Choice || a.Remember != tt.answer.Remember || a.Cancel != tt.answer.Cancel || string(a.Secret) != string(tt.answer.Secret) {
 					t.Errorf("answered %+v, want %+v", a, tt.answer)
 				}
 				if strings.Contains(out+errOut, "right") || strings.Contains(out+errOut, "left") {
@@ -173,6 +181,9 @@ func TestAnswer(t *testing.T) {
 		"secret":      {prompt: secretPrompt(1), args: []string{"--secret-stdin"}, stdin: "x\n", want: `answer q secret=true choice="" trust=false cancel=false`},
 		"trust":       {prompt: serverPrompt, args: []string{"--trust"}, want: `answer q secret=false choice="" trust=true cancel=false`},
 		"choice":      {prompt: serverPrompt, args: []string{"--choice", "2"}, want: `answer q secret=false choice="2" trust=false cancel=false`},
+		"remembered":  {prompt: certificatePrompt, args: []string{"--choice", "2", "--remember"}, want: `answer q secret=false choice="2" trust=false cancel=false remember=true`},
+		"remember it": {prompt: certificatePrompt, args: []string{"--remember"}, code: ExitUsage},
+		"and trust":   {prompt: serverPrompt, args: []string{"--trust", "--remember"}, code: ExitUsage},
 		"cancel":      {prompt: serverPrompt, args: []string{"--cancel"}, want: `answer q secret=false choice="" trust=false cancel=true`},
 		"typed":       {prompt: secretPrompt(1), typed: "x", want: `answer q secret=true choice="" trust=false cancel=false`},
 		"both":        {prompt: serverPrompt, args: []string{"--trust", "--cancel"}, code: ExitUsage},

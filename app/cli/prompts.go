@@ -45,6 +45,9 @@ the terminal; this is for questions that came up otherwise.`,
 				}
 				for _, choice := range p.Choices {
 					t.add("Choice", choice.ID+"  "+choice.Text)
+					for _, l := range choiceLines(choice) {
+						t.add("", "   "+l)
+					}
 				}
 				t.add("Until", c.clock(p.Until)[:19])
 				c.printf("%s  %s\n", clean(p.ID), clean(p.Connection))
@@ -58,6 +61,7 @@ the terminal; this is for questions that came up otherwise.`,
 type answerFlags struct {
 	secret, trust, cancel bool
 	choice                string
+	remember              bool
 }
 
 func (c *command) answerCmd() *cobra.Command {
@@ -75,9 +79,13 @@ for at the terminal.`,
 	}
 	cmd.Flags().BoolVar(&f.secret, "secret-stdin", false, "answer with the first line of standard input")
 	cmd.Flags().StringVar(&f.choice, "choice", "", "answer with one of the choices, by its ID")
+	cmd.Flags().BoolVar(&f.remember, "remember", false, "with --choice: make it the connection's from now on")
 	cmd.Flags().BoolVar(&f.trust, "trust", false, "trust the gateway from now on")
 	cmd.Flags().BoolVar(&f.cancel, "cancel", false, "give up the attempt that asks")
 	cmd.MarkFlagsMutuallyExclusive("secret-stdin", "choice", "trust", "cancel")
+	for _, other := range []string{"secret-stdin", "trust", "cancel"} {
+		cmd.MarkFlagsMutuallyExclusive("remember", other)
+	}
 	return cmd
 }
 
@@ -89,8 +97,10 @@ func onePrompt(cmd *cobra.Command, args []string) error {
 }
 
 func (c *command) answer(ctx context.Context, id string, f answerFlags) error {
-	a := api.Answer{ID: id, Choice: f.choice, Trust: f.trust, Cancel: f.cancel}
+	a := api.Answer{ID: id, Choice: f.choice, Remember: f.remember, Trust: f.trust, Cancel: f.cancel}
 	switch {
+	case f.remember && f.choice == "":
+		return usagef("--remember goes with --choice: what is to be remembered.")
 	case f.secret:
 		secret, err := readPassword(c.In)
 		if err != nil {

@@ -48,11 +48,13 @@ func newDesk() desk {
 
 // Answer answers a prompt. With remember, and if the prompt allows it, the
 // answer is kept in the vault once it has proved right: when the tunnel is up.
-// secret is wiped.
+// secret is wiped. The choice of a certificate is no secret: the service
+// remembers that itself.
 func (m *Model) Answer(ctx context.Context, a api.Answer, remember bool) error {
 	defer clear(a.Secret)
 	m.mu.Lock()
 	p, ok := m.desk.prompts[a.ID]
+	a.Remember = remember && ok && p.Kind == api.PromptCertificate
 	if ok {
 		m.bell.acted(p.Connection, m.now())
 		if remember && p.Rememberable && m.opt.Vault != nil && len(a.Secret) > 0 && !a.Cancel {
@@ -87,7 +89,7 @@ func (m *Model) promptLocked(p api.Prompt) {
 	if g := m.desk.given[k]; g != nil && g.prompt != p.ID && p.Attempt > 1 {
 		m.wrongLocked(k) // it is asked again: that answer was wrong
 	}
-	if p.Attempt > 1 || !p.Rememberable || m.opt.Vault == nil || m.desk.tried[k] || m.desk.doubts[k] >= maxDoubts {
+	if p.Attempt > 1 || !p.Rememberable || p.Kind == api.PromptCertificate || m.opt.Vault == nil || m.desk.tried[k] || m.desk.doubts[k] >= maxDoubts {
 		m.world.ask(p)
 		return
 	}

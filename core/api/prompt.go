@@ -33,7 +33,7 @@ type Prompt struct {
 	Asked       time.Time    `json:"asked"`
 	Until       time.Time    `json:"until"`
 	// Rememberable says that the same answer may serve the next time: not that
-	// of a one-time code.
+	// of a one-time code. A choice the service itself remembers, see Answer.
 	Rememberable bool `json:"rememberable,omitempty"`
 }
 
@@ -52,15 +52,37 @@ type Certificate struct {
 	NotBefore   time.Time `json:"not_before"`
 	NotAfter    time.Time `json:"not_after"`
 	Fingerprint string    `json:"fingerprint"` // SHA-256, "AB:CD:…"
+	// Uses are what it may be used for, of a certificate of our own; none: it does
+	// not say.
+	Uses []CertificateUse `json:"uses,omitempty"`
 }
+
+// A CertificateUse is an extended key usage (RFC 5280, section 4.2.1.12).
+type CertificateUse string
+
+// The uses that people are told of.
+const (
+	UseClient    CertificateUse = "client"    // proves who a client is
+	UseServer    CertificateUse = "server"    // proves who a server is
+	UseIPsec     CertificateUse = "ipsec"     // proves who an end of IPsec is
+	UseSmartCard CertificateUse = "smartcard" // signs a user in
+	UseEmail     CertificateUse = "email"
+	UseCode      CertificateUse = "code" // signs programs
+	UseAny       CertificateUse = "any"
+	UseOther     CertificateUse = "other"
+)
 
 // An Answer answers a Prompt.
 type Answer struct {
 	ID string `json:"id"`
-	// Secret answers all kinds but the last two. It is wiped when Answer
+	// Secret answers all kinds but PromptCertificate and PromptServer. It is wiped when Answer
 	// returns: a Backend keeps a copy of what it needs.
 	Secret []byte `json:"secret,omitempty"`
 	Choice string `json:"choice,omitempty"` // the Choice.ID, of PromptCertificate
-	Trust  bool   `json:"trust,omitempty"`  // of PromptServer: trust this certificate from now on
-	Cancel bool   `json:"cancel,omitempty"` // the user gives up; the attempt ends with CodeCancelled
+	// Remember makes the choice the one of the connection from now on, once it
+	// has proved right. The service keeps no secret: what shall remember those
+	// keeps them itself.
+	Remember bool `json:"remember,omitempty"`
+	Trust    bool `json:"trust,omitempty"`  // of PromptServer: trust this certificate from now on
+	Cancel   bool `json:"cancel,omitempty"` // the user gives up; the attempt ends with CodeCancelled
 }

@@ -214,6 +214,9 @@ func (from credentials) localAuth(a *profile.Auth, out *ike.LocalAuth) error {
 		return &explain.CredentialError{Field: "local.id", Err: err}
 	}
 	out.Chain, out.Key, out.Authorities = cred.Chain, cred.Signer(), certs[1:]
+	if out.Prefer = a.Prefer; from.held != nil && from.held.choice > 0 {
+		out.Prefer = from.held.choice
+	}
 	for i := range a.More {
 		c, err := from.more(&a.More[i])
 		if err != nil {

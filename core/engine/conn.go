@@ -339,6 +339,7 @@ func (e *Engine) negotiate(c *conn, a *attempt) {
 		return
 	}
 	c.secure(cfg)
+	cfg.Local.AskWhich = !a.reauth
 	if c.mode == api.Require {
 		if err := e.enforce(); err != nil {
 			wipe(cfg)

@@ -19,6 +19,11 @@ type held struct {
 	psk      []byte
 	key      crypto.Signer
 	password []byte // for EAP
+	// choice is the number of the certificate that the user shows, 0 where nobody
+	// was asked; remember that it is to be the connection's once it has proved
+	// right.
+	choice   int
+	remember bool
 }
 
 // release forgets what the user gave. The bytes of a pre-shared key are wiped;

@@ -35,10 +35,11 @@ type prompt struct {
 // An answer is what a person gave. The secret belongs to who gets it, who wipes
 // it after use.
 type answer struct {
-	secret []byte
-	choice string
-	trust  bool
-	by     string // who gave it
+	secret   []byte
+	choice   string
+	trust    bool
+	remember bool
+	by       string // who gave it
 }
 
 // ask puts a question of an attempt to whoever is in front of the machine. Kind
@@ -105,13 +106,16 @@ func (e *Engine) takeAnswer(a api.Answer, by string) error {
 		return err
 	}
 	e.endPrompt(p)
-	p.then(answer{secret: bytes.Clone(a.Secret), choice: a.Choice, trust: a.Trust, by: by}, nil)
+	p.then(answer{secret: bytes.Clone(a.Secret), choice: a.Choice, trust: a.Trust, remember: a.Remember, by: by}, nil)
 	return nil
 }
 
 // fits checks that an answer is one to the question, which otherwise stands.
 func (p *prompt) fits(a api.Answer) error {
 	usage := func(what string) error { return &api.Error{Code: api.CodeUsage, What: what} }
+	if a.Remember && p.Kind != api.PromptCertificate {
+		return usage("The service remembers no answer but the choice of a certificate.")
+	}
 	switch p.Kind {
 	case api.PromptServer:
 		if len(a.Secret) > 0 || a.Choice != "" {

@@ -307,6 +307,7 @@ func (e *Engine) negotiated(c *conn, s *session) {
 	if a := c.attempt; a != nil && a.session == s {
 		e.endAttempt(c)
 		c.wrong = 0
+		e.rememberChoice(c)
 		old := c.current
 		c.current = s
 		if old != nil && old != s {
@@ -479,7 +480,7 @@ func (e *Engine) closed(x ike.Closed) {
 		c.attempt.session = nil
 		if len(c.attempt.addrs) > 0 && tryElsewhere(x.Err) {
 			e.tryNext(c, x.Err)
-		} else if !e.askServer(c, c.attempt, x.Err) {
+		} else if !e.askCertificate(c, c.attempt, x.Err) && !e.askServer(c, c.attempt, x.Err) {
 			e.attemptFailed(c, x.Err)
 		}
 	case c.current == s:

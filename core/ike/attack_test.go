@@ -67,6 +67,7 @@ func (w *world) rogue(answer func(n int, in *inbox, sa *SA) []message.Payload) [
 // identifies is what an honest gateway would begin its answer with.
 func (sa *SA) identifies(t *testing.T) []message.Payload {
 	t.Helper()
+	sa.chooseCredential(nil, testTime)
 	idr := idPayload(sa.localID, true)
 	proof, err := sa.prove(idr, sa.hs.response, sa.hs.nonceI)
 	if err != nil {

@@ -67,6 +67,12 @@ type LocalAuth struct {
 	// More are proved with in place of Key and Chain when the peer asks for their
 	// authorities and not for those of Key and Chain.
 	More []Credential
+	// Prefer is the number of the one to show of those that serve: 1 is Key and
+	// Chain, 2 the first of More; 0: the first.
+	Prefer int
+	// AskWhich ends an initiator with *Undecided where several serve, none of which
+	// is preferred.
+	AskWhich bool
 }
 
 // A Credential is one of several that an end may prove itself with.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha1"
 	"crypto/x509"
+	"fmt"
 	"slices"
 	"time"
 
@@ -15,27 +16,94 @@ import (
 const maxOCSP = 4
 
 // chooseCredential chooses what we prove ourselves with by the authorities that
-// the peer names in CERTREQ (RFC 7296, section 3.7): the first that leads to one
-// of them, and otherwise the first of all. An initiator heard them in
-// IKE_SA_INIT, a responder hears them in the request.
-func (sa *SA) chooseCredential(in *inbox) {
+// the peer names in CERTREQ (RFC 7296, section 3.7): of those that lead to one of
+// them the one preferred, or the first, and otherwise the preferred or the first
+// of all. An initiator heard them in IKE_SA_INIT, a responder hears them in the
+// request. One that is not valid now is chosen only where no other serves.
+//
+// CERTREQ is not authenticated at that time. Whoever forges it learns which of
+// our certificates leads to an authority, which an active attacker that answers
+// in the gateway's place learns anyway; it never makes us show one that the
+// configuration does not hold.
+func (sa *SA) chooseCredential(in *inbox, now time.Time) *Undecided {
 	if in != nil {
 		for _, r := range in.certReqs {
 			sa.hs.certReqs = append(sa.hs.certReqs, *r)
 		}
 	}
 	local := &sa.cfg.Local
-	first := &Credential{ID: local.ID, Key: local.Key, Chain: local.Chain, Authorities: local.Authorities, OCSP: local.OCSP}
-	sa.hs.own = first
-	if local.Key == nil || sa.asksFor(first) {
-		return
+	sa.hs.own = local.credential(1)
+	if local.Key == nil || len(local.More) == 0 {
+		return nil
 	}
-	for i := range local.More {
-		if c := &local.More[i]; sa.asksFor(c) {
-			sa.hs.own = c
-			return
+	var all, fit []int
+	for n := 1; n <= 1+len(local.More); n++ {
+		all = append(all, n)
+		if sa.asksFor(local.credential(n)) {
+			fit = append(fit, n)
 		}
 	}
+	fit = local.valid(fit, now)
+	serve := fit
+	if len(serve) == 0 {
+		serve = local.valid(all, now)
+	}
+	if slices.Contains(serve, local.Prefer) {
+		sa.hs.own = local.credential(local.Prefer)
+		return nil
+	}
+	sa.hs.own = local.credential(serve[0])
+	if !local.AskWhich || len(fit) < 2 {
+		return nil
+	}
+	u := &Undecided{}
+	for _, n := range fit {
+		c := local.credential(n)
+		u.Choices = append(u.Choices, CredentialChoice{Number: n, ID: c.ID, Certificate: c.Chain[0]})
+	}
+	return u
+}
+
+// An Undecided is why an initiator with LocalAuth.AskWhich ends before it has
+// shown a certificate: the gateway takes each of these, and which is meant only
+// the user knows. A gateway does not wait for as long as people take: the next
+// attempt has LocalAuth.Prefer.
+type Undecided struct {
+	Choices []CredentialChoice
+}
+
+// A CredentialChoice is one that an Undecided leaves open.
+type CredentialChoice struct {
+	Number      int // for LocalAuth.Prefer
+	ID          auth.Identity
+	Certificate *x509.Certificate
+}
+
+func (u *Undecided) Error() string {
+	return fmt.Sprintf("the gateway takes %d of our certificates, and none is preferred", len(u.Choices))
+}
+
+// credential returns the n-th of the certificates that an end has, from 1 on.
+func (l *LocalAuth) credential(n int) *Credential {
+	if n > 1 {
+		return &l.More[n-2]
+	}
+	return &Credential{ID: l.ID, Key: l.Key, Chain: l.Chain, Authorities: l.Authorities, OCSP: l.OCSP}
+}
+
+// valid returns those of the numbered certificates that are valid now; all of
+// them where none is.
+func (l *LocalAuth) valid(numbers []int, now time.Time) []int {
+	var out []int
+	for _, n := range numbers {
+		if leaf := l.credential(n).Chain[0]; !now.Before(leaf.NotBefore) && !now.After(leaf.NotAfter) {
+			out = append(out, n)
+		}
+	}
+	if len(out) == 0 {
+		return numbers
+	}
+	return out
 }
 
 // asksFor reports whether the peer names an authority of c.
@@ -57,17 +125,9 @@ func (sa *SA) asksFor(c *Credential) bool {
 	return false
 }
 
-// credential is the one chosen.
-func (sa *SA) credential() *Credential {
-	if sa.hs.own == nil {
-		sa.chooseCredential(nil)
-	}
-	return sa.hs.own
-}
-
 // ownID is our identity: the one configured, or our address.
 func (sa *SA) ownID() auth.Identity {
-	if id := sa.credential().ID; !id.IsAny() {
+	if id := sa.hs.own.ID; !id.IsAny() {
 		return id
 	}
 	return auth.FromAddr(sa.path.Local.Addr().Unmap())
@@ -76,7 +136,7 @@ func (sa *SA) ownID() auth.Identity {
 // certificates are the CERT payloads of our chain, when we have one, with its
 // state when the peer wants to know it (RFC 4806).
 func (sa *SA) certificates(now time.Time) []message.Payload {
-	own := sa.credential()
+	own := sa.hs.own
 	if own.Key == nil {
 		return nil
 	}

@@ -63,7 +63,7 @@ func (sa *SA) askEAP(in *inbox, now time.Time) ([]message.Payload, *notifyError)
 	if !peer.Matches(sa.cfg.Peer.ID) {
 		return refused(FailPeerIdentity, fmt.Errorf("the peer calls itself %q, not %q", peer, sa.cfg.Peer.ID))
 	}
-	sa.chooseCredential(in)
+	sa.chooseCredential(in, now)
 	sa.peerID, sa.localID = peer, sa.ownID()
 	idr := idPayload(sa.localID, true)
 	payloads := []message.Payload{idr}

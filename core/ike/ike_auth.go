@@ -27,6 +27,10 @@ func (t *authTask) abandoned(sa *SA, now time.Time) { t.offer.free(sa) }
 
 // request proves who we are, and asks for the first Child SA and for addresses.
 func (t *authTask) request(sa *SA, now time.Time) ([]message.Payload, bool) {
+	if u := sa.chooseCredential(nil, now); u != nil {
+		sa.close(&Failure{Code: FailLocalCredential, Err: u}, now)
+		return nil, false
+	}
 	sa.localID = sa.ownID()
 	idi := idPayload(sa.localID, false)
 	payloads := []message.Payload{idi}
@@ -113,7 +117,7 @@ func idPayload(id auth.Identity, responder bool) *message.ID {
 func (sa *SA) prove(id *message.ID, first, nonce []byte) (*message.Auth, error) {
 	octets := auth.SignedOctets(sa.keys.prf, first, nonce, sa.keys.pLocal, id.AppendTo(nil))
 	local := &sa.cfg.Local
-	own := sa.credential()
+	own := sa.hs.own
 	if own.Key == nil {
 		psk := local.PSK
 		if sa.hs.psk != nil {
@@ -392,7 +396,7 @@ func (sa *SA) answerAuth(in *inbox, now time.Time) ([]message.Payload, *notifyEr
 		return nil, err
 	}
 	return sa.answerWhenGood(now, func(now time.Time) ([]message.Payload, *notifyError) {
-		sa.chooseCredential(in)
+		sa.chooseCredential(in, now)
 		sa.localID = sa.ownID()
 		idr := idPayload(sa.localID, true)
 		payloads := append([]message.Payload{idr}, sa.certificates(now)...)

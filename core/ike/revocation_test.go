@@ -159,34 +159,3 @@ func TestOCSPInBand(t *testing.T) {
 		t.Errorf("closed with %v", x.Err)
 	}
 }
-
-// Of several certificates the one is shown whose authority the peer names.
-func TestCredentialByCertReq(t *testing.T) {
-	ours, theirs := newCA(t, "ours"), newCA(t, "theirs")
-	for name, first := range map[string]*testCA{"the second": ours, "the first": theirs} {
-		for _, side := range []string{"initiator", "responder"} {
-			a, b := certConfigs(t, theirs, "ecdsa", 0)
-			own := a
-			if side == "responder" {
-				own = b
-			}
-			second := theirs
-			if first == theirs {
-				second = ours
-			}
-			credential := func(ca *testCA) Credential {
-				key := newKey(t, "ecdsa")
-				return Credential{ID: own.Local.ID, Key: key, Authorities: []*x509.Certificate{ca.cert},
-					Chain: []*x509.Certificate{ca.issue(t, key, own.Local.ID.String(), 0, testTime.Add(time.Hour))}}
-			}
-			c := credential(first)
-			own.Local.Key, own.Local.Chain, own.Local.Authorities = c.Key, c.Chain, c.Authorities
-			own.Local.More = []Credential{credential(second)}
-			w := newWorld(t, testOptions{cfgA: a, cfgB: b})
-			w.up()
-			if _, ok := effect[Established](w.a); !ok {
-				t.Errorf("%s of the %s is not shown", name, side)
-			}
-		}
-	}
-}

@@ -42,8 +42,13 @@ func hasPurpose(c *x509.Certificate, p Purpose) bool {
 	}
 	return slices.Contains(c.ExtKeyUsage, want) || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny) ||
 		slices.ContainsFunc(c.UnknownExtKeyUsage, func(id asn1.ObjectIdentifier) bool {
-			return id.Equal(oidIPsecIKE) || id.Equal(oidIKEIntermediate)
+			return IsIKEUsage(id)
 		})
+}
+
+// IsIKEUsage reports whether an extended key usage is one of IKE.
+func IsIKEUsage(id asn1.ObjectIdentifier) bool {
+	return id.Equal(oidIPsecIKE) || id.Equal(oidIKEIntermediate)
 }
 
 func usages(c *x509.Certificate) string {

@@ -53,6 +53,10 @@ type Auth struct {
 	Key          string   `toml:"key,omitempty"`
 	// More are further certificates of the local end.
 	More []Own `toml:"more,omitempty"`
+	// Prefer is the number of the certificate to show where the peer takes
+	// several: 1 is that of Certificates, 2 the first of More. 0: an initiator
+	// asks its user, a responder shows the first.
+	Prefer int `toml:"prefer,omitempty"`
 	// CAs name the certificate authorities that the remote's certificate must
 	// lead to. An initiator may leave them out when ID names the gateway: then
 	// the system's authorities count, and the user is asked about a gateway that

@@ -270,6 +270,15 @@ func (s *Store) Pin(c *Connection, text []byte, cert *x509.Certificate) (*Connec
 	return s.rewrite(&changed, text)
 }
 
+// Prefer notes in the profile c, whose file has the given text, which of its
+// certificates the user shows. It returns the profile and its text as they are
+// from then on.
+func (s *Store) Prefer(c *Connection, text []byte, number int) (*Connection, []byte, error) {
+	changed := *c
+	changed.Local.Prefer = number
+	return s.rewrite(&changed, text)
+}
+
 // ErrChanged says that a connection's file is no longer as it was read.
 var ErrChanged = errors.New("the profile has been changed by hand meanwhile")
 

@@ -25,7 +25,13 @@ const maxMore = 8
 
 // more checks the further certificates of an end.
 func (v *validator) more(field string, a *Auth, local bool) {
+	if a.Prefer < 0 || a.Prefer > 0 && a.Prefer > 1+len(a.More) {
+		v.bad(field+".prefer", "%d is the number of none of the certificates: 1 is the first, 2 that of the first [[%s.more]]", a.Prefer, field)
+	}
 	switch {
+	case a.Prefer != 0 && len(a.More) == 0:
+		v.bad(field+".prefer", "needs [[%s.more]]: there is one certificate", field)
+		return
 	case len(a.More) == 0:
 		return
 	case !local:

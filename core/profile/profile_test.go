@@ -146,7 +146,7 @@ func full() *Connection {
 		Version: 1, Name: "full", Role: Initiator, Profile: "request",
 		Gateways: []string{"a.example", "192.0.2.1:4500", "[2001:db8::1]:4500"}, VirtualIPs: []string{"0.0.0.0", "::"},
 		Local: Auth{Method: MethodCertificate, ID: `C=CH, O="Bü\ro", CN=a`, Certificates: []string{"a.pem", "i.pem"}, Key: "full+key", Ask: true, Signatures: []string{"ed25519"},
-			More: []Own{{ID: "b.example", Certificates: []string{"b.pem"}, Key: "full+key-2"}}},
+			Prefer: 2, More: []Own{{ID: "b.example", Certificates: []string{"b.pem"}, Key: "full+key-2"}}},
 		Remote: Auth{Method: MethodPSK, ID: "*.example", Secret: "full+remote-psk"},
 		IKE: IKE{Proposals: []string{"aes256gcm16-prfsha384-ecp384"}, RekeyTime: d(time.Hour), LifeTime: d(2 * time.Hour), ReauthTime: d(90 * time.Minute),
 			LivenessDelay: d(10 * time.Second), RetransmitTimeout: d(1500 * time.Millisecond), RetransmitTries: 3, Unique: true},

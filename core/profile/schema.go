@@ -47,6 +47,7 @@ var docs = config.Docs{
 	"Auth.certificates":       {Doc: "Local: the own certificate, then intermediates. In a file to import, each is a file beside it, or the certificate itself in PEM."},
 	"Auth.key":                {Doc: "Local: name of the private key in the secret store."},
 	"Auth.more":               {Doc: "Local: further certificates, each shown to a peer that asks for its authority and not for that of the first."},
+	"Auth.prefer":             {Doc: "Local: number of the certificate to show where the gateway takes several: 1 is the first, 2 that of the first [[local.more]].", Default: "initiator: the user is asked; responder: the first"},
 	"Own.id":                  {Doc: "Own identity with this certificate.", Default: "the certificate's subject"},
 	"Own.certificates":        {Doc: "The certificate, then intermediates, and the authority where remote.cas does not name it.", Required: true},
 	"Own.key":                 {Doc: "Name of its private key in the secret store."},

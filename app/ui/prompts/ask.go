@@ -2,6 +2,7 @@ package prompts
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"fyne.io/fyne/v2"
@@ -109,6 +110,8 @@ func again(k api.PromptKind) string {
 		return i18n.T("prompts.passphrase.again")
 	case api.PromptPIN:
 		return i18n.T("prompts.pin.again")
+	case api.PromptCertificate:
+		return i18n.T("prompts.certificate.again")
 	}
 	return i18n.T("prompts.other.again")
 }
@@ -298,9 +301,11 @@ func (f *form) certificates() []fyne.CanvasObject {
 	for _, c := range f.prompt.Choices {
 		o := kit.Option{ID: c.ID, Title: short(c.Text)}
 		if c.Certificate != nil {
-			o.Text = i18n.T("prompts.certificate.line", "Issuer", c.Certificate.Issuer, "Date", i18n.Date(c.Certificate.NotAfter))
-			if o.Title == "" {
-				o.Title = c.Certificate.Subject
+			o.Text = about(c.Certificate)
+			if subject := short(c.Certificate.Subject); o.Title == "" {
+				o.Title = subject
+			} else if o.Title != subject {
+				o.Text = subject + "\n" + o.Text
 			}
 		}
 		options = append(options, o)
@@ -312,7 +317,48 @@ func (f *form) certificates() []fyne.CanvasObject {
 		f.choice.SetSelected(options[0].ID)
 		f.enable(true)
 	}
-	return []fyne.CanvasObject{kit.Text(i18n.T("prompts.certificate.text")), f.choice}
+	out := []fyne.CanvasObject{kit.Text(i18n.T("prompts.certificate.text")), f.choice}
+	if f.prompt.Rememberable { // the service does, not the vault
+		f.remember = kit.NewCheck(i18n.T("prompts.certificate.remember"), nil)
+		out = append(out, f.remember)
+	}
+	return out
+}
+
+// about is what tells one certificate of the user from another.
+func about(c *api.Certificate) string {
+	s := i18n.T("prompts.certificate.line", "Issuer", short(c.Issuer), "From", i18n.Date(c.NotBefore), "Date", i18n.Date(c.NotAfter))
+	if len(c.Uses) > 0 {
+		var uses []string
+		for _, u := range c.Uses {
+			uses = append(uses, use(u))
+		}
+		s += "\n" + i18n.T("prompts.certificate.uses", "Uses", strings.Join(uses, ", "))
+	}
+	if f := c.Fingerprint; len(f) > 23 {
+		s += "\n" + "SHA-256 " + f[:23] + " …"
+	}
+	return s
+}
+
+func use(u api.CertificateUse) string {
+	switch u {
+	case api.UseClient:
+		return i18n.T("prompts.use.client")
+	case api.UseServer:
+		return i18n.T("prompts.use.server")
+	case api.UseIPsec:
+		return "IPsec"
+	case api.UseSmartCard:
+		return i18n.T("prompts.use.smartcard")
+	case api.UseEmail:
+		return i18n.T("prompts.use.email")
+	case api.UseCode:
+		return i18n.T("prompts.use.code")
+	case api.UseAny:
+		return i18n.T("prompts.use.any")
+	}
+	return i18n.T("prompts.use.other")
 }
 
 // server is the content of the question whether a gateway is to be trusted.

@@ -226,6 +226,7 @@ func Prompts() []api.Prompt {
 	}
 	client := Certificate()
 	client.Subject, client.Names = "CN=Alice Example, O=Example AG, C=DE", []string{"alice@example.com"}
+	client.Uses = []api.CertificateUse{api.UseClient, api.UseSmartCard}
 	return []api.Prompt{
 		p(api.PromptPassword, func(q *api.Prompt) { q.User, q.Rememberable = "alice", true }),
 		p(api.PromptCode, func(q *api.Prompt) { q.User, q.Text = "alice", "Enter the six digits of your authenticator app." }),
@@ -233,6 +234,7 @@ func Prompts() []api.Prompt {
 		p(api.PromptPassphrase, func(q *api.Prompt) { q.Rememberable, q.Attempt = true, 2 }),
 		p(api.PromptPIN, func(q *api.Prompt) { q.Text = "YubiKey 5C (slot 9a)" }),
 		p(api.PromptCertificate, func(q *api.Prompt) {
+			q.Rememberable = true
 			q.Choices = []api.Choice{{ID: "1", Text: "Alice Example (Example AG)", Certificate: client}, {ID: "2", Text: "Alice (old, until December)", Certificate: client}}
 		}),
 		p(api.PromptServer, func(q *api.Prompt) { q.Certificate = Certificate() }),

@@ -42,7 +42,11 @@ func (b *Backend) SetMessages(m []api.Message) {
 
 // Answer implements api.Backend.
 func (b *Backend) Answer(ctx context.Context, a api.Answer) error {
-	b.record("answer %s secret=%t choice=%q trust=%t cancel=%t", a.ID, len(a.Secret) > 0, a.Choice, a.Trust, a.Cancel)
+	remember := ""
+	if a.Remember {
+		remember = " remember=true"
+	}
+	b.record("answer %s secret=%t choice=%q trust=%t cancel=%t%s", a.ID, len(a.Secret) > 0, a.Choice, a.Trust, a.Cancel, remember)
 	if b.OnAnswer != nil {
 		if err := b.OnAnswer(ctx, a); err != nil {
 			return err

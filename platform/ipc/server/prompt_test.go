@@ -30,7 +30,7 @@ func TestAnswerRequests(t *testing.T) {
 		{"long choice", "/v1/answer", `{"id":"q","choice":"` + strings.Repeat("q", 300) + `"}`, 400},
 		{"long secret", "/v1/answer", `{"id":"q","secret":"` + strings.Repeat("A", 8000) + `"}`, 400},
 		{"not base64", "/v1/answer", `{"id":"q","secret":"a b"}`, 400},
-		{"unknown field", "/v1/answer", `{"id":"q","remember":true}`, 400},
+		{"unknown field", "/v1/answer", `{"id":"q","always":true}`, 400},
 		{"unknown prompt", "/v1/answer", `{"id":"r","cancel":true}`, 404},
 		{"answer", "/v1/answer", `{"id":"q","secret":"eA=="}`, 200},
 		{"second answer", "/v1/answer", `{"id":"q","secret":"eA=="}`, 404},
