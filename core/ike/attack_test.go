@@ -69,7 +69,7 @@ func (sa *SA) identifies(t *testing.T) []message.Payload {
 	t.Helper()
 	sa.chooseCredential(nil, testTime)
 	idr := idPayload(sa.localID, true)
-	proof, err := sa.prove(idr, sa.hs.response, sa.hs.nonceI)
+	proof, err := sa.prove(idr)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -125,8 +125,9 @@ func (sa *SA) newOffer(cfg *ChildConfig, proposals []transform.Proposal) *offer 
 // and a key exchange where a proposal has one: of the method group, or when
 // that is 0 of the first.
 func (sa *SA) newExchange(cfg *ChildConfig, group transform.ID) (*offer, error) {
+	proposals := transform.Classical(cfg.Proposals)
 	if group == 0 {
-		group = firstGroup(cfg.Proposals)
+		group = firstGroup(proposals)
 	}
 	var ke transform.KeyExchange
 	if group != 0 {
@@ -135,7 +136,7 @@ func (sa *SA) newExchange(cfg *ChildConfig, group transform.ID) (*offer, error) 
 			return nil, err
 		}
 	}
-	o := sa.newOffer(cfg, cfg.Proposals)
+	o := sa.newOffer(cfg, proposals)
 	o.nonce, o.ke = sa.e.random(nonceLen), ke
 	return o, nil
 }
@@ -242,7 +243,7 @@ func (sa *SA) choose(in *inbox, cfgs []*ChildConfig, first bool) (*negotiated, *
 		if len(local) == 0 || len(remote) == 0 {
 			continue
 		}
-		accepted := cfg.Proposals
+		accepted := transform.Classical(cfg.Proposals)
 		if first {
 			accepted = transform.WithoutKE(accepted)
 		}
@@ -266,15 +267,15 @@ func (sa *SA) choose(in *inbox, cfgs []*ChildConfig, first bool) (*negotiated, *
 }
 
 // answer are the payloads of the responder's answer: SA, [Nr], [KEr], TSi, TSr.
-func (n *negotiated) answer(nonce []byte, ke transform.KeyExchange) []message.Payload {
+func (n *negotiated) answer(nonce, public []byte) []message.Payload {
 	p := n.proposal
 	p.SPI = childSPI(n.in)
 	list := []message.Payload{message.NewSA(p)}
 	if nonce != nil {
 		list = append(list, &message.Nonce{Data: nonce})
 	}
-	if ke != nil {
-		list = append(list, &message.KE{Method: ke.ID(), Data: ke.Public()})
+	if public != nil {
+		list = append(list, &message.KE{Method: n.suite.KE.ID, Data: public})
 	}
 	return append(list,
 		&message.TS{Selectors: n.remote},

@@ -123,14 +123,10 @@ func (sa *SA) answerChildCreate(in *inbox, now time.Time) ([]message.Payload, *n
 // (RFC 7296, section 2.8).
 func (sa *SA) complete(n *negotiated, in *inbox, replaces *child, now time.Time) ([]message.Payload, *agreed, *notifyError) {
 	nonce := sa.e.random(nonceLen)
-	var shared []byte
-	var ke transform.KeyExchange
+	var public, shared []byte
 	if n.suite.KE.ID != transform.KENone {
 		var err error
-		if ke, err = transform.NewKeyExchange(n.suite.KE.ID, sa.e.opt.Rand); err == nil {
-			shared, err = ke.Shared(in.ke.Data)
-		}
-		if err != nil {
+		if public, shared, err = transform.Respond(n.suite.KE.ID, in.ke.Data, sa.e.opt.Rand); err != nil {
 			return nil, nil, syntaxError("key exchange: %w", err)
 		}
 	}
@@ -138,7 +134,7 @@ func (sa *SA) complete(n *negotiated, in *inbox, replaces *child, now time.Time)
 	n.keyIn, n.keyOut = sa.keys.childKeys(n.suite, shared, in.nonce, nonce, false)
 	transform.Wipe(shared)
 	c := sa.install(n, replaces == nil, replaces, now)
-	return n.answer(nonce, ke), &agreed{child: c, lowest: lowest(in.nonce, nonce)}, nil
+	return n.answer(nonce, public), &agreed{child: c, lowest: lowest(in.nonce, nonce)}, nil
 }
 
 func childConfigs(cfg *Config) []*ChildConfig {

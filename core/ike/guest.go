@@ -68,7 +68,7 @@ func (sa *SA) askEAP(in *inbox, now time.Time) ([]message.Payload, *notifyError)
 	idr := idPayload(sa.localID, true)
 	payloads := []message.Payload{idr}
 	if !sa.cfg.Peer.EAP.Alone || in.notify(message.NotifyEAPOnlyAuthentication) == nil {
-		proof, err := sa.prove(idr, sa.hs.response, sa.hs.nonceI)
+		proof, err := sa.prove(idr)
 		if err != nil {
 			return refused(FailLocalCredential, err)
 		}
@@ -186,13 +186,13 @@ func (sa *SA) admitEAP(in *inbox, now time.Time) ([]message.Payload, *notifyErro
 	if key == nil {
 		theirs, ours = sa.keys.pPeer, sa.keys.pLocal
 	}
-	octets := auth.SignedOctets(sa.keys.prf, sa.hs.request, sa.hs.nonceR, sa.keys.pPeer, idi.AppendTo(nil))
+	octets := sa.octets(false, idi)
 	if in.auth.Method != message.AuthPSK || !auth.VerifyPSK(sa.keys.prf, theirs, in.auth.Data, octets) {
 		return refused(errWrongProof)
 	}
 	sa.peerAuth = fmt.Sprintf("EAP-%s (%s)", g.method, eap.Clean([]byte(g.user)))
 	sa.guestUser, sa.guestGroups = g.user, g.groups
-	octets = auth.SignedOctets(sa.keys.prf, sa.hs.response, sa.hs.nonceI, sa.keys.pLocal, idr.AppendTo(nil))
+	octets = sa.octets(true, idr)
 	proof := &message.Auth{Method: message.AuthPSK, Data: auth.PSK(sa.keys.prf, ours, octets)}
 	return sa.admit([]message.Payload{proof}, g.wants, now)
 }

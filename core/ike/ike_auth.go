@@ -54,7 +54,7 @@ func (t *authTask) request(sa *SA, now time.Time) ([]message.Payload, bool) {
 			payloads = append(payloads, status(message.NotifyEAPOnlyAuthentication))
 		}
 	default:
-		proof, err := sa.prove(idi, sa.hs.request, sa.hs.nonceR)
+		proof, err := sa.prove(idi)
 		if err != nil {
 			sa.close(&Failure{Code: FailLocalCredential, Err: err}, now)
 			return nil, false
@@ -113,9 +113,9 @@ func idPayload(id auth.Identity, responder bool) *message.ID {
 	return &message.ID{Responder: responder, Kind: message.IDType(id.Type), Data: id.Data}
 }
 
-// prove makes our AUTH payload over our first message and the peer's nonce.
-func (sa *SA) prove(id *message.ID, first, nonce []byte) (*message.Auth, error) {
-	octets := auth.SignedOctets(sa.keys.prf, first, nonce, sa.keys.pLocal, id.AppendTo(nil))
+// prove makes our AUTH payload.
+func (sa *SA) prove(id *message.ID) (*message.Auth, error) {
+	octets := sa.octets(true, id)
 	local := &sa.cfg.Local
 	own := sa.hs.own
 	if own.Key == nil {
@@ -137,9 +137,8 @@ func (sa *SA) prove(id *message.ID, first, nonce []byte) (*message.Auth, error) 
 	return &message.Auth{Method: message.AuthMethod(method), Data: data}, nil
 }
 
-// verify checks the peer's identity and AUTH payload: first is its first
-// message, nonce ours.
-func (sa *SA) verify(in *inbox, id *message.ID, first, nonce []byte, now time.Time) *notifyError {
+// verify checks the peer's identity and AUTH payload.
+func (sa *SA) verify(in *inbox, id *message.ID, now time.Time) *notifyError {
 	fail := func(code FailureCode, err error) *notifyError {
 		return &notifyError{notify: message.NotifyAuthenticationFailed, code: code, err: err}
 	}
@@ -149,7 +148,7 @@ func (sa *SA) verify(in *inbox, id *message.ID, first, nonce []byte, now time.Ti
 	}
 	sa.peerID = peer
 	want := &sa.cfg.Peer
-	octets := auth.SignedOctets(sa.keys.prf, first, nonce, sa.keys.pPeer, id.AppendTo(nil))
+	octets := sa.octets(false, id)
 
 	if in.auth.Method == message.AuthPSK {
 		psk, own := want.pskOf(peer)
@@ -252,7 +251,7 @@ func (sa *SA) unknownPeer(in *inbox, peer auth.Identity, octets []byte, err erro
 // children to ask for (RFC 7296, section 1.2).
 func (sa *SA) authAnswered(t task, in *inbox, _ []uint32, now time.Time) *notifyError {
 	offer := t.(*authTask).offer
-	if err := sa.verify(in, in.idr, sa.hs.response, sa.hs.nonceI, now); err != nil {
+	if err := sa.verify(in, in.idr, now); err != nil {
 		offer.free(sa)
 		return err
 	}
@@ -392,7 +391,7 @@ func (sa *SA) answerAuth(in *inbox, now time.Time) ([]message.Payload, *notifyEr
 	if err := sa.resolve(in); err != nil {
 		return nil, err
 	}
-	if err := sa.verify(in, in.idi, sa.hs.request, sa.hs.nonceR, now); err != nil {
+	if err := sa.verify(in, in.idi, now); err != nil {
 		return nil, err
 	}
 	return sa.answerWhenGood(now, func(now time.Time) ([]message.Payload, *notifyError) {
@@ -400,7 +399,7 @@ func (sa *SA) answerAuth(in *inbox, now time.Time) ([]message.Payload, *notifyEr
 		sa.localID = sa.ownID()
 		idr := idPayload(sa.localID, true)
 		payloads := append([]message.Payload{idr}, sa.certificates(now)...)
-		proof, err := sa.prove(idr, sa.hs.response, sa.hs.nonceI)
+		proof, err := sa.prove(idr)
 		if err != nil {
 			return nil, refused(FailLocalCredential, "%w", err)
 		}

@@ -99,6 +99,9 @@ func (sa *SA) sendInit(now time.Time) {
 		&message.KE{Method: sa.hs.ke.ID(), Data: sa.hs.ke.Public()},
 		&message.Nonce{Data: sa.hs.nonceI})
 	payloads = append(payloads, sa.natNotifies(sa.spiLocal, 0)...)
+	if slices.ContainsFunc(sa.cfg.Proposals, transform.Proposal.HasAdditional) {
+		payloads = append(payloads, status(message.NotifyIntermediateExchangeSupported))
+	}
 	payloads = append(payloads,
 		status(message.NotifyFragmentationSupported),
 		hashNotify(sa.cfg.Peer.Schemes),
@@ -231,6 +234,10 @@ func (sa *SA) initAnswered(h message.Header, in *inbox, d Datagram, now time.Tim
 	if suite.KE.ID != sa.hs.ke.ID() || in.ke.Method != sa.hs.ke.ID() {
 		return &Failure{Code: FailProtocol, Err: fmt.Errorf("key exchange method %d where we sent %d", in.ke.Method, sa.hs.ke.ID())}
 	}
+	more, err := additional(suite, in)
+	if err != nil {
+		return &Failure{Code: FailProtocol, Err: err}
+	}
 	shared, err := sa.hs.ke.Shared(in.ke.Data)
 	if err != nil {
 		return &Failure{Code: FailProtocol, Err: err}
@@ -253,6 +260,7 @@ func (sa *SA) initAnswered(h message.Header, in *inbox, d Datagram, now time.Tim
 	sa.hs.nonceR = slices.Clone(in.nonce)
 	sa.hs.response = slices.Clone(d.Data)
 	sa.hs.ke = nil
+	sa.hs.between.more = more
 	sa.readInitNotifies(in)
 	sa.lastHeard = now
 	sa.flight, sa.hint, sa.giveUpAt = nil, nil, time.Time{}
@@ -265,7 +273,7 @@ func (sa *SA) initAnswered(h message.Header, in *inbox, d Datagram, now time.Tim
 		sa.natt = true
 		sa.e.emit(PathChanged{SA: sa, Path: sa.path})
 	}
-	sa.enqueue(&authTask{}, now)
+	sa.afterInit(now)
 	return nil
 }
 
@@ -329,7 +337,7 @@ func (e *Endpoint) handleInitRequest(h message.Header, d Datagram, now time.Time
 	}
 
 	terms := e.opt.Resolver.Terms(d.path())
-	suite, answer, err := transform.SelectKE(terms.Proposals, in.sa.Offers(), in.ke.Method)
+	suite, answer, err := transform.SelectKE(terms.Proposals, offersFor(in), in.ke.Method)
 	if err != nil {
 		e.emit(Log{Level: Info, Text: fmt.Sprintf("no common IKE proposal with %v", d.Remote)})
 		e.fault("no common proposal")
@@ -359,12 +367,7 @@ func (e *Endpoint) checkCookie(h message.Header, in *inbox, d Datagram, from net
 
 // answerInit makes a half-open IKE SA.
 func (e *Endpoint) answerInit(h message.Header, in *inbox, d Datagram, answer transform.Proposal, suite transform.Suite, terms Terms, key initKey, now time.Time) {
-	ke, err := transform.NewKeyExchange(suite.KE.ID, e.opt.Rand)
-	if err != nil {
-		e.emit(Log{Level: Warn, Text: err.Error()})
-		return
-	}
-	shared, err := ke.Shared(in.ke.Data)
+	public, shared, err := transform.Respond(suite.KE.ID, in.ke.Data, e.opt.Rand)
 	if err != nil {
 		e.drop("invalid key exchange value")
 		e.refuse(h, d, &message.Notify{Kind: message.NotifyInvalidSyntax}, now)
@@ -383,6 +386,7 @@ func (e *Endpoint) answerInit(h message.Header, in *inbox, d Datagram, answer tr
 	sa.spiRemote = h.InitiatorSPI
 	sa.giveUpAt = now.Add(e.opt.HalfOpenTimeout)
 	sa.hs.chosen = answer
+	sa.hs.between.more = suite.AdditionalKEs()
 	sa.hs.nonceI, sa.hs.nonceR = slices.Clone(in.nonce), e.random(nonceLen)
 	sa.hs.request = slices.Clone(d.Data)
 	sa.hs.natSource = e.random(20)
@@ -399,12 +403,15 @@ func (e *Endpoint) answerInit(h message.Header, in *inbox, d Datagram, answer tr
 
 	payloads := []message.Payload{
 		message.NewSA(answer),
-		&message.KE{Method: ke.ID(), Data: ke.Public()},
+		&message.KE{Method: suite.KE.ID, Data: public},
 		&message.Nonce{Data: sa.hs.nonceR},
 	}
 	payloads = append(payloads, sa.natNotifies(h.InitiatorSPI, sa.spiLocal)...)
 	if len(terms.Roots) > 0 {
 		payloads = append(payloads, certRequest(terms.Roots...))
+	}
+	if in.notify(message.NotifyIntermediateExchangeSupported) != nil {
+		payloads = append(payloads, status(message.NotifyIntermediateExchangeSupported))
 	}
 	payloads = append(payloads, status(message.NotifyFragmentationSupported), hashNotify(nil))
 	m := message.Message{Header: sa.header(message.IKESAInit, 0, true), Payloads: payloads}

@@ -97,9 +97,9 @@ func (sa *SA) rekeyProposals() []transform.Proposal {
 		}
 	}
 	if len(list) == 0 {
-		return sa.cfg.Proposals
+		list = sa.cfg.Proposals
 	}
-	return list
+	return transform.Classical(list)
 }
 
 func ikeSPI(spi uint64) []byte { return binary.BigEndian.AppendUint64(nil, spi) }
@@ -282,7 +282,7 @@ func (sa *SA) answerIKERekey(in *inbox, now time.Time) ([]message.Payload, *noti
 	}
 	suite, proposal, err := transform.SelectKE(sa.rekeyProposals(), in.sa.Offers(), in.ke.Method)
 	if err != nil {
-		suite, proposal, err = transform.SelectKE(sa.cfg.Proposals, in.sa.Offers(), in.ke.Method)
+		suite, proposal, err = transform.SelectKE(transform.Classical(sa.cfg.Proposals), in.sa.Offers(), in.ke.Method)
 	}
 	if err != nil {
 		return nil, &notifyError{notify: message.NotifyNoProposalChosen, code: FailNoProposal, err: err}
@@ -295,11 +295,7 @@ func (sa *SA) answerIKERekey(in *inbox, now time.Time) ([]message.Payload, *noti
 	if !ok {
 		return nil, syntaxError("SPI %x in the offer", proposal.SPI)
 	}
-	ke, err := transform.NewKeyExchange(suite.KE.ID, sa.e.opt.Rand)
-	if err != nil {
-		return nil, &notifyError{notify: message.NotifyNoProposalChosen, code: FailInternal, err: err}
-	}
-	shared, err := ke.Shared(in.ke.Data)
+	public, shared, err := transform.Respond(suite.KE.ID, in.ke.Data, sa.e.opt.Rand)
 	if err != nil {
 		return nil, syntaxError("key exchange: %w", err)
 	}
@@ -318,6 +314,6 @@ func (sa *SA) answerIKERekey(in *inbox, now time.Time) ([]message.Payload, *noti
 	return []message.Payload{
 		message.NewSA(proposal),
 		&message.Nonce{Data: nonce},
-		&message.KE{Method: ke.ID(), Data: ke.Public()},
+		&message.KE{Method: suite.KE.ID, Data: public},
 	}, nil
 }

@@ -23,6 +23,8 @@ type requestMove struct {
 // requests are the legal requests. The first that fits is taken. One that fits
 // none is answered with INVALID_SYNTAX, which ends the SA (RFC 7296, section 2.21.3).
 var requests = []requestMove{
+	{from: in(StateInitAnswered), exchange: message.IKEIntermediate, need: hasKE,
+		run: (*SA).answerIntermediate, story: "exchange further keys"},
 	{from: in(StateInitAnswered), exchange: message.IKEAuth,
 		need: hasIDi | hasAuth | hasSA | hasTSi | hasTSr,
 		run:  (*SA).answerAuth, story: "authenticate the peer, and ourselves"},
@@ -55,6 +57,7 @@ type kind uint8
 
 const (
 	kindInit kind = iota + 1
+	kindIntermediate
 	kindAuth
 	kindUser
 	kindEAP
@@ -83,6 +86,8 @@ type responseMove struct {
 // fits none is a protocol error. In states that are not listed the response
 // only ends the exchange.
 var responses = []responseMove{
+	{from: in(StateAuthSent), task: kindIntermediate, need: hasKE,
+		run: (*SA).keysExchanged, story: "take further keys"},
 	{from: in(StateAuthSent), task: kindAuth, need: hasIDr | hasEAP,
 		run: (*SA).authChallenged, story: "authenticate the peer, and begin EAP"},
 	{from: in(StateAuthSent), task: kindAuth, need: hasIDr | hasAuth,

@@ -98,7 +98,7 @@ func (sa *SA) receiveRequest(h message.Header, d Datagram, now time.Time) {
 		sa.e.drop("message ID out of window")
 		return
 	}
-	if sa.state == StateAuthSent || sa.state == StateInitAnswered && h.Exchange != message.IKEAuth {
+	if sa.state == StateAuthSent || sa.state == StateInitAnswered && h.Exchange != sa.expected() {
 		sa.e.drop("request before authentication")
 		return
 	}
@@ -147,6 +147,7 @@ func (sa *SA) reply(h message.Header, payloads []message.Payload, err *notifyErr
 		sa.log(Info, "%s: answering %v with %v", sa.name(), h.Exchange, err)
 	}
 	sa.respond(h, payloads, now)
+	sa.turnKeys()
 	if sa.end != nil {
 		sa.close(sa.end.err, now)
 	}
@@ -193,6 +194,9 @@ func (sa *SA) open(d Datagram, now time.Time) (message.Message, arrival, *notify
 		sa.e.notTold()
 		return m, fragment, nil
 	}
+	if m.Exchange == message.IKEIntermediate && sa.hs != nil {
+		sa.coverReceived(m.Header)
+	}
 	return m, whole, nil
 }
 
@@ -201,7 +205,7 @@ func (sa *SA) open(d Datagram, now time.Time) (message.Message, arrival, *notify
 // counts (RFC 7383, section 2.6.1).
 func (sa *SA) repeat(h message.Header, d Datagram, now time.Time) {
 	var again message.Reassembler
-	_, _, err := again.Open(d.Data, sa.keys.open)
+	_, _, err := again.Open(d.Data, sa.opener(h.Exchange))
 	var syntax *message.SyntaxError
 	switch {
 	case err != nil && !errors.As(err, &syntax):
@@ -265,6 +269,9 @@ func (sa *SA) seal(x message.ExchangeType, id uint32, response bool, payloads []
 		datagrams[0], err = message.Seal(h, payloads, sa.keys.seal, sa.e.opt.Rand)
 	}
 	if err == nil {
+		if x == message.IKEIntermediate && sa.hs != nil {
+			sa.coverSent(h, payloads)
+		}
 		sa.tellSent(h, datagrams, payloads, 0)
 	}
 	return datagrams, err

@@ -92,6 +92,7 @@ type handshake struct {
 	nonceR    []byte
 	request   []byte // IKE_SA_INIT request and response, as on the wire
 	response  []byte
+	between   intermediate
 	cookie    []byte
 	cookies   int               // how often the peer asked for one
 	groups    []transform.ID    // key exchange methods tried

@@ -16,7 +16,7 @@ type State uint8
 const (
 	StateInitSent     State = iota + 1 // IKE_SA_INIT is under way; we are the initiator
 	StateInitAnswered                  // we answered IKE_SA_INIT; the peer has proved nothing yet
-	StateAuthSent                      // IKE_AUTH is under way; we are the initiator
+	StateAuthSent                      // IKE_AUTH, or IKE_INTERMEDIATE before it, is under way; we are the initiator
 	StateUp                            // both ends have proved who they are
 	StateRekeyed                       // a successor took over the Child SAs; only Delete is left
 	StateDeleting                      // we are about to delete it, or have asked the peer to

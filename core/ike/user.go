@@ -56,7 +56,7 @@ func (sa *SA) authChallenged(t task, in *inbox, _ []uint32, now time.Time) *noti
 	case cfg == nil:
 		return refuse(FailLocalCredential, errNoEAP)
 	case in.auth != nil:
-		if err := sa.verify(in, in.idr, sa.hs.response, sa.hs.nonceI, now); err != nil {
+		if err := sa.verify(in, in.idr, now); err != nil {
 			offer.free(sa)
 			return err
 		}
@@ -213,7 +213,7 @@ func (sa *SA) proofAnswered(_ task, in *inbox, _ []uint32, now time.Time) *notif
 		key = slices.Clone(sa.keys.pPeer)
 	}
 	id := idPayload(sa.peerID, true)
-	octets := auth.SignedOctets(sa.keys.prf, sa.hs.response, sa.hs.nonceI, sa.keys.pPeer, id.AppendTo(nil))
+	octets := sa.octets(false, id)
 	if in.auth.Method != message.AuthPSK || !auth.VerifyPSK(sa.keys.prf, key, in.auth.Data, octets) {
 		return &notifyError{notify: message.NotifyAuthenticationFailed, code: FailPeerAuth, err: errWrongProof}
 	}
@@ -254,7 +254,7 @@ func (*proofTask) request(sa *SA, _ time.Time) ([]message.Payload, bool) {
 		key = slices.Clone(sa.keys.pLocal)
 	}
 	idi := idPayload(sa.localID, false)
-	octets := auth.SignedOctets(sa.keys.prf, sa.hs.request, sa.hs.nonceR, sa.keys.pLocal, idi.AppendTo(nil))
+	octets := sa.octets(true, idi)
 	return []message.Payload{&message.Auth{Method: message.AuthPSK, Data: auth.PSK(sa.keys.prf, key, octets)}}, true
 }
 

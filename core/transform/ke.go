@@ -11,7 +11,7 @@ import (
 // of the method, or one that would give the secret away.
 var ErrBadPublic = errors.New("transform: invalid key exchange value")
 
-// A KeyExchange is our half of one key exchange. Its private key is fresh and
+// A KeyExchange is the initiator's half of one key exchange. Its private key is fresh and
 // is not for more than one exchange.
 type KeyExchange interface {
 	// ID is the method.
@@ -23,6 +23,24 @@ type KeyExchange interface {
 	Shared(peer []byte) ([]byte, error)
 }
 
+// Respond is the responder's half of a key exchange: its value for the KE
+// payload, and the secret that it shares with the initiator's value peer. It
+// says ErrBadPublic of a peer's value that is not one. With a KEM, what is random
+// in the answer comes from the system whatever rand is.
+func Respond(id ID, peer []byte, rand io.Reader) (public, shared []byte, err error) {
+	if k, ok := kems[id]; ok {
+		return k.respond(id, peer)
+	}
+	ke, err := NewKeyExchange(id, rand)
+	if err != nil {
+		return nil, nil, err
+	}
+	if shared, err = ke.Shared(peer); err != nil {
+		return nil, nil, err
+	}
+	return ke.Public(), shared, nil
+}
+
 // NewKeyExchange makes a private key from rand. The same bytes from rand give
 // the same key, so that recorded exchanges can be replayed.
 func NewKeyExchange(id ID, rand io.Reader) (KeyExchange, error) {
@@ -32,14 +50,20 @@ func NewKeyExchange(id ID, rand io.Reader) (KeyExchange, error) {
 	if g, ok := modpGroups[id]; ok {
 		return newMODP(id, g, rand)
 	}
+	if k, ok := kems[id]; ok {
+		return k.generate(id, rand)
+	}
 	return nil, fmt.Errorf("transform: key exchange %v is not implemented", Transform{Type: TypeKE, ID: id})
 }
 
-// PublicSize is the length of the value in a KE payload of this method; 0 for
-// one that we do not implement.
+// PublicSize is the length of the value in an initiator's KE payload of this
+// method; 0 for one that we do not implement.
 func PublicSize(id ID) int {
 	if c, ok := curves[id]; ok {
 		return c.publicSize
+	}
+	if k, ok := kems[id]; ok {
+		return k.publicSize
 	}
 	return modpGroups[id].bits / 8
 }

@@ -68,6 +68,8 @@ var keywords = []keyword{
 	{"modp2048", Transform{TypeKE, KEMODP2048, 0}},
 	{"modp3072", Transform{TypeKE, KEMODP3072, 0}},
 	{"modp4096", Transform{TypeKE, KEMODP4096, 0}},
+	{"mlkem768", Transform{TypeKE, KEMLKEM768, 0}},
+	{"mlkem1024", Transform{TypeKE, KEMLKEM1024, 0}},
 	{"none", Transform{TypeKE, KENone, 0}},
 	{"modpnone", Transform{TypeKE, KENone, 0}},
 
@@ -85,8 +87,7 @@ var unimplemented = []string{
 	"prfmd5", "prfaesxcbc", "prfaescmac", "prfcamelliaxcbc",
 	"modpnull", "modp768", "modp1536", "modp6144", "modp8192", "modp1024s160", "modp2048s224", "modp2048s256",
 	"ecp192", "ecp224", "ecp224bp", "ecp256bp", "ecp384bp", "ecp512bp", "x448", "curve448",
-	"mlkem512", "mlkem768", "mlkem1024", "ntru*", "newhope128", "kyber*", "bike*", "frodo*", "hqc*", "saber*", "sike*",
-	"ke1_*", "ke2_*", "ke3_*", "ke4_*", "ke5_*", "ke6_*", "ke7_*",
+	"mlkem512", "ntru*", "newhope128", "kyber*", "bike*", "frodo*", "hqc*", "saber*", "sike*",
 }
 
 // lookup returns the transform that a word stands for.
@@ -96,11 +97,32 @@ func lookup(word string) (Transform, error) {
 			return k.t, nil
 		}
 	}
+	if typ, method, ok := additionalWord(word); ok {
+		t, err := lookup(method)
+		var unknown *KeywordError
+		if errors.As(err, &unknown) {
+			return Transform{}, &KeywordError{Keyword: word, Known: unknown.Known}
+		}
+		if err != nil || t.Type != TypeKE {
+			return Transform{}, &KeywordError{Keyword: word}
+		}
+		t.Type = typ
+		return t, nil
+	}
 	known := slices.ContainsFunc(unimplemented, func(u string) bool {
 		prefix, open := strings.CutSuffix(u, "*")
 		return word == u || open && strings.HasPrefix(word, prefix)
 	})
 	return Transform{}, &KeywordError{Keyword: word, Known: known}
+}
+
+// additionalWord splits the word of an additional key exchange: "ke1_mlkem768".
+func additionalWord(word string) (typ Type, method string, ok bool) {
+	rest, ok := strings.CutPrefix(word, "ke")
+	if !ok || len(rest) < 3 || rest[0] < '1' || rest[0] > '7' || rest[1] != '_' || strings.HasPrefix(rest[2:], "ke") {
+		return 0, "", false
+	}
+	return TypeAddKE1 + Type(rest[0]-'1'), rest[2:], true
 }
 
 // ParseProposal parses a proposal in strongSwan's words, joined by hyphens:
@@ -135,10 +157,17 @@ func ParseProposal(p Protocol, s string) (Proposal, error) {
 	if err != nil {
 		return Proposal{}, fmt.Errorf("proposal %q: %w", s, err)
 	}
+	if err := checkAdditional(named); err != nil {
+		return Proposal{}, fmt.Errorf("proposal %q: %w", s, err)
+	}
 	out := Proposal{Protocol: p}
-	for t := TypeEncr; t <= TypeESN; t++ {
+	for t := TypeEncr; t <= TypeKE; t++ {
 		out.Transforms = append(out.Transforms, named[t]...)
 	}
+	for t := TypeAddKE1; t <= TypeAddKE7; t++ {
+		out.Transforms = append(out.Transforms, named[t]...)
+	}
+	out.Transforms = append(out.Transforms, named[TypeESN]...)
 	return out, nil
 }
 
@@ -169,6 +198,30 @@ func completeESP(named map[Type][]Transform) error {
 	}
 	if len(named[TypeESN]) == 0 {
 		named[TypeESN] = []Transform{{Type: TypeESN, ID: ESNNo}}
+	}
+	return nil
+}
+
+// checkAdditional refuses key exchanges that follow none and methods that stand
+// twice (RFC 9370, section 2.2.1), and drops a type that holds nothing but NONE.
+func checkAdditional(named map[Type][]Transform) error {
+	seen := make(map[ID]bool)
+	for _, t := range named[TypeKE] {
+		seen[t.ID] = true
+	}
+	for t := TypeAddKE1; t <= TypeAddKE7; t++ {
+		if len(named[t]) == 1 && named[t][0].ID == KENone {
+			delete(named, t)
+		}
+		if len(named[t]) > 0 && !slices.ContainsFunc(named[TypeKE], func(t Transform) bool { return t.ID != KENone }) {
+			return fmt.Errorf(`%v follows a first key exchange, such as "x25519", and there is none`, named[t][0])
+		}
+		for _, x := range named[t] {
+			if x.ID != KENone && seen[x.ID] {
+				return fmt.Errorf("%v is a key exchange that stands there already", x)
+			}
+			seen[x.ID] = true
+		}
 	}
 	return nil
 }
@@ -255,13 +308,22 @@ func (p Proposal) Keywords() string {
 		esn = nil
 	}
 	var words []string
-	for _, t := range slices.Concat(p.of(TypeEncr), integ, prfs, p.of(TypeKE), esn) {
+	var additional []Transform
+	for t := TypeAddKE1; t <= TypeAddKE7; t++ {
+		additional = append(additional, p.of(t)...)
+	}
+	for _, t := range slices.Concat(p.of(TypeEncr), integ, prfs, p.of(TypeKE), additional, esn) {
+		prefix := ""
+		if t.Type.additional() {
+			prefix = fmt.Sprintf("ke%d_", t.Type.nth())
+			t.Type = TypeKE
+		}
 		i := slices.IndexFunc(keywords, func(k keyword) bool { return k.t == t })
 		if i < 0 {
-			words = append(words, t.String())
+			words = append(words, prefix+t.String())
 			continue
 		}
-		words = append(words, keywords[i].word)
+		words = append(words, prefix+keywords[i].word)
 	}
 	return strings.Join(words, "-")
 }

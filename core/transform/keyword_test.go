@@ -22,6 +22,11 @@ func TestParseProposal(t *testing.T) {
 		{ProtoIKE, "aes-sha-prfsha256-curve25519", "IKE:AES_CBC_128/PRF_HMAC_SHA2_256/HMAC_SHA1_96/CURVE_25519", "aes128-sha1-prfsha256-x25519"},
 		{ProtoIKE, "aes128gcm128-sha256-modp3072", "IKE:AES_GCM_16_128/PRF_HMAC_SHA2_256/MODP_3072", "aes128gcm16-prfsha256-modp3072"},
 		{ProtoIKE, "chacha20poly1305-prfsha512-x25519-modpnone", "IKE:CHACHA20_POLY1305/PRF_HMAC_SHA2_512/CURVE_25519", "chacha20poly1305-prfsha512-x25519"},
+		{ProtoIKE, "aes256gcm16-prfsha256-ke2_mlkem1024-ke2_none-ke1_mlkem768-ke1_ecp384-x25519-ke3_none",
+			"IKE:AES_GCM_16_256/PRF_HMAC_SHA2_256/CURVE_25519/KE1_ML_KEM_768/KE1_ECP_384/KE2_ML_KEM_1024/KE2_NONE",
+			"aes256gcm16-prfsha256-x25519-ke1_mlkem768-ke1_ecp384-ke2_mlkem1024-ke2_none"},
+		{ProtoIKE, "aes128gcm16-prfsha256-mlkem768", "IKE:AES_GCM_16_128/PRF_HMAC_SHA2_256/ML_KEM_768", ""},
+		{ProtoESP, "aes128gcm16-x25519-ke1_mlkem768-esn", "ESP:AES_GCM_16_128/CURVE_25519/KE1_ML_KEM_768/ESN", ""},
 		{ProtoESP, "aes128-sha256-modp2048-esn", "ESP:AES_CBC_128/HMAC_SHA2_256_128/MODP_2048/ESN", ""},
 		{ProtoESP, "chacha20poly1305-x25519", "ESP:CHACHA20_POLY1305/CURVE_25519/NO_ESN", ""},
 		{ProtoESP, "aes256gcm16-aes256gcm-esn-noesn", "ESP:AES_GCM_16_256/ESN/NO_ESN", "aes256gcm16-esn-noesn"},
@@ -61,8 +66,13 @@ func TestParseProposalErrors(t *testing.T) {
 		{ProtoIKE, "aes256-aesxcbc-x25519", `algorithm "aesxcbc" is not implemented`},
 		{ProtoIKE, "aes256-sha256-modp1536", `algorithm "modp1536" is not implemented`},
 		{ProtoIKE, "aes256-sha256-ecp224", `algorithm "ecp224" is not implemented`},
-		{ProtoIKE, "aes256gcm16-prfsha256-mlkem768", `algorithm "mlkem768" is not implemented`},
-		{ProtoIKE, "aes256gcm16-prfsha256-x25519-ke1_mlkem768", `algorithm "ke1_mlkem768" is not implemented`},
+		{ProtoIKE, "aes256gcm16-prfsha256-mlkem512", `algorithm "mlkem512" is not implemented`},
+		{ProtoIKE, "aes256gcm16-prfsha256-x25519-ke1_mlkem512", `algorithm "ke1_mlkem512" is not implemented`},
+		{ProtoIKE, "aes256gcm16-prfsha256-x25519-ke1_sha256", `unknown algorithm "ke1_sha256"`},
+		{ProtoIKE, "aes256gcm16-prfsha256-x25519-ke1_ke2_mlkem768", `unknown algorithm "ke1_ke2_mlkem768"`},
+		{ProtoIKE, "aes256gcm16-prfsha256-x25519-ke8_mlkem768", `unknown algorithm "ke8_mlkem768"`},
+		{ProtoIKE, "aes256gcm16-prfsha256-x25519-ke2_x25519", "stands there already"},
+		{ProtoESP, "aes256gcm16-ke1_mlkem768", "and there is none"},
 		{ProtoESP, "aes128gcm8", `algorithm "aes128gcm8" is not implemented`},
 		{ProtoESP, "camellia256-sha256", `algorithm "camellia256" is not implemented`},
 		{ProtoIKE, "aes256gcm16-x25519", "no PRF is named"},
@@ -118,6 +128,8 @@ func TestParseProposals(t *testing.T) {
 
 func TestDefaults(t *testing.T) {
 	want := []string{
+		"aes256gcm16-aes128gcm16-chacha20poly1305-prfsha384-prfsha256-prfsha512-x25519-ecp256-ecp384-ecp521-modp3072-modp4096-modp2048-ke1_mlkem768-ke1_mlkem1024",
+		"aes256-aes128-sha256-sha384-sha512-x25519-ecp256-ecp384-ecp521-modp3072-modp4096-modp2048-ke1_mlkem768-ke1_mlkem1024",
 		"aes256gcm16-aes128gcm16-chacha20poly1305-prfsha384-prfsha256-prfsha512-x25519-ecp256-ecp384-ecp521-modp3072-modp4096-modp2048",
 		"aes256-aes128-sha256-sha384-sha512-x25519-ecp256-ecp384-ecp521-modp3072-modp4096-modp2048",
 	}
@@ -193,7 +205,8 @@ func TestNames(t *testing.T) {
 		{encr(EncrAESGCM16, 256).String(), "AES_GCM_16_256"},
 		{encr(999, 64).String(), "ENCR_999_64"},
 		{ke(36).String(), "ML_KEM_768"},
-		{Transform{6, 35, 0}.String(), "TYPE_6_35"},
+		{Transform{6, 35, 0}.String(), "KE1_ML_KEM_512"},
+		{Transform{13, 35, 0}.String(), "TYPE_13_35"},
 		{Protocol(9).String(), "PROTO_9"},
 		{Suite{Protocol: ProtoIKE, Encr: encr(EncrAESGCM16, 256), PRF: prf(PRFHMACSHA384), KE: ke(KEECP384)}.String(), "AES_GCM_16_256/PRF_HMAC_SHA2_384/ECP_384"},
 		{Suite{Protocol: ProtoIKE, Encr: encr(EncrAESCBC, 128), PRF: prf(PRFHMACSHA256), Integ: integ(IntegHMACSHA256128), KE: ke(KEX25519)}.String(), "AES_CBC_128/HMAC_SHA2_256_128/PRF_HMAC_SHA2_256/CURVE_25519"},
@@ -213,7 +226,7 @@ func TestNames(t *testing.T) {
 func FuzzParseProposal(f *testing.F) {
 	for _, s := range []string{
 		"aes256gcm16-prfsha384-ecp384", "aes128-sha256-modp2048-esn", "chacha20poly1305-x25519-none-noesn-esn",
-		"3des-sha1-modp1024", "aes256-sha256-sha512-prfsha512-prfsha256-ecp521", "AES-SHA-curve25519", "aes128gcm8", "ke1_mlkem768", "-", "aes256gcm16-sha256-sha1-modp4096",
+		"3des-sha1-modp1024", "aes256-sha256-sha512-prfsha512-prfsha256-ecp521", "AES-SHA-curve25519", "aes128gcm8", "aes128gcm16-prfsha256-x25519-ke1_mlkem768-ke2_none-ke2_ecp256", "-", "aes256gcm16-sha256-sha1-modp4096",
 	} {
 		f.Add(uint8(ProtoIKE), s)
 		f.Add(uint8(ProtoESP), s)

@@ -1,6 +1,9 @@
 package transform
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // String names the protocol: "IKE", "ESP".
 func (p Protocol) String() string {
@@ -29,6 +32,9 @@ func (t Type) String() string {
 	case TypeESN:
 		return "ESN"
 	}
+	if t.additional() {
+		return "ADDKE" + strconv.Itoa(t.nth())
+	}
 	return "TYPE_" + strconv.Itoa(int(t))
 }
 
@@ -36,6 +42,9 @@ func (t Type) String() string {
 // "AES_GCM_16_256", "HMAC_SHA2_256_128". It knows the algorithms that we do
 // not implement too, for a peer may offer them.
 func (t Transform) String() string {
+	if t.Type.additional() {
+		return "KE" + strconv.Itoa(t.Type.nth()) + "_" + strings.TrimPrefix(Transform{Type: TypeKE, ID: t.ID}.String(), "KE_")
+	}
 	name, ok := names[t.Type][t.ID]
 	if !ok {
 		name = t.Type.String() + "_" + strconv.Itoa(int(t.ID))
@@ -75,7 +84,7 @@ var names = map[Type]map[ID]string{
 		22: "MODP_1024_160", 23: "MODP_2048_224", 24: "MODP_2048_256", 25: "ECP_192", 26: "ECP_224",
 		27: "ECP_224_BP", 28: "ECP_256_BP", 29: "ECP_384_BP", 30: "ECP_512_BP",
 		KEX25519: "CURVE_25519", 32: "CURVE_448", 33: "GOST3410_2012_256", 34: "GOST3410_2012_512",
-		35: "ML_KEM_512", 36: "ML_KEM_768", 37: "ML_KEM_1024",
+		35: "ML_KEM_512", KEMLKEM768: "ML_KEM_768", KEMLKEM1024: "ML_KEM_1024",
 	},
 	TypeESN: {ESNNo: "NO_ESN", ESNYes: "ESN"},
 }

@@ -88,7 +88,7 @@ func WithKE(list []Proposal) []Proposal {
 // WithoutKE returns p without its key exchange methods: the first Child SA,
 // which IKE_AUTH makes, has none of its own (RFC 7296, section 1.2).
 func (p Proposal) WithoutKE() Proposal {
-	p.Transforms = slices.DeleteFunc(slices.Clone(p.Transforms), func(t Transform) bool { return t.Type == TypeKE })
+	p.Transforms = slices.DeleteFunc(slices.Clone(p.Transforms), func(t Transform) bool { return t.Type == TypeKE || t.Type.additional() })
 	return p
 }
 
@@ -124,8 +124,13 @@ const (
 )
 
 // DefaultIKE returns what we offer and accept for an IKE SA when the profile
-// says nothing. The first key exchange method is the one to guess.
+// says nothing: ML-KEM after the first key exchange (RFC 9370), or for a peer
+// that does not know it that alone. The first key exchange method is the one to guess.
 func DefaultIKE() []Proposal {
+	return Hybrid(classicalIKE())
+}
+
+func classicalIKE() []Proposal {
 	return mustParse(ProtoIKE, defaultAEAD+"-prfsha384-prfsha256-prfsha512"+defaultGroups, defaultCBC+defaultGroups)
 }
 

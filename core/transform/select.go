@@ -45,6 +45,7 @@ func agree(ours, theirs Proposal, ke ID) (s Suite, answer Proposal, ok bool) {
 		return s, answer, false
 	}
 	var chosen []Transform
+	var kes []ID // a method is not taken twice (RFC 9370, section 2.2.1)
 	for _, c := range []struct {
 		typ  Type
 		want ID // taken before our first alternative; 0: no wish
@@ -59,6 +60,24 @@ func agree(ours, theirs Proposal, ke ID) (s Suite, answer Proposal, ok bool) {
 		}
 		if len(offer) != 0 {
 			chosen = append(chosen, t)
+		}
+		if c.typ == TypeKE && t.ID != KENone {
+			kes = append(kes, t.ID)
+		}
+		s.set(t)
+	}
+	for typ := TypeAddKE1; typ <= TypeAddKE7; typ++ {
+		taken := func(t Transform) bool { return slices.Contains(kes, t.ID) }
+		offer := theirs.of(typ)
+		t, ok := commonBut(typ, ours.of(typ), offer, taken)
+		if !ok {
+			return s, answer, false
+		}
+		if len(offer) != 0 {
+			chosen = append(chosen, t)
+		}
+		if t.ID != KENone {
+			kes = append(kes, t.ID)
 		}
 		s.set(t)
 	}
@@ -90,12 +109,21 @@ func common(typ Type, ours, offer []Transform, want ID) (Transform, bool) {
 	return none, false
 }
 
+// commonBut is common without our transforms that are taken already.
+func commonBut(typ Type, ours, offer []Transform, taken func(Transform) bool) (Transform, bool) {
+	left := slices.DeleteFunc(slices.Clone(ours), taken)
+	if len(left) == 0 && len(ours) != 0 {
+		return Transform{}, false
+	}
+	return common(typ, left, offer, 0)
+}
+
 // wellFormed reports whether a proposal from the peer has the types that its
 // protocol must have, and no other (RFC 7296, section 3.3.3).
 func wellFormed(p Proposal) bool {
-	var has [TypeESN + 1]bool
+	var has [TypeAddKE7 + 1]bool
 	for _, t := range p.Transforms {
-		if t.Type < TypeEncr || t.Type > TypeESN {
+		if t.Type < TypeEncr || t.Type > TypeAddKE7 {
 			return false
 		}
 		has[t.Type] = true
@@ -125,6 +153,10 @@ func (s *Suite) set(t Transform) {
 		s.KE = t
 	case TypeESN:
 		s.ESN = t.ID == ESNYes
+	default:
+		if t.Type.additional() {
+			s.Additional[t.Type-TypeAddKE1] = t.ID
+		}
 	}
 }
 
@@ -135,6 +167,15 @@ func (s Suite) complete() bool {
 	}
 	if s.KE.ID != KENone && PublicSize(s.KE.ID) == 0 {
 		return false
+	}
+	for i, id := range s.Additional {
+		if id == KENone {
+			continue
+		}
+		// Key exchanges that follow none, or the same one twice, are nobody's wish.
+		if PublicSize(id) == 0 || s.KE.ID == KENone || s.KE.ID == id || slices.Contains(s.Additional[:i], id) {
+			return false
+		}
 	}
 	if s.Protocol == ProtoIKE {
 		_, err := NewPRF(s.PRF.ID)
@@ -158,13 +199,13 @@ func Check(offered []Proposal, answer Proposal) (Suite, error) {
 		return Suite{}, fmt.Errorf("%w: %v lacks a type or has one too many", ErrBadAnswer, answer)
 	}
 	offer, s := offered[i], Suite{Protocol: answer.Protocol}
-	for typ := TypeEncr; typ <= TypeESN; typ++ {
+	for typ := TypeEncr; typ <= TypeAddKE7; typ++ {
 		options, got := offer.of(typ), answer.of(typ)
 		none := Transform{Type: typ}
 		if len(got) > 1 {
 			return Suite{}, fmt.Errorf("%w: %d transforms of type %v, want one", ErrBadAnswer, len(got), typ)
 		}
-		optional := typ == TypeInteg || typ == TypeKE
+		optional := typ == TypeInteg || typ == TypeKE || typ.additional()
 		if len(got) == 0 && optional {
 			got = []Transform{none}
 		}

@@ -51,7 +51,12 @@ func TestSelect(t *testing.T) {
 		{"PFS optional for both", ProtoESP, list{"aes256gcm16-x25519-none"}, list{"aes256gcm16-none-x25519"}, 0, "AES_GCM_16_256/CURVE_25519", 1},
 		{"default against one without PFS", ProtoESP, list{"default"}, list{"aes128gcm16"}, 0, "AES_GCM_16_128", 1},
 		{"default against one with PFS", ProtoESP, list{"default"}, list{"aes128-sha256-ecp384"}, 0, "AES_CBC_128/HMAC_SHA2_256_128/ECP_384", 1},
-		{"defaults", ProtoIKE, list{"default"}, list{"default"}, 0, "AES_GCM_16_256/PRF_HMAC_SHA2_384/CURVE_25519", 1},
+		{"defaults", ProtoIKE, list{"default"}, list{"default"}, 0, "AES_GCM_16_256/PRF_HMAC_SHA2_384/CURVE_25519/KE1_ML_KEM_768", 1},
+		{"a peer without additional key exchanges", ProtoIKE, list{"default"}, list{"aes256gcm16-prfsha384-x25519"}, 0, "AES_GCM_16_256/PRF_HMAC_SHA2_384/CURVE_25519", 1},
+		{"only with additional key exchange", ProtoIKE, list{"aes256gcm16-prfsha384-x25519-ke1_mlkem768"}, list{"aes256gcm16-prfsha384-x25519"}, 0, "", 0},
+		{"additional key exchange or none", ProtoIKE, list{"aes256gcm16-prfsha384-x25519-ke1_mlkem768-ke1_none"}, list{"aes256gcm16-prfsha384-x25519"}, 0, "AES_GCM_16_256/PRF_HMAC_SHA2_384/CURVE_25519", 1},
+		{"a second exchange with what is left", ProtoIKE, list{"aes256gcm16-prfsha384-x25519-ecp256-ke1_mlkem768-ke2_mlkem1024"}, list{"aes256gcm16-prfsha384-ecp256-ke1_mlkem768-ke2_mlkem1024"}, 0, "AES_GCM_16_256/PRF_HMAC_SHA2_384/ECP_256/KE1_ML_KEM_768/KE2_ML_KEM_1024", 1},
+		{"ML-KEM alone", ProtoIKE, list{"aes256gcm16-prfsha384-mlkem768"}, list{"aes256gcm16-prfsha384-mlkem768"}, 0, "AES_GCM_16_256/PRF_HMAC_SHA2_384/ML_KEM_768", 1},
 		{"nothing offered", ProtoESP, list{"default"}, nil, 0, "", 0},
 	}
 	for _, tt := range tests {
@@ -145,7 +150,11 @@ func TestSelectNeverTakesWhatWeLack(t *testing.T) {
 		{encr(EncrAESCBC, 128), integ(5), esn(ESNNo)},
 		{encr(EncrAESCBC, 128), integ(IntegNone), esn(ESNNo)},
 		{encr(EncrAESGCM16, 129), esn(ESNNo)},
-		{encr(EncrAESGCM16, 128), ke(36), esn(ESNNo)},
+		{encr(EncrAESGCM16, 128), ke(35), esn(ESNNo)},
+		{encr(EncrAESGCM16, 128), {Type: TypeAddKE1, ID: KEMLKEM768}, esn(ESNNo)},
+		{encr(EncrAESGCM16, 128), ke(KEX25519), {Type: TypeAddKE1, ID: KEX25519}, esn(ESNNo)},
+		{encr(EncrAESGCM16, 128), ke(KEX25519), {Type: TypeAddKE1, ID: KEMLKEM768}, {Type: TypeAddKE7, ID: KEMLKEM768}, esn(ESNNo)},
+		{encr(EncrAESGCM16, 128), ke(KEX25519), {Type: TypeAddKE1, ID: 35}, esn(ESNNo)},
 	} {
 		p := []Proposal{{Number: 1, Protocol: ProtoESP, Transforms: transforms}}
 		if s, _, err := Select(p, p); !errors.Is(err, ErrNoProposal) {
@@ -218,6 +227,7 @@ func FuzzSelect(f *testing.F) {
 	f.Add(uint8(ProtoESP), []byte{1, 20, 128, 1, 12, 255, 3, 12, 0, 4, 31, 0, 4, 0, 0, 5, 1, 0, 5, 0, 0})
 	f.Add(uint8(ProtoIKE), []byte{1, 12, 128, 3, 12, 0, 2, 5, 0, 4, 19, 0})
 	f.Add(uint8(ProtoIKE), []byte{1, 28, 0, 2, 5, 0, 3, 0, 0, 4, 14, 0})
+	f.Add(uint8(ProtoIKE), []byte{1, 28, 0, 2, 5, 0, 4, 31, 0, 6, 36, 0, 7, 37, 0, 12, 0, 0})
 	f.Fuzz(func(t *testing.T, proto uint8, b []byte) {
 		offer := Proposal{Number: 1, Protocol: Protocol(proto)}
 		for ; len(b) >= 3 && len(offer.Transforms) < 64; b = b[3:] {
@@ -227,7 +237,7 @@ func FuzzSelect(f *testing.F) {
 			}
 			offer.Transforms = append(offer.Transforms, Transform{Type(b[0]), ID(b[1]), bits})
 		}
-		for _, preferred := range [][]Proposal{DefaultIKE(), DefaultESP()} {
+		for _, preferred := range [][]Proposal{DefaultIKE(), DefaultESP(), Hybrid(DefaultESP())} {
 			s, answer, err := Select(preferred, []Proposal{offer})
 			if err != nil {
 				continue

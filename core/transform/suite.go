@@ -103,6 +103,11 @@ func (s Suite) transforms() []Transform {
 	if s.KE.ID != KENone {
 		all = append(all, s.KE)
 	}
+	for i, id := range s.Additional {
+		if id != KENone {
+			all = append(all, Transform{Type: TypeAddKE1 + Type(i), ID: id})
+		}
+	}
 	if s.ESN {
 		all = append(all, Transform{Type: TypeESN, ID: ESNYes})
 	}

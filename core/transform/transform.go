@@ -22,7 +22,15 @@ const (
 	TypeInteg Type = 3
 	TypeKE    Type = 4
 	TypeESN   Type = 5
+
+	// Further key exchanges, of which each follows the one before (RFC 9370,
+	// section 2.2.1): ADDKE1 to ADDKE7.
+	TypeAddKE1 Type = 6
+	TypeAddKE7 Type = 12
 )
+
+// MaxAdditional is how many key exchanges may follow the first one.
+const MaxAdditional = int(TypeAddKE7-TypeAddKE1) + 1
 
 // An ID is a transform identifier within its type (IANA "IKEv2 Parameters").
 type ID uint16
@@ -45,15 +53,17 @@ const (
 	IntegHMACSHA384192 ID = 13
 	IntegHMACSHA512256 ID = 14
 
-	KENone     ID = 0
-	KEMODP1024 ID = 2
-	KEMODP2048 ID = 14
-	KEMODP3072 ID = 15
-	KEMODP4096 ID = 16
-	KEECP256   ID = 19
-	KEECP384   ID = 20
-	KEECP521   ID = 21
-	KEX25519   ID = 31
+	KENone      ID = 0
+	KEMODP1024  ID = 2
+	KEMODP2048  ID = 14
+	KEMODP3072  ID = 15
+	KEMODP4096  ID = 16
+	KEECP256    ID = 19
+	KEECP384    ID = 20
+	KEECP521    ID = 21
+	KEX25519    ID = 31
+	KEMLKEM768  ID = 36 // draft-ietf-ipsecme-ikev2-mlkem
+	KEMLKEM1024 ID = 37
 
 	ESNNo  ID = 0
 	ESNYes ID = 1
@@ -84,4 +94,7 @@ type Suite struct {
 	Integ    Transform
 	KE       Transform
 	ESN      bool
+	// Additional are the methods of the key exchanges ADDKE1 to ADDKE7, KENone
+	// where there is none (RFC 9370).
+	Additional [MaxAdditional]ID
 }

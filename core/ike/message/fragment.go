@@ -76,7 +76,13 @@ func fragmentSize(p Protection, maxDatagram int) int {
 type Reassembler struct {
 	requests, responses partial
 	size, fragments     int
+	first               PayloadType
+	plain               []byte
 }
+
+// Plain returns the payloads of the last whole message as they were before
+// encryption, and the type of the first one. The payloads of the message alias it.
+func (r *Reassembler) Plain() (first PayloadType, plain []byte) { return r.first, r.plain }
 
 // Last returns how many bytes of datagrams the last whole message was made of,
 // and in how many fragments it came; 0 when it was not fragmented.
@@ -119,6 +125,7 @@ func (r *Reassembler) Open(datagram []byte, p Protection) (Message, bool, error)
 			*state = partial{}
 		}
 		r.size, r.fragments = len(datagram), 0
+		r.first, r.plain = sk.First, plain
 		m, err := openedMessage(h, sk.First, plain)
 		return m, err == nil, err
 	case *Fragment:
@@ -168,6 +175,7 @@ func (r *Reassembler) add(s *partial, h Header, f *Fragment, datagram []byte, p 
 	}
 	first := s.first
 	r.size, r.fragments = s.wire, len(s.pieces)
+	r.first, r.plain = first, whole
 	*s = partial{}
 	m, err := openedMessage(h, first, whole)
 	return m, err == nil, err

@@ -142,7 +142,8 @@ func TestOffers(t *testing.T) {
 	}{
 		{"understood", "00 00 001c 01 01 00 02" + aes + "00 00 0008 02 00 0005", 2},
 		{"unknown ID", "00 00 001c 01 01 00 02" + aes + "00 00 0008 02 00 ffff", 2}, // for the selection to judge
-		{"unknown type", "00 00 001c 01 01 00 02" + aes + "00 00 0008 06 00 0023", -1},
+		{"unknown type", "00 00 001c 01 01 00 02" + aes + "00 00 0008 0d 00 0023", -1},
+		{"additional key exchange", "00 00 001c 01 01 00 02" + aes + "00 00 0008 06 00 0024", 2},
 		{"type zero", "00 00 001c 01 01 00 02" + aes + "00 00 0008 00 00 0023", -1},
 		{"unknown attribute beside a good one", "00 00 0020 01 01 00 02" + aes + "00 00 000c 01 00 0014 8001 0001", 1},
 		{"unknown attribute alone", "00 00 0020 01 01 00 02" + aes + "00 00 000c 02 00 0005 8001 0001", -1},

@@ -80,10 +80,10 @@ func (sa *SA) Offers() []transform.Proposal {
 }
 
 func (p *Proposal) selectable() ([]transform.Transform, bool) {
-	var seen, kept [transform.TypeESN + 1]bool
+	var seen, kept [transform.TypeAddKE7 + 1]bool
 	var transforms []transform.Transform
 	for _, t := range p.Transforms {
-		if t.Type < transform.TypeEncr || t.Type > transform.TypeESN {
+		if t.Type < transform.TypeEncr || t.Type > transform.TypeAddKE7 {
 			return nil, false
 		}
 		seen[t.Type] = true
