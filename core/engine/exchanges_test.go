@@ -42,16 +42,16 @@ func TestExchangesOfAConnection(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		got, err := w.client.Exchanges(t.Context(), "office", 0)
-		if err != nil || exchangeNames(got) != ">IKE_SA_INIT <IKE_SA_INIT >IKE_AUTH <IKE_AUTH >INFORMATIONAL <INFORMATIONAL" {
+		if err != nil || exchangeNames(got) != ">IKE_SA_INIT <IKE_SA_INIT >IKE_INTERMEDIATE <IKE_INTERMEDIATE >IKE_AUTH <IKE_AUTH >INFORMATIONAL <INFORMATIONAL" {
 			t.Errorf("the client: %s, %v", exchangeNames(got), err)
 		}
-		m := got[3]
-		if m.Local != "198.51.100.100:4500" || m.Remote != "198.51.100.1:4500" || m.Request || m.MessageID != 1 || !m.Encrypted ||
+		m := got[5]
+		if m.Local != "198.51.100.100:4500" || m.Remote != "198.51.100.1:4500" || m.Request || m.MessageID != 2 || !m.Encrypted ||
 			len(m.SPIi) != 16 || m.Size == 0 || m.Time.IsZero() || m.Connection != "office" {
 			t.Errorf("a message: %+v", m)
 		}
 		got, err = w.gateway.Exchanges(t.Context(), "workers", 0)
-		if err != nil || exchangeNames(got) != "<IKE_SA_INIT >IKE_SA_INIT <IKE_AUTH >IKE_AUTH <INFORMATIONAL >INFORMATIONAL" {
+		if err != nil || exchangeNames(got) != "<IKE_SA_INIT >IKE_SA_INIT <IKE_INTERMEDIATE >IKE_INTERMEDIATE <IKE_AUTH >IKE_AUTH <INFORMATIONAL >INFORMATIONAL" {
 			t.Errorf("the gateway: %s, %v", exchangeNames(got), err)
 		}
 		all, err := json.Marshal(got)

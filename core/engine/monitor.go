@@ -14,6 +14,7 @@ import (
 	"sallyport/core/api"
 	"sallyport/core/explain"
 	"sallyport/core/host"
+	"sallyport/core/ike"
 	"sallyport/core/policy"
 )
 
@@ -85,9 +86,21 @@ func (e *Engine) view(c *conn) api.Connection {
 		v.Addresses = s.est.Addresses
 		v.DNS = s.est.DNS
 		v.Routes = c.protected()
-		v.QuantumWhy = api.QuantumNotOffered // no key exchange of ours withstands quantum computers yet
+		quantumOf(&v, s.sa.Info())
 	}
 	return v
+}
+
+// quantumOf says whether who records the traffic can read it one day.
+func quantumOf(v *api.Connection, i ike.Snapshot) {
+	switch {
+	case i.QuantumSafe:
+		v.QuantumSafe = true
+	case i.QuantumOffered:
+		v.QuantumWhy = api.QuantumNotSupported
+	default:
+		v.QuantumWhy = api.QuantumNotOffered
+	}
 }
 
 // protected lists the networks that the tunnel protects.

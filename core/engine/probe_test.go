@@ -87,7 +87,7 @@ func TestTestFindsAll(t *testing.T) {
 			t.Errorf("the gateway still has %+v", d.IKESAs)
 		}
 		messages, err := w.client.Exchanges(t.Context(), "draft (test)", 0)
-		if err != nil || len(messages) != 6 || messages[4].Payloads[0].Name != "D" {
+		if err != nil || len(messages) != 8 || messages[6].Payloads[0].Name != "D" {
 			t.Errorf("exchanges: %v, %v", messages, err)
 		}
 	})

@@ -65,6 +65,7 @@ func (sa *SA) startInit(now time.Time) {
 		return
 	}
 	sa.natt = sa.path.TCP || sa.path.Remote.Port() != portIKE
+	sa.quantum.offered = offersQuantum(sa.cfg.Proposals)
 	sa.hs.nonceI = sa.e.random(nonceLen)
 	sa.hs.natSource = sa.e.random(20)
 	groups := sa.cfg.Proposals[0].KEs()
@@ -386,6 +387,7 @@ func (e *Endpoint) answerInit(h message.Header, in *inbox, d Datagram, answer tr
 	sa.spiRemote = h.InitiatorSPI
 	sa.giveUpAt = now.Add(e.opt.HalfOpenTimeout)
 	sa.hs.chosen = answer
+	sa.quantum.offered = offersQuantum(terms.Proposals)
 	sa.hs.between.more = suite.AdditionalKEs()
 	sa.hs.nonceI, sa.hs.nonceR = slices.Clone(in.nonce), e.random(nonceLen)
 	sa.hs.request = slices.Clone(d.Data)

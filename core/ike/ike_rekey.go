@@ -227,8 +227,10 @@ func (sa *SA) heir(suite transform.Suite, shared, ni, nr []byte, local, remote u
 		localID: sa.localID, peerID: sa.peerID, localAuth: sa.localAuth, peerAuth: sa.peerAuth,
 		guestUser: sa.guestUser, guestGroups: sa.guestGroups,
 		created: now, up: now, lastHeard: now, lastSent: now,
-		rekeys: sa.rekeys + 1, line: sa.line, heapIndex: -1,
+		quantum: sa.quantum, rekeys: sa.rekeys + 1, line: sa.line, heapIndex: -1,
 	}
+	// The keys of the heir come out of those of the elder too.
+	next.quantum.safe = sa.quantum.safe || sa.keys.suite.QuantumSafe()
 	if d := sa.cfg.rekeyTime(); d > 0 {
 		next.rekeyAt = now.Add(d - sa.e.jitter(d/10))
 	}

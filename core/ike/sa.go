@@ -67,7 +67,8 @@ type SA struct {
 	unproved     int     // traces of messages that name it and are not proved to be its
 	repeats      int     // of the last response
 	line         bool    // the initiator of the line of SAs is this end
-	elder        *SA     // whose rekey made this one, while it is open whether this one is the heir
+	quantum      quantum
+	elder        *SA // whose rekey made this one, while it is open whether this one is the heir
 
 	children []*child
 	wanted   int // configured children that are still to be had
@@ -146,6 +147,9 @@ type Snapshot struct {
 	Established         time.Time
 	RekeyAt             time.Time // zero: never
 	Rekeys              int       // of the line of SAs that this one continues
+	// QuantumSafe says that a quantum computer does not open what travels on the
+	// SA, QuantumOffered that it was ours to ask for.
+	QuantumSafe, QuantumOffered bool
 }
 
 // Info returns a snapshot.
@@ -159,6 +163,7 @@ func (sa *SA) Info() Snapshot {
 		Addresses:   slices.Clone(sa.inner),
 		Established: sa.up, RekeyAt: sa.rekeyAt, Rekeys: sa.rekeys,
 	}
+	i.QuantumSafe, i.QuantumOffered = sa.quantum.safe || sa.keys.suite.QuantumSafe(), sa.quantum.offered
 	if sa.cfg != nil {
 		i.Name = sa.cfg.Name
 	}

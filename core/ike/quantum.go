@@ -1,0 +1,20 @@
+package ike
+
+import (
+	"slices"
+
+	"sallyport/core/transform"
+)
+
+// A quantum is what an SA knows of its safety from quantum computers, beside its
+// suite.
+type quantum struct {
+	safe    bool // by what was before: keys of an elder SA that was safe
+	offered bool // the peer could have had it
+}
+
+// offersQuantum reports whether a peer can agree on a quantum-safe key exchange
+// with one of the proposals.
+func offersQuantum(list []transform.Proposal) bool {
+	return slices.ContainsFunc(list, func(p transform.Proposal) bool { return p.QuantumSafe() })
+}
