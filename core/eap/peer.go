@@ -89,8 +89,13 @@ type PeerConfig struct {
 	// VerifyServer judges the server's certificates in TLS, its own first. Nil:
 	// the TLS-based methods are not spoken.
 	VerifyServer func([]*x509.Certificate) error
-	Certificate  *tls.Certificate // ours, for TLS
-	Rand         io.Reader
+	// Revocation says whether the certificate that VerifyServer has accepted, and
+	// whose key has signed the handshake by now, was revoked. stapled is the OCSP
+	// response that the server brought in TLS, or nil. later: it is not known yet,
+	// and the Step waits. Nil: nobody asks.
+	Revocation  func(stapled []byte) (later bool, err error)
+	Certificate *tls.Certificate // ours, for TLS
+	Rand        io.Reader
 }
 
 // PAP stands for the password within TTLS (RFC 5281, section 11.2.5). It is no
@@ -102,11 +107,13 @@ const PAP Type = 255
 const maxRounds = 256
 
 // A Step is what comes of a packet or an answer: a Reply to send, or a
-// Question to put to the user, whose answer goes to Peer.Answer. Neither: the
-// authentication is over, with success.
+// Question to put to the user, whose answer goes to Peer.Answer, or the wait for
+// what PeerConfig.Revocation left open, after which Peer.Resume goes on. None of
+// them: the authentication is over, with success.
 type Step struct {
 	Reply    []byte
 	Question *Question
+	Waits    bool
 }
 
 // A Peer is the client's end of one authentication.
@@ -117,6 +124,7 @@ type Peer struct {
 	rounds  int
 	request Packet // that waits for an answer of the user
 	waiting bool
+	judging bool   // what it waits for is Resume
 	notice  string // the last notification
 	refused Type   // the last method that we answered with a Nak
 	asked   int    // questions that were answered before it began
@@ -240,11 +248,23 @@ func (p *Peer) Handle(b []byte) (Step, error) {
 // Answer goes on with what the user answered to the Question of the last Step.
 // The caller wipes the secret.
 func (p *Peer) Answer(secret []byte) (Step, error) {
-	if !p.waiting {
+	if !p.waiting || p.judging {
 		return Step{}, fmt.Errorf("eap: an answer that nobody asked for: %w", ErrProtocol)
 	}
 	p.waiting = false
 	data, q, err := p.method.answer(secret)
+	return p.step(p.request, data, q, err)
+}
+
+// Resume goes on after a Step that waits: the server's certificate was not
+// revoked. Of one that was, the caller goes no further, and wipes the Peer.
+func (p *Peer) Resume() (Step, error) {
+	t, ok := p.method.(*tlsPeer)
+	if !ok || !p.judging {
+		return Step{}, fmt.Errorf("eap: nothing waits: %w", ErrProtocol)
+	}
+	p.waiting, p.judging = false, false
+	data, q, err := t.goOn()
 	return p.step(p.request, data, q, err)
 }
 
@@ -253,7 +273,7 @@ func (p *Peer) Wipe() {
 	if p.method != nil {
 		p.method.wipe()
 	}
-	p.over, p.waiting = true, false
+	p.over, p.waiting, p.judging = true, false, false
 	p.method = nil
 }
 
@@ -269,6 +289,9 @@ func (p *Peer) step(in Packet, data []byte, q *Question, err error) (Step, error
 	switch {
 	case err != nil:
 		return Step{}, err
+	case q == judgement:
+		p.request, p.waiting, p.judging = in, true, true
+		return Step{Waits: true}, nil
 	case q != nil:
 		p.request, p.waiting = in, true
 		return Step{Question: q}, nil

@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -27,7 +28,11 @@ type ServerConfig struct {
 	// Certificate and VerifyClient are for TLS.
 	Certificate  *tls.Certificate
 	VerifyClient func(user string, chain []*x509.Certificate) error
-	Rand         io.Reader
+	// Revocation says whether the certificate that VerifyClient has accepted, and
+	// whose key has signed the handshake by now, was revoked. later: it is not known
+	// yet, and the Server waits for Resume. Nil: nobody asks.
+	Revocation func() (later bool, err error)
+	Rand       io.Reader
 }
 
 // A Server is the server's end of one authentication.
@@ -43,6 +48,7 @@ type Server struct {
 	rounds  int
 	over    bool
 	success bool
+	waiting bool // for Resume
 }
 
 // A serverMethod is a method's server.
@@ -98,9 +104,10 @@ func (s *Server) Wipe() {
 
 // Handle takes a response of the peer and returns the next packet. After one
 // with CodeSuccess or CodeFailure the authentication is over. An error is only
-// for the log: the packet beside it is to be sent all the same.
+// for the log: the packet beside it is to be sent all the same. Neither packet nor
+// error: the server waits for what ServerConfig.Revocation left open, and Resume.
 func (s *Server) Handle(b []byte) ([]byte, error) {
-	if s.over {
+	if s.over || s.waiting {
 		return nil, fmt.Errorf("eap: a packet after the end: %w", ErrProtocol)
 	}
 	if s.rounds++; s.rounds > maxRounds {
@@ -127,8 +134,30 @@ func (s *Server) Handle(b []byte) ([]byte, error) {
 		return s.fail(fmt.Errorf("eap: %v in the midst of %v: %w", in.Type, s.typ, ErrProtocol))
 	}
 	s.begun = true
-	next, ok, err := s.method.handle(in.Data)
+	return s.went(s.method.handle(in.Data))
+}
+
+// Resume goes on when the server waits: the user's certificate was not revoked. Of
+// one that was, the caller goes no further, and wipes the Server.
+func (s *Server) Resume() ([]byte, error) {
+	t, ok := s.method.(*tlsServer)
+	if !ok || !s.waiting || s.over {
+		return nil, fmt.Errorf("eap: nothing waits: %w", ErrProtocol)
+	}
+	s.waiting = false
+	next, err := t.admit()
+	return s.went(next, false, err)
+}
+
+// errWaits says that a method waits for Server.Resume.
+var errWaits = errors.New("eap: the user's certificate is being asked about")
+
+// went says what comes of a method's step.
+func (s *Server) went(next []byte, ok bool, err error) ([]byte, error) {
 	switch {
+	case err == errWaits:
+		s.waiting = true
+		return nil, nil
 	case err != nil:
 		return s.fail(err)
 	case next != nil:
@@ -328,18 +357,33 @@ func (t *tlsServer) handle(data []byte) ([]byte, bool, error) {
 		}
 		return nil, false, err
 	}
-	if t.tls.up {
-		if t.key, err = t.tls.msk(tlsLabels[TypeTLS], TypeTLS); err != nil {
-			return nil, false, err
-		}
-		if t.tls.conn.ConnectionState().Version >= tls.VersionTLS13 {
-			if err := t.tls.write([]byte{0}); err != nil { // RFC 9190, section 2.5
-				return nil, false, err
-			}
-		}
-		t.told = true
+	if !t.tls.up {
+		return t.frame.send(t.tls.take()), false, nil
 	}
-	return t.frame.send(t.tls.take()), false, nil
+	if ask := t.s.cfg.Revocation; ask != nil {
+		switch later, err := ask(); {
+		case err != nil:
+			return nil, false, err
+		case later:
+			return nil, false, errWaits
+		}
+	}
+	next, err := t.admit()
+	return next, false, err
+}
+
+// admit tells the client that we are content with its certificate.
+func (t *tlsServer) admit() (next []byte, err error) {
+	if t.key, err = t.tls.msk(tlsLabels[TypeTLS], TypeTLS); err != nil {
+		return nil, err
+	}
+	if t.tls.conn.ConnectionState().Version >= tls.VersionTLS13 {
+		if err := t.tls.write([]byte{0}); err != nil { // RFC 9190, section 2.5
+			return nil, err
+		}
+	}
+	t.told = true
+	return t.frame.send(t.tls.take()), nil
 }
 
 func (t *tlsServer) msk() []byte { return t.key }

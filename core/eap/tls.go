@@ -88,7 +88,32 @@ func (p *tlsPeer) advance(flight []byte) ([]byte, *Question, error) {
 		if p.key, err = p.tls.msk(tlsLabels[p.typ], p.typ); err != nil {
 			return nil, nil, err
 		}
+		switch later, err := p.revocation(); {
+		case err != nil:
+			p.failed = &serverError{err}
+			return nil, nil, p.failed
+		case later:
+			return nil, judgement, nil
+		}
 	}
+	return p.goOn()
+}
+
+// judgement stands for a Question that is not the user's: see Peer.Resume.
+var judgement = &Question{}
+
+// revocation asks whether the server's certificate was revoked, when its key has
+// signed the handshake: before that anybody could make us ask. What TLS has to
+// say last is held back until it is known.
+func (p *tlsPeer) revocation() (later bool, err error) {
+	if p.cfg.Revocation == nil {
+		return false, nil
+	}
+	return p.cfg.Revocation(p.tls.conn.ConnectionState().OCSPResponse)
+}
+
+// goOn follows the handshake.
+func (p *tlsPeer) goOn() ([]byte, *Question, error) {
 	if p.typ == TypeTLS {
 		return p.commit()
 	}

@@ -346,7 +346,7 @@ func (from credentials) peerAuth(c *profile.Connection, cfg *ike.Config) error {
 	if a.Method == profile.MethodEAP {
 		return from.askUsers(c, cfg, roots)
 	}
-	verifier := &pki.Verifier{Roots: roots, Revocation: revocations[a.Revocation], RevocationPrivate: a.RevocationPrivate, Weak: a.WeakCertificates}
+	verifier := verifierOf(a, roots)
 	if len(a.CAs) == 0 && a.Names() && !c.IsResponder() {
 		// Whom the system's authorities do not know the user is asked about: see
 		// askServer.
@@ -359,6 +359,11 @@ func (from credentials) peerAuth(c *profile.Connection, cfg *ike.Config) error {
 	}
 	cfg.Peer.Verifier = verifier
 	return nil
+}
+
+// verifierOf is how the certificates of a remote end are judged.
+func verifierOf(a *profile.Auth, roots []*x509.Certificate) *pki.Verifier {
+	return &pki.Verifier{Roots: roots, Revocation: revocations[a.Revocation], RevocationPrivate: a.RevocationPrivate, Weak: a.WeakCertificates}
 }
 
 // revocations are what a profile says of revocation.

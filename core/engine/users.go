@@ -63,19 +63,25 @@ func (from credentials) askUsers(c *profile.Connection, cfg *ike.Config, roots [
 			sc.Certificate.Certificate = append(sc.Certificate.Certificate, x.Raw)
 		}
 	}
-	verifier := &pki.Verifier{Roots: roots, Weak: a.WeakCertificates}
-	sc.VerifyClient = func(name string, chain []*x509.Certificate) error {
-		if _, ok := users[name]; !ok {
-			return fmt.Errorf("%q is not on the list of users", name)
-		}
-		id, err := auth.ParseIdentity(name)
-		if err != nil {
+	verifier := verifierOf(a, roots)
+	server := func(judge ike.JudgePath) *eap.Server {
+		sc := sc
+		var path []*x509.Certificate
+		sc.VerifyClient = func(name string, chain []*x509.Certificate) error {
+			if _, ok := users[name]; !ok {
+				return fmt.Errorf("%q is not on the list of users", name)
+			}
+			id, err := auth.ParseIdentity(name)
+			if err != nil {
+				return err
+			}
+			path, _, err = verifier.VerifyPath(chain, pki.Request{Claimed: id, Wanted: id, Purpose: pki.Client}, time.Now())
 			return err
 		}
-		_, err = verifier.Verify(chain, pki.Request{Claimed: id, Wanted: id, Purpose: pki.Client}, time.Now())
-		return err
+		sc.Revocation = func() (bool, error) { return judge(verifier, path) }
+		return eap.NewServer(sc)
 	}
-	cfg.Peer.EAP = &ike.EAPServer{New: func() *eap.Server { return eap.NewServer(sc) }, Wipe: func() {
+	cfg.Peer.EAP = &ike.EAPServer{New: server, Wipe: func() {
 		for _, u := range users {
 			clear(u.Password)
 		}

@@ -119,7 +119,7 @@ func TestEarlySuccessThroughTheWire(t *testing.T) {
 					l.user.Local.EAP.Only, l.user.Local.EAP.Password = only, []byte("s3cret")
 					w := newWorld(t, testOptions{cfgA: l.user, cfgB: l.gw})
 					sa := w.connect()
-					server := l.gw.Peer.EAP.New()
+					server := l.gw.Peer.EAP.New(nil)
 					var first *inbox
 					heard := w.rogue(func(n int, in *inbox, b *SA) []message.Payload {
 						var out []message.Payload
@@ -257,7 +257,7 @@ func TestRogueGatewayHearsNothing(t *testing.T) {
 				}
 				w := newWorld(t, testOptions{cfgA: l.user, cfgB: l.gw})
 				sa := w.connect()
-				server := l.gw.Peer.EAP.New()
+				server := l.gw.Peer.EAP.New(nil)
 				heard := w.rogue(func(n int, in *inbox, b *SA) []message.Payload {
 					if n > 0 {
 						return nil
@@ -312,7 +312,7 @@ func TestProofOfAnotherMethod(t *testing.T) {
 				}
 				w := newWorld(t, testOptions{cfgA: l.user, cfgB: l.gw})
 				sa := w.connect()
-				server := l.gw.Peer.EAP.New()
+				server := l.gw.Peer.EAP.New(nil)
 				var first *inbox
 				w.rogue(func(n int, in *inbox, b *SA) []message.Payload {
 					if n == 0 {
@@ -412,7 +412,7 @@ func TestReflectionOfAuth(t *testing.T) {
 			l.user.Local.EAP.Password = []byte("s3cret")
 			w := newWorld(t, testOptions{cfgA: l.user, cfgB: l.gw})
 			sa := w.connect()
-			server := l.gw.Peer.EAP.New()
+			server := l.gw.Peer.EAP.New(nil)
 			w.rogue(func(n int, in *inbox, b *SA) []message.Payload {
 				if n == 0 {
 					first, err := server.Start()
@@ -432,7 +432,7 @@ func TestReflectionOfAuth(t *testing.T) {
 			l.user.Local.EAP.Password = []byte("s3cret")
 			w := newWorld(t, testOptions{cfgA: l.user, cfgB: l.gw})
 			sa := w.connect()
-			server := l.gw.Peer.EAP.New()
+			server := l.gw.Peer.EAP.New(nil)
 			var asked *inbox
 			w.rogue(func(n int, in *inbox, b *SA) []message.Payload {
 				if n == 0 {

@@ -110,7 +110,9 @@ type EAPAuth struct {
 // An EAPServer is how a responder asks for a user's proof: with a server of its
 // own for each peer, or with another's, to whom the packets are relayed.
 type EAPServer struct {
-	New func() *eap.Server // nil: RelayEAP
+	// New returns the server of one peer, which asks judge about the certificates
+	// of users. Nil: RelayEAP.
+	New func(judge JudgePath) *eap.Server
 	// PoolOf returns the pool of a user who has proved itself, by the groups
 	// that its server told; nil or a nil result: Config.Pool.
 	PoolOf func(user string, groups []string) Pool
@@ -120,6 +122,11 @@ type EAPServer struct {
 	// within EAP (RFC 5998), so New offers only methods that do.
 	Alone bool
 }
+
+// A JudgePath says whether certificates within EAP were revoked, as
+// eap.ServerConfig.Revocation does, by the policy of a verifier that has accepted
+// their path.
+type JudgePath func(v *pki.Verifier, path []*x509.Certificate) (later bool, err error)
 
 // A PeerAuth is how the other end must prove who it is: with PSK, or with a
 // certificate when Verifier is set; with both, either will do.

@@ -41,7 +41,7 @@ func TestUserEndsNoOthers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newEAPLab(t, eap.TypeMSCHAPv2)
 			l.gw.Unique = c.unique
-			l.gw.Peer.EAP.New = func() *eap.Server {
+			l.gw.Peer.EAP.New = func(JudgePath) *eap.Server {
 				return eap.NewServer(eap.ServerConfig{Methods: []eap.Type{eap.TypeMSCHAPv2},
 					Password: func(string) ([]byte, bool) { return []byte("s3cret"), true }})
 			}

@@ -35,7 +35,7 @@ func newEAPLab(t *testing.T, method eap.Type) *eapLab {
 	userCert := l.ca.issue(t, userKey, "alice", 0, testTime.Add(time.Hour))
 	verifier := &pki.Verifier{Roots: []*x509.Certificate{l.ca.cert}}
 	l.gw.Local = LocalAuth{ID: identity("b.test"), Key: gwKey, Chain: []*x509.Certificate{gwCert}}
-	l.gw.Peer = PeerAuth{EAP: &EAPServer{New: func() *eap.Server {
+	l.gw.Peer = PeerAuth{EAP: &EAPServer{New: func(JudgePath) *eap.Server {
 		return eap.NewServer(eap.ServerConfig{Name: "gw", Methods: []eap.Type{method},
 			Password:    func(u string) ([]byte, bool) { return []byte("s3cret"), u == "alice" },
 			Certificate: &tls.Certificate{Certificate: [][]byte{gwCert.Raw}, PrivateKey: gwKey},

@@ -2,6 +2,7 @@ package ike
 
 import (
 	"bytes"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"sallyport/core/eap"
 	"sallyport/core/ike/auth"
 	"sallyport/core/ike/message"
+	"sallyport/core/pki"
 	"sallyport/core/transform"
 )
 
@@ -24,6 +26,7 @@ type guestAuth struct {
 	method string
 	groups []string
 	msk    []byte
+	now    time.Time // of the call under way, for the judge of certificates
 }
 
 func (g *guestAuth) wipe() {
@@ -78,7 +81,9 @@ func (sa *SA) askEAP(in *inbox, now time.Time) ([]message.Payload, *notifyError)
 	first := (&eap.Packet{Code: eap.CodeRequest, ID: sa.e.random(1)[0], Type: eap.TypeIdentity}).AppendTo(nil)
 	if sa.cfg.Peer.EAP.New != nil {
 		var err error
-		g.server = sa.cfg.Peer.EAP.New()
+		g.server = sa.cfg.Peer.EAP.New(func(v *pki.Verifier, path []*x509.Certificate) (bool, error) {
+			return sa.judgeWithin(v, path, nil, sa.hs.guest.now)
+		})
 		if first, err = g.server.Start(); err != nil {
 			return refused(FailInternal, err)
 		}
@@ -102,7 +107,21 @@ func (sa *SA) answerEAP(in *inbox, now time.Time) ([]message.Payload, *notifyErr
 		sa.e.emit(RelayEAP{SA: sa, Packet: bytes.Clone(in.eap)})
 		return nil, errLater
 	}
+	g.now = now
 	next, err := g.server.Handle(in.eap)
+	if next == nil && err == nil {
+		return sa.answerWhenGood(now, func(now time.Time) ([]message.Payload, *notifyError) {
+			g.now = now
+			next, err := g.server.Resume()
+			return sa.toldGuest(next, err)
+		})
+	}
+	return sa.toldGuest(next, err)
+}
+
+// toldGuest answers with what the server of users says.
+func (sa *SA) toldGuest(next []byte, err error) ([]message.Payload, *notifyError) {
+	g := sa.hs.guest
 	if next == nil {
 		return nil, &notifyError{notify: message.NotifyAuthenticationFailed, code: FailPeerAuth, err: err}
 	}

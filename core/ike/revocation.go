@@ -39,6 +39,23 @@ func (sa *SA) beginRevocation(v *pki.Verifier, path pathAndKey, in *inbox, now t
 	return sa.judge(c)
 }
 
+// judgeWithin is beginRevocation for certificates within EAP: of its server, or of
+// a user. responses came in TLS. The key has signed the handshake there.
+func (sa *SA) judgeWithin(v *pki.Verifier, path []*x509.Certificate, responses [][]byte, now time.Time) (later bool, err error) {
+	if v.Revocation == pki.RevocationOff {
+		return false, nil
+	}
+	c := v.NewCheck(path, responses, now)
+	if _, more := c.Next(); more {
+		sa.hs.held = &heldAuth{check: c}
+		return true, nil
+	}
+	if bad := sa.judge(c); bad != nil {
+		return false, bad.err
+	}
+	return false, nil
+}
+
 // A pathAndKey is what verifying a chain gives.
 type pathAndKey struct {
 	path []*x509.Certificate

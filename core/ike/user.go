@@ -29,7 +29,8 @@ type userAuth struct {
 	peer   *eap.Peer
 	offer  *offer
 	mutual bool      // the gateway has proved itself in no other way (RFC 5998)
-	now    time.Time // of the call under way, for the judge of certificates
+	path   []*x509.Certificate // of the server within EAP
+	now    time.Time           // of the call under way, for the judge of certificates
 }
 
 // patience is how long a user may take for an answer, in all.
@@ -114,6 +115,13 @@ func (sa *SA) beginEAP(offer *offer, mutual bool) {
 		Password: cfg.Password, MutualOnly: mutual, Certificate: cfg.Certificate, Rand: sa.e.opt.Rand}
 	if cfg.Verifier != nil {
 		pc.VerifyServer = func(chain []*x509.Certificate) error { return sa.verifyEAPServer(chain, u.now) }
+		pc.Revocation = func(stapled []byte) (bool, error) {
+			var brought [][]byte
+			if stapled != nil {
+				brought = [][]byte{stapled}
+			}
+			return sa.judgeWithin(cfg.Verifier, u.path, brought, u.now)
+		}
 	}
 	u.peer = eap.NewPeer(pc)
 	sa.hs.user = u
@@ -129,6 +137,7 @@ func (sa *SA) verifyEAPServer(chain []*x509.Certificate, now time.Time) error {
 	}
 	path, _, err := sa.cfg.Local.EAP.Verifier.VerifyPath(chain, pki.Request{Claimed: claim, Wanted: want, Purpose: pki.Gateway}, now)
 	sa.noteWeak(path)
+	sa.hs.user.path = path
 	return err
 }
 
@@ -145,6 +154,12 @@ func (sa *SA) stepEAP(step eap.Step, err error, now time.Time) *notifyError {
 	switch {
 	case err != nil:
 		return eapFailure(err)
+	case step.Waits:
+		return sa.whenGood(u.offer, now, func(now time.Time) *notifyError {
+			u.now = now
+			step, err := u.peer.Resume()
+			return sa.stepEAP(step, err, now)
+		})
 	case step.Question != nil:
 		sa.giveUpAt = now.Add(patience)
 		sa.hint = &Failure{Code: FailLocalCredential, Err: errPatience}

@@ -67,10 +67,13 @@ func TestMoreCertificatesFaults(t *testing.T) {
 		"local.more: needs method":               func(c *Connection) { c.Local = Auth{Method: MethodPSK, Secret: "s", More: []Own{own}} },
 		"remote.more: belongs":                   func(c *Connection) { c.Remote.More = []Own{own} },
 		"remote.revocation: needs":               func(c *Connection) { c.Remote.Revocation = RevocationStrict },
-		"local.revocation: belongs":              func(c *Connection) { c.Local.Revocation = RevocationStrict },
-		"local.weak_certificates: belongs":       func(c *Connection) { c.Local.WeakCertificates = true },
-		"remote.weak_certificates: needs cas":    func(c *Connection) { c.Remote.WeakCertificates = true },
-		"remote.revocation: \"hard\" is not":     func(c *Connection) { c.Remote.Revocation = "hard" },
+		"remote.revocation: needs method = \"certificate\", or": func(c *Connection) {
+			c.Local, c.Remote = Auth{Method: MethodCertificate, Certificates: []string{"a.pem"}, Key: "k"}, Auth{Method: MethodEAP, Users: "u", Revocation: RevocationStrict}
+		},
+		"local.revocation: belongs":           func(c *Connection) { c.Local.Revocation = RevocationStrict },
+		"local.weak_certificates: belongs":    func(c *Connection) { c.Local.WeakCertificates = true },
+		"remote.weak_certificates: needs cas": func(c *Connection) { c.Remote.WeakCertificates = true },
+		"remote.revocation: \"hard\" is not":  func(c *Connection) { c.Remote.Revocation = "hard" },
 	} {
 		c := full()
 		change(c)

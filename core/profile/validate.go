@@ -133,12 +133,10 @@ func (v *validator) revocation(c *Connection) {
 	switch {
 	case c.Local.Revocation != "" || c.Local.RevocationPrivate:
 		v.bad("local.revocation", "belongs to [remote]: the own certificate is the other end's to judge")
-	case set && c.Remote.Method != MethodCertificate:
-		v.bad("remote.revocation", "needs method = \"certificate\"")
+	case set && c.Remote.Method != MethodCertificate && (c.Remote.Method != MethodEAP || len(c.Remote.CAs) == 0):
+		v.bad("remote.revocation", "needs method = \"certificate\", or for users with EAP-TLS method = \"eap\" with cas")
 	case c.Remote.RevocationPrivate && c.Remote.Revocation == RevocationOff:
 		v.bad("remote.revocation_private", "has no meaning with revocation = \"off\"")
-	case c.Remote.Revocation == RevocationStrict && c.Local.EAP.Only:
-		v.bad("remote.revocation", "\"strict\" contradicts local.eap.only: within EAP nothing is asked about the gateway's certificate")
 	}
 }
 
