@@ -16,7 +16,9 @@ ROOTENV := $(SUDO) env PATH="$$PATH" HOME="$$HOME" GOFLAGS="$(GOFLAGS)" SALLYPOR
 # The packages of the window: with cgo and OpenGL in the program, without either
 # (ci) in tests, which need no screen.
 GUI     := ./app/theme ./app/tray ./app/ui/... ./app/cmd/sallyport-gui
-GUITAGS := migrated_fynedo
+# Without the emoji of Fyne, of which each style of text holds a copy: 4 MB of
+# memory each, for what those of the system can show as well.
+GUITAGS := migrated_fynedo,no_emoji
 CITAGS  := ci,migrated_fynedo
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 TARGETS := linux/amd64 linux/arm64 windows/amd64 windows/arm64 darwin/amd64 darwin/arm64

@@ -48,6 +48,7 @@ type Options struct {
 	Close func()
 	// Shown is called, on Fyne's goroutine, after a snapshot has been shown.
 	Shown func(*model.Snapshot)
+	Poke  func() // see kit.Env
 }
 
 // A Window is the one window of the program. Its methods run on Fyne's
@@ -79,7 +80,7 @@ func New(ctx context.Context, a fyne.App, opt Options) *Window {
 	if now == nil {
 		now = time.Now
 	}
-	w.env = &kit.Env{Model: opt.Model, Window: w.win, Now: now, Go: w.Go, Context: ctx}
+	w.env = &kit.Env{Model: opt.Model, Window: w.win, Now: now, Go: w.Go, Context: ctx, Poke: opt.Poke}
 	Apply(a, opt.Prefs.Get())
 	w.build()
 	w.win.SetPadded(false)
@@ -100,7 +101,7 @@ func (w *Window) Env() *kit.Env { return w.env }
 // Follow shows what the model says from now on, until the context of New ends.
 func (w *Window) Follow() {
 	stop := w.opt.Model.Watch(func(s *model.Snapshot) {
-		fyne.Do(func() { w.Update(s) })
+		w.env.Do(func() { w.Update(s) })
 	})
 	context.AfterFunc(w.env.Context, stop)
 }
@@ -248,6 +249,9 @@ func (w *Window) SetVisible(visible bool) {
 		w.view(w.current).Shown(visible)
 	}
 }
+
+// Visible reports what SetVisible said last.
+func (w *Window) Visible() bool { return w.visible }
 
 // Raise shows the window in front of others.
 func (w *Window) Raise() {

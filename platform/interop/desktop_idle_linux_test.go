@@ -16,7 +16,7 @@ import (
 // is to be 1 % of a core, 200 MiB and a second.
 const (
 	maxIdle  = 0.01 // of a core, within idleFor, when nothing happens
-	maxLive  = 0.04 // when the graph of a tunnel runs, which is drawn once a second without a graphics processor
+	maxLive  = 0.02 // when the graph of a tunnel runs, which is drawn once a second without a graphics processor
 	maxRSS   = 200 << 20
 	maxPaint = time.Second
 	idleFor  = 12 * time.Second

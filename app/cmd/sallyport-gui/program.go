@@ -45,6 +45,7 @@ type program struct {
 	panel  bool // a panel shows the tray
 	win    *ui.Window
 	app    fyne.App
+	pace   *pace
 	raised chan struct{} // the window can be brought up: closed when the loop runs
 }
 
@@ -87,7 +88,7 @@ func (p *program) again(m single.Message) {
 		p.tell(i18n.T("app.nowindow.title"), i18n.T("app.nowindow.text"))
 		return
 	}
-	fyne.Do(func() {
+	p.do(func() {
 		p.win.Raise()
 		p.win.Show(kit.Page(m.Page))
 		p.win.Import(m.Files)
@@ -101,7 +102,9 @@ func (p *program) run(errs io.Writer) int {
 	if why := lacksGL(p.ctx); why != "" {
 		return p.trayOnly(errs, why)
 	}
-	p.window()
+	if why := p.window(); why != "" {
+		return p.trayOnly(errs, why)
+	}
 	return exitOK
 }
 
@@ -115,16 +118,24 @@ func (p *program) dark() bool {
 	return p.app == nil || p.app.Settings().ThemeVariant() == fynetheme.VariantDark
 }
 
-func (p *program) window() {
+// window shows the window until the user quits. It says why there can be none,
+// which a display that has gone since it was tried is the reason for.
+func (p *program) window() (why string) {
 	app.SetMetadata(fyne.AppMetadata{ID: appID, Name: "Sallyport", Version: api.Version, Icon: theme.AppIcon(),
 		Migrations: map[string]bool{"fyneDo": true}})
 	p.app = app.NewWithID(appID)
 	p.app.SetIcon(theme.AppIcon())
+	p.pace = newPace(func() bool { return !p.win.Visible() })
 	p.win = ui.New(p.ctx, p.app, ui.Options{Model: p.model, Prefs: p.prefs, Login: login{}, Notifies: true, Service: remedies(p.opt.socket),
-		Close: p.hide, Shown: p.shown})
+		Close: p.hide, Shown: p.shown, Poke: p.pace.poke})
+	if why := lacksToolkit(); why != "" {
+		p.app, p.win, p.pace = nil, nil, nil
+		return why
+	}
 	p.tray = tray.New(p.dark(), p.act)
 	p.app.Settings().AddListener(func(fyne.Settings) { p.tray.SetDark(p.dark()) })
 	p.app.Lifecycle().SetOnStarted(func() {
+		p.pace.start()
 		p.tray.Start()
 		p.win.Follow()
 		stop := p.model.Watch(func(s *model.Snapshot) { p.tray.Show(tray.MenuOf(s, true)) })
@@ -145,16 +156,17 @@ func (p *program) window() {
 	p.app.Lifecycle().SetOnStopped(func() { p.cancel() })
 	stop := p.model.Notices(func(n model.Notice) {
 		if p.prefs.Get().Notify {
-			fyne.Do(func() { p.app.SendNotification(fyne.NewNotification(i18n.Say(n.Title), i18n.Say(n.Body))) })
+			p.do(func() { p.app.SendNotification(fyne.NewNotification(i18n.Say(n.Title), i18n.Say(n.Body))) })
 		}
 	})
 	defer stop()
-	p.signals(func() { fyne.Do(p.app.Quit) })
+	p.signals(func() { p.do(p.app.Quit) })
 	if !p.opt.hidden || !p.panel {
 		p.win.Window().Show()
 	}
 	p.app.Run()
 	p.cancel()
+	return ""
 }
 
 // hide is what closing the window does: it goes on in the tray, or ends where
@@ -209,11 +221,17 @@ func (p *program) act(it tray.Item) {
 		})
 	case tray.Quit:
 		if p.win != nil {
-			fyne.Do(p.app.Quit)
+			p.do(p.app.Quit)
 			return
 		}
 		p.tray.Quit()
 	}
+}
+
+// do runs f soon on Fyne's goroutine. It is called on others.
+func (p *program) do(f func()) {
+	fyne.Do(f)
+	p.pace.poke()
 }
 
 func (p *program) raise(then func()) {
@@ -221,7 +239,7 @@ func (p *program) raise(then func()) {
 		p.tell(i18n.T("app.nowindow.title"), i18n.T("app.nowindow.text"))
 		return
 	}
-	fyne.Do(func() {
+	p.do(func() {
 		p.win.Raise()
 		then()
 	})
@@ -231,7 +249,7 @@ func (p *program) raise(then func()) {
 // setting does not silence it.
 func (p *program) tell(title, body string) {
 	if p.app != nil {
-		fyne.Do(func() { p.app.SendNotification(fyne.NewNotification(title, body)) })
+		p.do(func() { p.app.SendNotification(fyne.NewNotification(title, body)) })
 		return
 	}
 	if err := tray.Notify(title, body); err != nil {

@@ -371,7 +371,7 @@ func (d *detail) runClock() {
 				case <-ctx.Done():
 					return
 				case <-t.C:
-					fyne.Do(func() {
+					d.env.Do(func() {
 						if ctx.Err() == nil {
 							d.tick()
 						}

@@ -162,7 +162,7 @@ func (t *messagesTab) ask(ctx context.Context) {
 		t.take(messages, err)
 		took := time.Since(began)
 		again := time.AfterFunc(max(messageEvery-took, took*(messageShare-1)), func() {
-			fyne.Do(func() {
+			t.env.Do(func() {
 				if ctx.Err() == nil {
 					t.ask(ctx)
 				}

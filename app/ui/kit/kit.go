@@ -50,6 +50,9 @@ type Env struct {
 	// Raise brings the window to the front, also when it is hidden. Nil: Show and
 	// RequestFocus of Window.
 	Raise func()
+	// Poke tells the loop of the toolkit, from any goroutine, that it has been
+	// handed something. Nil: it finds out by itself.
+	Poke func()
 
 	dialogs []*Dialog            // that are open, the topmost last
 	keys    func(*fyne.KeyEvent) // what the window did with keys before
@@ -65,13 +68,21 @@ func (e *Env) BringUp() {
 	e.Window.RequestFocus()
 }
 
+// Do runs f soon on Fyne's goroutine. It may be called on any other.
+func (e *Env) Do(f func()) {
+	fyne.Do(f)
+	if e.Poke != nil {
+		e.Poke()
+	}
+}
+
 // Run does slow work beside Fyne's goroutine and then calls then on it, unless
 // the window has been closed meanwhile.
 func (e *Env) Run(work func(ctx context.Context) error, then func(error)) {
 	beside := func() {
 		err := work(e.Context)
 		if e.Context.Err() == nil {
-			fyne.Do(func() { then(err) })
+			e.Do(func() { then(err) })
 		}
 	}
 	if e.Spawn != nil {

@@ -124,7 +124,7 @@ func (v *View) ask(ctx context.Context) {
 		}
 		v.show(&a)
 		again := time.AfterFunc(a.pause(), func() {
-			fyne.Do(func() {
+			v.env.Do(func() {
 				if ctx.Err() == nil {
 					v.ask(ctx)
 				}

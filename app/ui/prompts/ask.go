@@ -284,7 +284,7 @@ func (f *form) runClock() context.CancelFunc {
 			case <-ctx.Done():
 				return
 			case <-t.C:
-				fyne.Do(func() {
+				f.p.env.Do(func() {
 					if ctx.Err() == nil {
 						f.tick()
 					}

@@ -34,7 +34,7 @@ func build(name string) (string, error) {
 	path := filepath.Join(dir, name)
 	args, cgo := []string{"build", "-o", path}, "CGO_ENABLED=0"
 	if name == "sallyport-gui" {
-		args, cgo = append(args, "-tags", "migrated_fynedo"), "CGO_ENABLED=1"
+		args, cgo = append(args, "-tags", "migrated_fynedo,no_emoji"), "CGO_ENABLED=1"
 	}
 	cmd := exec.Command("go", append(args, packages[name])...)
 	cmd.Env = append(os.Environ(), cgo)
