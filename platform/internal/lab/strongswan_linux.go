@@ -16,6 +16,7 @@ type StrongSwan struct {
 	Dir string // where swanctl.conf, x509, x509ca and private are
 
 	host *Host
+	root string // where its programs are; empty: on this machine
 	proc *Process
 	conf string // path of strongswan.conf
 	log  string
@@ -38,8 +39,13 @@ func (l *Lab) SwanDir(name, conf string) string {
 // its section of strongswan.conf.
 func (h *Host) StrongSwan(dir string, options ...string) *StrongSwan {
 	h.lab.t.Helper()
+	return h.strongSwan("", dir, options)
+}
+
+func (h *Host) strongSwan(root, dir string, options []string) *StrongSwan {
+	h.lab.t.Helper()
 	base := filepath.Base(dir)
-	s := &StrongSwan{Dir: dir, host: h, conf: h.lab.file(base + ".strongswan.conf"), log: h.lab.file(base + ".charon.log")}
+	s := &StrongSwan{Dir: dir, host: h, root: root, conf: h.lab.file(base + ".strongswan.conf"), log: h.lab.file(base + ".charon.log")}
 	socket := h.lab.file(base + ".vici")
 	conf := fmt.Sprintf(`charon-systemd {
   load = %s
@@ -75,7 +81,7 @@ swanctl {
 	}
 	_ = os.Remove(socket)
 	_ = os.Remove(s.log)
-	daemon := Command("charon-systemd")
+	daemon := s.program("charon-systemd")
 	daemon.Env = append(daemon.Env, s.env()...)
 	s.proc = h.Start("charon", daemon)
 	h.lab.showOnFailure(s.log)
@@ -100,13 +106,21 @@ swanctl {
 	return s
 }
 
+// program returns a command of this instance's version.
+func (s *StrongSwan) program(name string, args ...string) *exec.Cmd {
+	if s.root == "" {
+		return Command(name, args...)
+	}
+	return Command("chroot", append([]string{s.root, "/usr/sbin/" + name}, args...)...)
+}
+
 func (s *StrongSwan) env() []string {
 	return []string{"STRONGSWAN_CONF=" + s.conf, "SWANCTL_DIR=" + s.Dir}
 }
 
 // Command returns a swanctl command for this instance.
 func (s *StrongSwan) Command(args ...string) *exec.Cmd {
-	cmd := Command("swanctl", args...)
+	cmd := s.program("swanctl", args...)
 	cmd.Env = append(cmd.Env, s.env()...)
 	return cmd
 }
