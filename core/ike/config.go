@@ -34,9 +34,13 @@ type Config struct {
 	// Pool hands out inner addresses to the peer. Nil: none are handed out.
 	Pool Pool
 
-	RekeyTime     time.Duration // of the IKE SA; 0: 4 h; negative: never
-	HardLifetime  time.Duration // the SA ends, rekeyed or not; 0: RekeyTime plus an eighth, at least a minute; negative: never
-	ReauthTime    time.Duration // raise Reauthenticate after; 0: only when the peer asks for it
+	RekeyTime    time.Duration // of the IKE SA; 0: 4 h; negative: never
+	HardLifetime time.Duration // the SA ends, rekeyed or not; 0: RekeyTime plus an eighth, at least a minute; negative: never
+	ReauthTime   time.Duration // raise Reauthenticate after; 0: only when the peer asks for it
+	// TicketLife is how long a ticket that resumes the SA is worth at most: of the
+	// responder how long it is good, of the initiator how long it is kept. 0: 12 h;
+	// negative: none is given or asked for.
+	TicketLife    time.Duration
 	LivenessDelay time.Duration // idle time before a liveness check; 0: 30 s; negative: never
 	Retransmit    Retransmit
 
@@ -277,6 +281,8 @@ func afterRekey(r time.Duration) time.Duration {
 	}
 	return r + max(r/8, time.Minute)
 }
+
+func (c *Config) ticketLife() time.Duration { return orDefault(c.TicketLife, defaultTicketLife) }
 
 func (c *Config) livenessDelay() time.Duration {
 	return orDefault(c.LivenessDelay, defaultLivenessDelay)

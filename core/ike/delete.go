@@ -134,10 +134,15 @@ func (sa *SA) answerInformational(in *inbox, now time.Time) ([]message.Payload, 
 			return nil, nil
 		}
 	}
-	if len(deleted) > 0 {
-		return []message.Payload{&message.Delete{Protocol: transform.ProtoESP, SPIs: deleted}}, nil
+	var answer []message.Payload
+	if sa.state == StateUp {
+		sa.takeTicket(in, now) // one that was announced with TICKET_ACK
+		answer = sa.ticketFor(in, now)
 	}
-	return nil, nil
+	if len(deleted) > 0 {
+		answer = append(answer, &message.Delete{Protocol: transform.ProtoESP, SPIs: deleted})
+	}
+	return answer, nil
 }
 
 // childDeletedByPeer ends the Child SA that the peer deletes. It returns our

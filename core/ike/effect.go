@@ -86,6 +86,8 @@ type Established struct {
 	Weak []string
 	// Childless says that no Child SA came with the IKE SA; a ChildFailed says why.
 	Childless bool
+	// Resumed says that a ticket brought it up, and no proof of an identity.
+	Resumed bool
 }
 
 // A ChildSA is a negotiated pair of ESP SAs, as the data path needs it.

@@ -78,6 +78,7 @@ type Endpoint struct {
 	reserved  map[uint32]struct{} // inbound SPIs on offer
 	cookies   cookieJar
 	graves    graveyard
+	tickets   ticketOffice
 	drops     map[string]uint64
 	replies   bucket // unprotected answers that hold no state
 	incoming  incoming
@@ -129,6 +130,8 @@ func (e *Endpoint) HandleDatagram(d Datagram, now time.Time) []Effect {
 		e.drop("malformed header")
 	case h.Exchange == message.IKESAInit && !h.Response():
 		e.handleInitRequest(h, d, now)
+	case h.Exchange == message.IKESessionResume && !h.Response():
+		e.handleResumeRequest(h, d, now)
 	default:
 		e.route(h, d, now)
 	}
@@ -144,7 +147,7 @@ func (e *Endpoint) route(h message.Header, d Datagram, now time.Time) {
 	if !h.Initiator() {
 		local, remote = remote, local
 	}
-	if h.Exchange == message.IKESAInit {
+	if h.Exchange == message.IKESAInit || h.Exchange == message.IKESessionResume {
 		remote = 0 // an initiator learns it from this very message
 	}
 	sa := e.sas[local]
@@ -247,13 +250,15 @@ func (e *Endpoint) SAs() []*SA {
 	return list
 }
 
-// Forget ends the handshakes of peers that follow cfg, without a word to them.
+// Forget ends the handshakes of peers that follow cfg, without a word to them,
+// and every ticket that was issued under it.
 func (e *Endpoint) Forget(cfg *Config, now time.Time) []Effect {
 	for _, sa := range slices.Collect(maps.Values(e.sas)) {
 		if sa.state == StateInitAnswered && sa.cfg == cfg {
 			sa.close(nil, now)
 		}
 	}
+	e.tickets.recall(cfg)
 	return e.take()
 }
 

@@ -91,7 +91,11 @@ func (sa *SA) retransmit(now time.Time) {
 	if f == nil || now.Before(f.deadline) {
 		return
 	}
-	if f.sends > sa.cfg.Retransmit.tries() {
+	tries := sa.cfg.Retransmit.tries()
+	if sa.resuming() {
+		tries = min(tries, resumeTries)
+	}
+	if f.sends > tries {
 		sa.unanswered(now)
 		return
 	}

@@ -64,17 +64,27 @@ func (t *authTask) request(sa *SA, now time.Time) ([]message.Payload, bool) {
 			payloads = append(payloads, status(message.NotifyMultipleAuthSupported), status(message.NotifyAnotherAuthFollows))
 		}
 	}
+	offer, wishes := sa.wishes()
+	t.offer = offer
+	return append(payloads, wishes...), true
+}
+
+// wishes are what IKE_AUTH asks for beside the proof: addresses, a ticket, the
+// first Child SA.
+func (sa *SA) wishes() (*offer, []message.Payload) {
+	var payloads []message.Payload
 	if cp := sa.configRequest(); cp != nil {
 		payloads = append(payloads, cp)
 	}
 	if sa.isFirstContact() {
 		payloads = append(payloads, status(message.NotifyInitialContact))
 	}
-	t.offer = sa.newOffer(&sa.cfg.Children[0], transform.WithoutKE(sa.cfg.Children[0].Proposals))
+	if sa.wantsTicket() {
+		payloads = append(payloads, status(message.NotifyTicketRequest))
+	}
+	o := sa.newOffer(&sa.cfg.Children[0], transform.WithoutKE(sa.cfg.Children[0].Proposals))
 	sa.wanted = len(sa.cfg.Children)
-	payloads = append(payloads, t.offer.sa(), t.offer.tsi(), t.offer.tsr(),
-		status(message.NotifyESPTFCPaddingNotSupported))
-	return payloads, true
+	return o, append(payloads, o.sa(), o.tsi(), o.tsr(), status(message.NotifyESPTFCPaddingNotSupported))
 }
 
 // refused ends the SA: the peer authenticated neither us nor itself.
@@ -291,8 +301,9 @@ func (sa *SA) admitted(offer *offer, in *inbox, now time.Time) *notifyError {
 	sa.e.emit(Established{
 		SA: sa, PeerID: sa.peerID, LocalAuth: sa.localAuth, PeerAuth: sa.peerAuth,
 		Addresses: slices.Clone(sa.inner), DNS: given.DNS, Domains: given.Domains, Subnets: given.Subnets,
-		Childless: failed != nil, Weak: sa.hs.weak,
+		Childless: failed != nil, Resumed: sa.resumed, Weak: sa.hs.weak,
 	})
+	sa.takeTicket(in, now)
 	if failed != nil {
 		sa.childFailed(sa.cfg.Children[0].Name, failed, now)
 	} else {
@@ -339,7 +350,17 @@ func (sa *SA) establish(now time.Time) {
 	if d := sa.cfg.hardLifetime(); d > 0 {
 		sa.expireAt = now.Add(d)
 	}
-	if d := sa.cfg.ReauthTime; d > 0 {
+	d := sa.cfg.ReauthTime
+	if sa.resuming() {
+		// A ticket proves nothing anew: the authentication ends when it ends.
+		sa.rekeyAt = now.Add(resumedRekey + sa.e.jitter(resumedRekey))
+		if r := sa.hs.resumed.reauth; !r.IsZero() {
+			d = max(r.Sub(now.Round(0)), time.Second)
+		} else {
+			d = 0
+		}
+	}
+	if d > 0 {
 		sa.authLifetime(d, now)
 	}
 }
@@ -438,8 +459,9 @@ func (sa *SA) admit(payloads []message.Payload, in *inbox, now time.Time) ([]mes
 	sa.establish(now)
 	if sa.cfg.ReauthTime > 0 {
 		payloads = append(payloads, &message.Notify{Kind: message.NotifyAuthLifetime,
-			Data: binary.BigEndian.AppendUint32(nil, uint32(sa.cfg.ReauthTime/time.Second))})
+			Data: binary.BigEndian.AppendUint32(nil, uint32(sa.reauthBy.Sub(now)/time.Second))})
 	}
+	payloads = append(payloads, sa.ticketFor(in, now)...)
 	sa.e.closeOthers(sa, in.notify(message.NotifyInitialContact) != nil, now)
 
 	hs := sa.hs
@@ -449,7 +471,7 @@ func (sa *SA) admit(payloads []message.Payload, in *inbox, now time.Time) ([]mes
 	if bad == nil {
 		child, bad = sa.choose(in, childConfigs(sa.cfg), true)
 	}
-	sa.e.emit(Established{SA: sa, PeerID: sa.peerID, LocalAuth: sa.localAuth, PeerAuth: sa.peerAuth, Childless: bad != nil, Weak: hs.weak})
+	sa.e.emit(Established{SA: sa, PeerID: sa.peerID, LocalAuth: sa.localAuth, PeerAuth: sa.peerAuth, Childless: bad != nil, Resumed: sa.resumed, Weak: hs.weak})
 	if bad != nil {
 		sa.childFailed("", bad.failure(), now)
 		return append(payloads, &message.Notify{Kind: bad.notify, Data: bad.data}), nil

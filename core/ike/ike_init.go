@@ -268,14 +268,19 @@ func (sa *SA) initAnswered(h message.Header, in *inbox, d Datagram, now time.Tim
 	sa.state = StateAuthSent
 	sa.e.emit(Answered{SA: sa})
 	sa.log(Info, "%s: %v with %v", sa.name(), suite, sa.path.Remote)
+	sa.float()
+	sa.afterInit(now)
+	return nil
+}
+
+// float moves to the port that IKE shares with ESP (RFC 7296, section 2.23).
+func (sa *SA) float() {
 	if !sa.natt {
 		sa.path.Remote = netip.AddrPortFrom(sa.path.Remote.Addr(), portNATT)
 		sa.path.Local = netip.AddrPortFrom(sa.path.Local.Addr(), sa.e.opt.NATTPort)
 		sa.natt = true
 		sa.e.emit(PathChanged{SA: sa, Path: sa.path})
 	}
-	sa.afterInit(now)
-	return nil
 }
 
 // readInitNotifies notes what the peer can do.

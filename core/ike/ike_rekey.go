@@ -225,12 +225,10 @@ func (sa *SA) heir(suite transform.Suite, shared, ni, nr []byte, local, remote u
 		natLocal: sa.natLocal, natRemote: sa.natRemote,
 		keys: k, frag: sa.frag, hashes: sa.hashes, noTFC: sa.noTFC,
 		localID: sa.localID, peerID: sa.peerID, localAuth: sa.localAuth, peerAuth: sa.peerAuth,
-		guestUser: sa.guestUser, guestGroups: sa.guestGroups,
+		guestUser: sa.guestUser, guestGroups: sa.guestGroups, resumed: sa.resumed,
 		created: now, up: now, lastHeard: now, lastSent: now,
-		quantum: sa.quantum, rekeys: sa.rekeys + 1, line: sa.line, heapIndex: -1,
+		quantum: sa.heirQuantum(), rekeys: sa.rekeys + 1, line: sa.line, heapIndex: -1,
 	}
-	// The keys of the heir come out of those of the elder too.
-	next.quantum.safe = sa.quantum.safe || sa.keys.suite.QuantumSafe()
 	if d := sa.cfg.rekeyTime(); d > 0 {
 		next.rekeyAt = now.Add(d - sa.e.jitter(d/10))
 	}
@@ -249,6 +247,9 @@ func (sa *SA) handOver(next *SA, now time.Time) {
 		c.sa = next
 	}
 	next.inner, next.lease, sa.lease = sa.inner, sa.lease, nil
+	if !sa.ticketAt.IsZero() {
+		next.ticketAt = now // with the keys that count now
+	}
 	next.wanted = sa.wanted
 	next.reauthAt, next.reauthBy = sa.reauthAt, sa.reauthBy
 	if !sa.line && !sa.reauthBy.IsZero() && (next.expireAt.IsZero() || sa.reauthBy.Before(next.expireAt)) {

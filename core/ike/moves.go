@@ -13,6 +13,7 @@ type requestMove struct {
 	need     set                // payloads that must be there
 	without  set                // and must not; whatever else comes is passed over
 	notify   message.NotifyType // a notify that must be there; 0: none
+	resumed  bool               // of an IKE SA that a ticket is to resume, which knows no other moves before it is up
 	// run returns the payloads of the response. A *notifyError becomes the
 	// response's only payload. The SA closes after the response when run sets
 	// sa.end.
@@ -25,6 +26,9 @@ type requestMove struct {
 var requests = []requestMove{
 	{from: in(StateInitAnswered), exchange: message.IKEIntermediate, need: hasKE,
 		run: (*SA).answerIntermediate, story: "exchange further keys"},
+	{from: in(StateInitAnswered), exchange: message.IKEAuth, resumed: true,
+		need: hasIDi | hasAuth | hasSA | hasTSi | hasTSr,
+		run:  (*SA).answerResumed, story: "authenticate the peer by its ticket, and ourselves"},
 	{from: in(StateInitAnswered), exchange: message.IKEAuth,
 		need: hasIDi | hasAuth | hasSA | hasTSi | hasTSr,
 		run:  (*SA).answerAuth, story: "authenticate the peer, and ourselves"},
@@ -68,6 +72,8 @@ const (
 	kindChildDelete
 	kindIKEDelete
 	kindLiveness
+	kindResume
+	kindTicket
 )
 
 // A responseMove says what an SA does with the response to a request of ours.
@@ -92,6 +98,8 @@ var responses = []responseMove{
 		run: (*SA).authChallenged, story: "authenticate the peer, and begin EAP"},
 	{from: in(StateAuthSent), task: kindAuth, need: hasIDr | hasAuth,
 		run: (*SA).authAnswered, story: "authenticate the peer"},
+	{from: in(StateAuthSent), task: kindResume, need: hasIDr | hasAuth,
+		run: (*SA).authResumed, story: "see that the peer is the one that issued the ticket"},
 	{from: in(StateAuthSent), task: kindUser, need: hasEAP,
 		run: (*SA).eapAnswered, story: "begin EAP after our certificate"},
 	{from: in(StateAuthSent), task: kindEAP, need: hasEAP,
@@ -110,4 +118,6 @@ var responses = []responseMove{
 		run: (*SA).ikeDeleted, story: "close"},
 	{from: in(StateUp), task: kindLiveness,
 		run: (*SA).alive, story: "note that the peer is alive"},
+	{from: in(StateUp), task: kindTicket,
+		run: (*SA).ticketAnswered, story: "keep the ticket"},
 }

@@ -18,3 +18,8 @@ type quantum struct {
 func offersQuantum(list []transform.Proposal) bool {
 	return slices.ContainsFunc(list, func(p transform.Proposal) bool { return p.QuantumSafe() })
 }
+
+// heirQuantum is what an SA knows whose keys come out of those of sa too.
+func (sa *SA) heirQuantum() quantum {
+	return quantum{safe: sa.quantum.safe || sa.keys.suite.QuantumSafe(), offered: sa.quantum.offered}
+}

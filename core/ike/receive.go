@@ -15,6 +15,8 @@ func (sa *SA) receive(h message.Header, d Datagram, now time.Time) {
 	switch {
 	case h.Exchange == message.IKESAInit:
 		sa.receiveInit(h, d, now)
+	case h.Exchange == message.IKESessionResume:
+		sa.receiveResume(h, d, now)
 	case sa.keys.open == nil:
 		sa.e.drop("before the keys")
 	case h.Response():
@@ -156,7 +158,7 @@ func (sa *SA) reply(h message.Header, payloads []message.Payload, err *notifyErr
 func (sa *SA) dispatchRequest(h message.Header, in *inbox, now time.Time) ([]message.Payload, *notifyError) {
 	for i := range requests {
 		m := &requests[i]
-		if m.exchange == h.Exchange && m.from.has(sa.state) &&
+		if m.exchange == h.Exchange && m.from.has(sa.state) && m.resumed == sa.resuming() &&
 			in.has&m.need == m.need && in.has&m.without == 0 &&
 			(m.notify == 0 || in.notify(m.notify) != nil) {
 			return m.run(sa, in, now)

@@ -49,6 +49,7 @@ type SA struct {
 	lease               *lease       // the peer's inner addresses
 	guestUser           string       // who proved itself to us with EAP
 	guestGroups         []string
+	resumed             bool // with a ticket, it or an elder
 
 	// Our requests: the one in flight, the ones that wait.
 	nextID uint32
@@ -78,6 +79,7 @@ type SA struct {
 	rekeyAt, expireAt   time.Time
 	reauthAt, reauthBy  time.Time
 	giveUpAt            time.Time // handshake, or deletion, takes no longer
+	ticketAt            time.Time // when to ask for the next ticket; zero: not at all
 	rekeys              int
 
 	wake      time.Time
@@ -105,6 +107,7 @@ type handshake struct {
 	certReqs  []message.CertReq // of the peer
 	weak      []string          // what its certificates have that is weak, and allowed
 	own       *Credential       // what we prove ourselves with, once it is chosen
+	resumed   *resumption       // nil: a handshake from the beginning
 }
 
 // An ending is why an SA closes once its last response is on the way.
@@ -150,6 +153,7 @@ type Snapshot struct {
 	// QuantumSafe says that a quantum computer does not open what travels on the
 	// SA, QuantumOffered that it was ours to ask for.
 	QuantumSafe, QuantumOffered bool
+	Resumed             bool      // that line began with a ticket
 }
 
 // Info returns a snapshot.
@@ -161,7 +165,7 @@ func (sa *SA) Info() Snapshot {
 		LocalAuth: sa.localAuth, PeerAuth: sa.peerAuth,
 		NATLocal: sa.natLocal, NATRemote: sa.natRemote,
 		Addresses:   slices.Clone(sa.inner),
-		Established: sa.up, RekeyAt: sa.rekeyAt, Rekeys: sa.rekeys,
+		Established: sa.up, RekeyAt: sa.rekeyAt, Rekeys: sa.rekeys, Resumed: sa.resumed,
 	}
 	i.QuantumSafe, i.QuantumOffered = sa.quantum.safe || sa.keys.suite.QuantumSafe(), sa.quantum.offered
 	if sa.cfg != nil {
@@ -268,6 +272,12 @@ func (sa *SA) endHandshake() {
 	}
 	if g := sa.hs.guest; g != nil {
 		g.wipe()
+	}
+	if r := sa.hs.resumed; r != nil {
+		r.ticket.Wipe()
+		if r.passport != nil {
+			transform.Wipe(r.passport.d)
+		}
 	}
 	if h := sa.hs.held; h != nil {
 		h.offer.free(sa)

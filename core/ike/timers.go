@@ -38,6 +38,7 @@ func (sa *SA) handleTimeout(now time.Time) {
 			c.rekeyAt = time.Time{}
 		}
 	}
+	sa.renewTicket(now)
 	if due(sa.livenessAt(), now) {
 		sa.checkLiveness(now)
 	}
@@ -121,6 +122,7 @@ func (sa *SA) schedule(now time.Time) {
 		at(sa.expireAt)
 		at(sa.reauthAt)
 		at(sa.rekeyAt)
+		at(sa.ticketAt)
 		at(sa.livenessAt())
 		at(sa.keepaliveAt())
 		for _, c := range sa.children {

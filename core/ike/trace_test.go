@@ -79,8 +79,8 @@ func TestTraceTellsTheStory(t *testing.T) {
 < IKE_SA_INIT 0 response N(COOKIE)
 > IKE_SA_INIT 0 N(COOKIE) SA KE Nonce ` + n + tail + ` V
 < IKE_SA_INIT 0 response SA KE Nonce ` + n + tail + `
-> IKE_AUTH 1 IDi IDr AUTH N(INITIAL_CONTACT) SA TSi TSr N(ESP_TFC_PADDING_NOT_SUPPORTED)
-< IKE_AUTH 1 response IDr AUTH SA TSi TSr
+> IKE_AUTH 1 IDi IDr AUTH N(INITIAL_CONTACT) N(TICKET_REQUEST) SA TSi TSr N(ESP_TFC_PADDING_NOT_SUPPORTED)
+< IKE_AUTH 1 response IDr AUTH N(TICKET_LT_OPAQUE) SA TSi TSr
 > INFORMATIONAL 2 D
 < INFORMATIONAL 2 response`
 	if got := lines(w.a.traces()); got != want {
@@ -90,8 +90,8 @@ func TestTraceTellsTheStory(t *testing.T) {
 >? IKE_SA_INIT 0 response N(COOKIE)
 <? IKE_SA_INIT 0 N(COOKIE) SA KE Nonce ` + n + tail + ` V
 >? IKE_SA_INIT 0 response SA KE Nonce ` + n + tail + `
-< IKE_AUTH 1 IDi IDr AUTH N(INITIAL_CONTACT) SA TSi TSr N(ESP_TFC_PADDING_NOT_SUPPORTED)
-> IKE_AUTH 1 response IDr AUTH SA TSi TSr
+< IKE_AUTH 1 IDi IDr AUTH N(INITIAL_CONTACT) N(TICKET_REQUEST) SA TSi TSr N(ESP_TFC_PADDING_NOT_SUPPORTED)
+> IKE_AUTH 1 response IDr AUTH N(TICKET_LT_OPAQUE) SA TSi TSr
 < INFORMATIONAL 2 D
 > INFORMATIONAL 2 response`
 	if got := lines(w.b.traces()); got != want {
