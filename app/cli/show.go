@@ -147,6 +147,12 @@ func (c *command) printDynamic(d api.Dynamic) {
 		t.add("SPIs", sa.LocalSPI+" (local), "+sa.RemoteSPI+" (remote)")
 		t.add("Proposal", sa.Proposal)
 		t.add("Rekey", c.until(sa.RekeyAt)+", "+strconv.Itoa(sa.Rekeys)+" so far")
+		if !sa.ReauthAt.IsZero() {
+			t.add("Reauthenticate", c.until(sa.ReauthAt))
+		}
+		if sa.Resumed {
+			t.add("Resumed", "with a ticket: nobody was asked again")
+		}
 		c.printTable(t, "    ")
 	}
 	c.printf("\nChild SAs (quick mode): %d\n", len(d.ChildSAs))

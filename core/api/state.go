@@ -142,6 +142,11 @@ type IKESA struct {
 	Established time.Time `json:"established"`
 	RekeyAt     time.Time `json:"rekey_at,omitzero"`
 	Rekeys      int       `json:"rekeys"` // how often this SA's line has been rekeyed
+	// ReauthAt is when both ends have to prove who they are again; zero: never.
+	ReauthAt time.Time `json:"reauth_at,omitzero"`
+	// Resumed says that a ticket brought the SA back, without a proof of anybody's
+	// identity: the proofs named here are from before.
+	Resumed bool `json:"resumed,omitzero"`
 }
 
 // A ChildSA is one pair of ESP SAs (quick mode SA).

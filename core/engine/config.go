@@ -62,6 +62,9 @@ func (from credentials) ikeConfig(c *profile.Connection, pool ike.Pool) (*ike.Co
 		Retransmit:    ike.Retransmit{Timeout: c.IKE.RetransmitTimeout.Duration, Tries: c.IKE.RetransmitTries},
 		Unique:        c.IKE.Unique,
 	}
+	if c.IKE.NoResume {
+		cfg.TicketLife = -1
+	}
 	if cfg.Retransmit.Timeout == 0 {
 		cfg.Retransmit.Timeout = retransmitTimeout
 	}

@@ -63,6 +63,8 @@ type conn struct {
 	// was wrong.
 	held  *held
 	wrong int
+	// ticket resumes the tunnel when it is lost; nil: the gateway gives none.
+	ticket *ike.Ticket
 
 	// Set while the tunnel is wanted.
 	cfg      *ike.Config // a responder's, or the attempt's
@@ -96,7 +98,11 @@ type attempt struct {
 	addrs   []netip.AddrPort   // not tried yet
 	session *session
 	reauth  bool // beside a session that still works
-	asked   int  // questions to the user
+	// resuming is the address that a ticket is tried with; zero: none is.
+	resuming netip.AddrPort
+	anew     bool // the ticket did not serve
+	again    bool // and was tried once more
+	asked    int  // questions to the user
 }
 
 func (c *conn) responder() bool { return c.profile != nil && c.profile.IsResponder() }
@@ -445,8 +451,7 @@ func (e *Engine) tryNext(c *conn, last error) {
 			last = err
 			continue
 		}
-		now := time.Now()
-		sa, effects := e.ep.Initiate(c.cfg, ike.Path{Local: local, Remote: remote}, now)
+		sa, effects := e.initiate(c, a, ike.Path{Local: local, Remote: remote})
 		a.session = e.newSession(c, sa)
 		e.perform(effects)
 		return

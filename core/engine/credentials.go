@@ -26,10 +26,12 @@ type held struct {
 	remember bool
 }
 
-// release forgets what the user gave. The bytes of a pre-shared key are wiped;
+// release forgets what the user gave, and what could take its place. The bytes of a pre-shared key are wiped;
 // those of a private key the standard library has spread, and the garbage
 // collector takes them.
 func (c *conn) release() {
+	c.ticket.Wipe()
+	c.ticket = nil
 	if c.held != nil {
 		clear(c.held.psk)
 		clear(c.held.password)

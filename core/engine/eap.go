@@ -75,6 +75,9 @@ func (e *Engine) askUser(x ike.Ask) {
 		return
 	}
 	c, a := s.conn, s.conn.attempt
+	if e.resumeRather(c, a) {
+		return
+	}
 	q := api.Prompt{Kind: api.PromptPassword, User: x.Question.User, Text: x.Question.Text, Attempt: c.wrong + 1, Rememberable: true}
 	if x.Question.Kind == eap.AskCode {
 		q.Kind, q.Rememberable = api.PromptCode, false

@@ -130,6 +130,8 @@ func (e *Engine) perform(effects []ike.Effect) {
 				answering = true
 				e.enforce()
 			}
+		case ike.TicketIssued:
+			e.keepTicket(x)
 		case ike.ActivateChild:
 			e.activateChild(x.InSPI)
 		case ike.RemoveChild:
@@ -207,7 +209,15 @@ func (e *Engine) established(x ike.Established) {
 	}
 	s.est = &x
 	how := x.PeerAuth
+	if x.Resumed {
+		how = "resumed, " + how + " before"
+	}
 	e.logf(api.LogInfo, "ike", s.conn.name, "IKE SA established with %v (%s)", x.PeerID, how)
+	if a := s.conn.attempt; a != nil && a.session == s {
+		if x.Resumed {
+			s.conn.resumed(a)
+		}
+	}
 	if w := weakAuth(s.est); w != "" {
 		e.logf(api.LogWarn, "ike", s.conn.name, "%s", w)
 	}
@@ -478,6 +488,9 @@ func (e *Engine) closed(x ike.Closed) {
 		}
 	case c.attempt != nil && c.attempt.session == s:
 		c.attempt.session = nil
+		if e.notResumed(c, x.Err) {
+			break
+		}
 		if len(c.attempt.addrs) > 0 && tryElsewhere(x.Err) {
 			e.tryNext(c, x.Err)
 		} else if !e.askCertificate(c, c.attempt, x.Err) && !e.askServer(c, c.attempt, x.Err) {
@@ -576,6 +589,7 @@ func (e *Engine) handleNetworkChange() {
 		}
 		c.noted = time.Time{} // it may work in another network now
 		c.machine.RetryNow(now)
+		e.beginAgain(c)
 		if s := c.current; s != nil {
 			path := s.sa.Info().Path
 			source, err := e.opt.Host.NetMonitor.Source(path.Remote.Addr())

@@ -161,6 +161,9 @@ func TestConnectWithAnotherProfile(t *testing.T) {
 			t.Fatalf("the gateway is gone, and the firewall says %v", a)
 		}
 		// Blocked, the user settles for less, and the firewall follows.
+		for connection(t, w.client).State != api.Blocked {
+			time.Sleep(100 * time.Millisecond)
+		}
 		if err := w.client.Connect(t.Context(), api.ConnectRequest{Name: "office", Profile: api.Respond}); err != nil {
 			t.Fatal(err)
 		}

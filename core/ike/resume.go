@@ -29,8 +29,8 @@ import (
 // and it dies with the configuration that let the peer in. The new SA is rekeyed
 // soon, which gives it forward secrecy of its own.
 
-// A Ticket resumes an IKE SA that is lost. It holds secrets: Wipe it when the
-// peer is not wanted any more. It serves once.
+// A Ticket resumes an IKE SA that is lost. It holds secrets: Wipe it when it has
+// served, which it does once, or when the peer is not wanted any more.
 type Ticket struct {
 	opaque        []byte
 	until, reauth time.Time
@@ -44,6 +44,13 @@ type Ticket struct {
 
 // Until returns when the ticket is over.
 func (t *Ticket) Until() time.Time { return t.until }
+
+// clone returns a copy that is wiped apart from t.
+func (t *Ticket) clone() *Ticket {
+	c := *t
+	c.opaque, c.d = bytes.Clone(t.opaque), bytes.Clone(t.d)
+	return &c
+}
 
 // Wipe makes the ticket useless.
 func (t *Ticket) Wipe() {
@@ -81,13 +88,13 @@ type TicketIssued struct {
 
 func (TicketIssued) effect() {}
 
-// Resume starts an IKE SA with a ticket, which it uses up. As with Initiate the
-// SA is never nil. Whenever it closes before it is established, Initiate is what
-// is left.
+// Resume starts an IKE SA with a ticket, which stays the caller's. As with
+// Initiate the SA is never nil. When it closes before it is established, Initiate
+// is what is left; the ticket may yet serve when nobody answered (FailSilent).
 func (e *Endpoint) Resume(cfg *Config, t *Ticket, path Path, now time.Time) (*SA, []Effect) {
 	sa := e.newSA(cfg, path, true, now)
 	sa.state = StateInitSent
-	sa.hs.resumed = &resumption{ticket: t, reauth: t.reauth}
+	sa.hs.resumed = &resumption{ticket: t.clone(), reauth: t.reauth}
 	err := cfg.check()
 	if err == nil && (!now.Before(t.until) || !t.peerID.Matches(cfg.Peer.ID)) {
 		err = errTicket

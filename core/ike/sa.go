@@ -149,6 +149,7 @@ type Snapshot struct {
 	PeerAddresses       []netip.Addr // inner addresses that we assigned
 	Established         time.Time
 	RekeyAt             time.Time // zero: never
+	ReauthAt            time.Time // zero: never
 	Rekeys              int       // of the line of SAs that this one continues
 	// QuantumSafe says that a quantum computer does not open what travels on the
 	// SA, QuantumOffered that it was ours to ask for.
@@ -165,7 +166,7 @@ func (sa *SA) Info() Snapshot {
 		LocalAuth: sa.localAuth, PeerAuth: sa.peerAuth,
 		NATLocal: sa.natLocal, NATRemote: sa.natRemote,
 		Addresses:   slices.Clone(sa.inner),
-		Established: sa.up, RekeyAt: sa.rekeyAt, Rekeys: sa.rekeys, Resumed: sa.resumed,
+		Established: sa.up, RekeyAt: sa.rekeyAt, Rekeys: sa.rekeys, ReauthAt: sa.reauthBy, Resumed: sa.resumed,
 	}
 	i.QuantumSafe, i.QuantumOffered = sa.quantum.safe || sa.keys.suite.QuantumSafe(), sa.quantum.offered
 	if sa.cfg != nil {

@@ -117,6 +117,9 @@ type IKE struct {
 	RetransmitTries   int      `toml:"retransmit_tries,omitempty"`   // default 4
 	// Unique closes older IKE SAs of the same peer when it connects again.
 	Unique bool `toml:"unique,omitempty"`
+	// NoResume gives and takes no tickets (RFC 5723): each loss of the connection
+	// proves both ends anew.
+	NoResume bool `toml:"no_resume,omitempty"`
 }
 
 // A Child is one Child SA to negotiate.

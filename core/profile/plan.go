@@ -101,6 +101,7 @@ func (p *planner) connection(c *Connection) {
 	p.setting("ike.retransmit_timeout", duration(c.IKE.RetransmitTimeout), "")
 	p.setting("ike.retransmit_tries", number(uint64(c.IKE.RetransmitTries)), "")
 	p.setting("ike.unique", yesNo(c.IKE.Unique), "")
+	p.setting("ike.no_resume", yesNo(c.IKE.NoResume), "")
 	p.auth("local", &c.Local, c)
 	p.auth("remote", &c.Remote, c)
 	p.setting("virtual_ips", strings.Join(c.VirtualIPs, ", "), "")
@@ -238,6 +239,7 @@ func planTOML(c *Connection, b *Bundle) []api.PlanLine {
 	plain("ike.retransmit_timeout", duration(c.IKE.RetransmitTimeout))
 	plain("ike.retransmit_tries", number(uint64(c.IKE.RetransmitTries)))
 	plain("ike.unique", yesNo(c.IKE.Unique))
+	plain("ike.no_resume", yesNo(c.IKE.NoResume))
 	for _, end := range []struct {
 		name string
 		auth *Auth

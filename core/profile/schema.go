@@ -65,6 +65,7 @@ var docs = config.Docs{
 	"IKE.retransmit_timeout": {Doc: "First wait for an answer; each further wait is 1.8 times as long.", Default: "1s"},
 	"IKE.retransmit_tries":   {Doc: "Retransmissions before the peer counts as dead.", Default: "4"},
 	"IKE.unique":             {Doc: "Close older IKE SAs of the same peer when it connects again.", Default: "only when the peer says that it has lost them"},
+	"IKE.no_resume":          {Doc: "Prove both identities again whenever the connection was lost, instead of resuming it with a ticket (RFC 5723).", Default: "false"},
 
 	"Child.name":          {Doc: "Name of the child: letters, digits, '.', '_', '-'.", Required: true},
 	"Child.local_ts":      {Doc: "Own side of the traffic: \"10.0.0.0/8\", \"10.0.0.1-10.0.0.9\", \"10.0.0.0/8[tcp/443]\", \"dynamic\" (the virtual address, or without one the IKE address).", Default: "initiator: dynamic; responder: everything"},
