@@ -154,7 +154,7 @@ type Snapshot struct {
 	// QuantumSafe says that a quantum computer does not open what travels on the
 	// SA, QuantumOffered that it was ours to ask for.
 	QuantumSafe, QuantumOffered bool
-	Resumed             bool      // that line began with a ticket
+	Resumed                     bool // that line began with a ticket
 }
 
 // Info returns a snapshot.
