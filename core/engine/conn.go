@@ -78,6 +78,8 @@ type conn struct {
 	domains  []string
 	awaits   uint64 // the wish that the machine waits for
 
+	staples map[string]*staple // the state of our own certificates, by certificate
+
 	listening bool         // responder
 	since     time.Time    // of listening, or its end
 	carried   api.Counters // by Child SAs that are gone
@@ -345,6 +347,7 @@ func (e *Engine) negotiate(c *conn, a *attempt) {
 		return
 	}
 	c.secure(cfg)
+	e.bring(c, cfg)
 	cfg.Local.AskWhich = !a.reauth
 	if c.mode == api.Require {
 		if err := e.enforce(); err != nil {

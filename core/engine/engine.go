@@ -255,6 +255,7 @@ func (e *Engine) untilNextTimeout() time.Duration {
 		if c.machine != nil {
 			earlier(c.machine.NextTimeout())
 		}
+		earlier(c.nextStaple())
 		if c.wanted && c.mode == api.Request && !e.stopping {
 			earlier(c.nextFallback(e.guard.looked))
 		}
@@ -288,6 +289,7 @@ func (e *Engine) handleTimeouts() {
 	}
 	e.endGraces(now)
 	e.expirePrompts(now)
+	e.refreshStaples(now)
 }
 
 // logf adds a line to the log.

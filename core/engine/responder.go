@@ -11,6 +11,7 @@ import (
 	"sallyport/core/host"
 	"sallyport/core/ike"
 	"sallyport/core/ike/auth"
+	"sallyport/core/pki"
 	"sallyport/core/pool"
 	"sallyport/core/profile"
 	"sallyport/core/transform"
@@ -40,6 +41,7 @@ func (e *Engine) startListening(c *conn) {
 			cfg.Peer.EAP.PoolOf = e.poolOf(c.profile)
 		}
 		c.secure(cfg)
+		e.bring(c, cfg)
 		if err := e.openNetwork(true); err != nil {
 			return err
 		}
@@ -58,6 +60,7 @@ func (e *Engine) startListening(c *conn) {
 		return
 	}
 	c.listening, c.problem, c.carried = true, nil, api.Counters{}
+	e.refreshStaples(time.Now())
 	c.policies = make(map[uint32]protects)
 	e.logf(api.LogInfo, "service", c.name, "waiting for peers")
 	c.holds = true
@@ -99,6 +102,7 @@ func (r resolver) Terms(ike.Path) ike.Terms {
 		}
 		if v := c.cfg.Peer.Verifier; v != nil {
 			t.Roots = append(t.Roots, v.Roots...)
+			t.OCSP = t.OCSP || v.Revocation != pki.RevocationOff
 		}
 	}
 	return t

@@ -66,6 +66,11 @@ func (from credentials) askUsers(c *profile.Connection, cfg *ike.Config, roots [
 	verifier := verifierOf(a, roots)
 	server := func(judge ike.JudgePath) *eap.Server {
 		sc := sc
+		if local := &cfg.Local; sc.Certificate != nil && local.OCSP != nil {
+			own := *sc.Certificate
+			own.OCSPStaple = local.OCSP(time.Now())[0]
+			sc.Certificate = &own
+		}
 		var path []*x509.Certificate
 		sc.VerifyClient = func(name string, chain []*x509.Certificate) error {
 			if _, ok := users[name]; !ok {

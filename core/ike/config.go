@@ -88,7 +88,8 @@ type Credential struct {
 	// CERTREQ to ask for it, beside the intermediates.
 	Authorities []*x509.Certificate
 	// OCSP returns what is known of the state of the chain, as OCSP responses for
-	// a peer that wants them (RFC 4806). It must not block. Nil: nothing.
+	// a peer that wants them (RFC 4806): one for each certificate, nil where nothing
+	// is known. It must not block. Nil: nothing.
 	OCSP func(now time.Time) [][]byte
 }
 
@@ -234,6 +235,7 @@ type Resolver interface {
 type Terms struct {
 	Proposals []transform.Proposal // accepted IKE proposals, most preferred first
 	Roots     []*x509.Certificate  // named in CERTREQ; none: no certificate is asked for
+	OCSP      bool                 // ask the peer to bring the state of its certificate (RFC 4806)
 }
 
 // A Claim is what a peer says of itself in IKE_AUTH, not proved yet.

@@ -149,10 +149,9 @@ func (sa *SA) certificates(now time.Time) []message.Payload {
 		return list
 	}
 	for i, r := range own.OCSP(now) {
-		if i == maxOCSP {
-			break
+		if i < maxOCSP && r != nil {
+			list = append(list, &message.Cert{Encoding: message.CertOCSP, Data: r})
 		}
-		list = append(list, &message.Cert{Encoding: message.CertOCSP, Data: r})
 	}
 	return list
 }

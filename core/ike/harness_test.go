@@ -42,6 +42,7 @@ type peer struct {
 	addr     netip.Addr
 	cfg      *Config // as responder
 	terms    []transform.Proposal
+	ocsp     bool                // asks for OCSP responses
 	nat      func(packet) packet // rewrites what it sends
 	effects  []Effect            // all but Send
 	children map[uint32]*fakeChild
@@ -60,7 +61,7 @@ type fakeChild struct {
 }
 
 func (p *peer) Terms(Path) Terms {
-	t := Terms{Proposals: p.terms}
+	t := Terms{Proposals: p.terms, OCSP: p.ocsp}
 	if p.cfg != nil && p.cfg.Peer.Verifier != nil {
 		t.Roots = p.cfg.Peer.Verifier.Roots
 	}
@@ -97,6 +98,7 @@ type testOptions struct {
 	cfgB   *Config
 	optB   Options
 	termsB []transform.Proposal
+	ocspB  bool // B asks for OCSP responses
 }
 
 func newWorld(t testing.TB, o testOptions) *world {
@@ -120,6 +122,7 @@ func newWorld(t testing.TB, o testOptions) *world {
 	}
 	w.a = mk("a", addrA, Options{}, o.cfgA, nil)
 	w.b = mk("b", addrB, o.optB, o.cfgB, o.termsB)
+	w.b.ocsp = o.ocspB
 	return w
 }
 

@@ -416,6 +416,9 @@ func (e *Endpoint) answerInit(h message.Header, in *inbox, d Datagram, answer tr
 	payloads = append(payloads, sa.natNotifies(h.InitiatorSPI, sa.spiLocal)...)
 	if len(terms.Roots) > 0 {
 		payloads = append(payloads, certRequest(terms.Roots...))
+		if terms.OCSP {
+			payloads = append(payloads, &message.CertReq{Encoding: message.CertOCSP})
+		}
 	}
 	if in.notify(message.NotifyIntermediateExchangeSupported) != nil {
 		payloads = append(payloads, status(message.NotifyIntermediateExchangeSupported))

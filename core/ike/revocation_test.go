@@ -159,3 +159,25 @@ func TestOCSPInBand(t *testing.T) {
 		t.Errorf("closed with %v", x.Err)
 	}
 }
+
+// An initiator brings its state to a responder that asks for it, and nothing to
+// one that does not.
+func TestOCSPInBandOfInitiator(t *testing.T) {
+	for _, asks := range []bool{true, false} {
+		a, b, ca := revocableConfigs(t, pki.RevocationStrict)
+		a.Peer.Verifier = &pki.Verifier{Roots: a.Peer.Verifier.Roots}
+		told := 0
+		a.Local.OCSP = func(time.Time) [][]byte {
+			told++
+			return [][]byte{ca.tells(t, a.Local.Chain[0], false), nil}
+		}
+		w := newWorld(t, testOptions{cfgA: a, cfgB: b, ocspB: asks})
+		w.connect()
+		w.flush()
+		_, fetches := effect[CheckRevocation](w.b)
+		_, up := effect[Established](w.b)
+		if fetches == asks || up != asks || (told > 0) != asks {
+			t.Errorf("asked: %v; told %d times, the responder is up: %v", asks, told, up)
+		}
+	}
+}

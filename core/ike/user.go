@@ -28,7 +28,7 @@ import (
 type userAuth struct {
 	peer   *eap.Peer
 	offer  *offer
-	mutual bool      // the gateway has proved itself in no other way (RFC 5998)
+	mutual bool                // the gateway has proved itself in no other way (RFC 5998)
 	path   []*x509.Certificate // of the server within EAP
 	now    time.Time           // of the call under way, for the judge of certificates
 }
