@@ -74,7 +74,7 @@ const (
 )
 
 // authCases are all methods of the user against our own responder. The
-// methods that it does not speak (TTLS, PEAP, RFC 4739) are proved against
+// methods that it does not speak (TTLS, PEAP) are proved against
 // strongSwan and FreeRADIUS.
 func authCases() []authCase {
 	psk := authCase{name: "PSK", local: "method = \"psk\"\nid = \"alice@vpn.test\"\n" + storedSecret, remote: "method = \"psk\"\nid = \"gw.vpn.test\"\n",
@@ -90,8 +90,16 @@ func authCases() []authCase {
 			code: api.CodeLocalCredential, offline: true, files: func(f *authFiles, _ string) { f.certificate(false, markedRight) }},
 		{name: "EAP-TLS", local: eapLocal("tls", ownCert), remote: certRemote, gateway: eapGateway(usersOfList, "[remote.eap]\nmethods = [\"tls\"]\n"),
 			code: api.CodePasswordRefused, list: true, files: func(f *authFiles, secret string) { f.certificate(secret == markedWrong, "") }},
-		{name: "certificate, then EAP (RFC 4739)", local: alice + "user = \"alice\"\n" + storedSecret, remote: certRemote, gateway: certGateway,
+		{name: "certificate, then EAP (RFC 4739), to a gateway without", local: alice + "user = \"alice\"\n" + storedSecret, remote: certRemote, gateway: certGateway,
 			code: api.CodeLocalCredential, cannot: true, files: func(f *authFiles, _ string) { f.certificate(false, "") }},
+		{name: "certificate, then EAP (RFC 4739)", local: alice + "user = \"alice\"\n" + storedSecret, remote: certRemote, gateway: certGateway + usersOfList,
+			code: api.CodePasswordRefused, list: true, files: func(f *authFiles, _ string) { f.certificate(false, "") }},
+		{name: "certificate, then EAP (RFC 4739), asked", local: alice + "user = \"alice\"\n", remote: certRemote, gateway: certGateway + usersOfList, asks: api.PromptPassword,
+			code: api.CodePasswordRefused, list: true, files: func(f *authFiles, _ string) { f.certificate(false, "") }},
+		{name: "certificate, then EAP (RFC 4739), wrong certificate", local: alice + "user = \"alice\"\n" + storedSecret, remote: certRemote, gateway: certGateway + usersOfList,
+			code: api.CodeAuthRefused, list: true, files: func(f *authFiles, secret string) { f.certificate(secret == markedWrong, "") }},
+		{name: "certificate, then EAP (RFC 4739) through RADIUS", local: alice + "user = \"alice\"\n" + storedSecret, remote: certRemote, gateway: certGateway + usersOfRADIUS,
+			code: api.CodePasswordRefused, radius: []eap.Type{eap.TypeMSCHAPv2}, files: func(f *authFiles, _ string) { f.certificate(false, "") }},
 	}
 	for _, m := range []struct {
 		name string

@@ -97,6 +97,12 @@ func (from credentials) ikeConfig(c *profile.Connection, pool ike.Pool) (*ike.Co
 		wipe(cfg)
 		return nil, err
 	}
+	if c.Remote.Method != profile.MethodEAP && c.Remote.AsksUsers() {
+		if err := from.askUsersAfter(c, cfg); err != nil {
+			wipe(cfg)
+			return nil, err
+		}
+	}
 	if c.Local.UsesEAP() {
 		if err := from.eapAuth(&c.Local, cfg); err != nil {
 			wipe(cfg)

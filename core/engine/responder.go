@@ -104,6 +104,7 @@ func (r resolver) Terms(ike.Path) ike.Terms {
 			t.Roots = append(t.Roots, v.Roots...)
 			t.OCSP = t.OCSP || v.Revocation != pki.RevocationOff
 		}
+		t.Multiple = t.Multiple || asksTwice(c.cfg)
 	}
 	return t
 }
@@ -128,12 +129,18 @@ func (r resolver) Resolve(claim ike.Claim) *ike.Config {
 			continue
 		}
 		s, ok := fits(c.cfg, claim)
+		if asksTwice(c.cfg) == claim.Another {
+			s += 8 // two connections may differ in that alone
+		}
 		if ok && s > score {
 			best, score = c.cfg, s
 		}
 	}
 	return best
 }
+
+// asksTwice reports whether peers prove themselves, and their users after that.
+func asksTwice(cfg *ike.Config) bool { return cfg.Peer.EAP != nil && cfg.Peer.EAP.After }
 
 // fits scores how well cfg fits the claim.
 func fits(cfg *ike.Config, claim ike.Claim) (score int, ok bool) {

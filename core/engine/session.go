@@ -231,6 +231,7 @@ func (e *Engine) established(x ike.Established) {
 // or what a profile names.
 func weakAuth(x *ike.Established) string {
 	for _, name := range []string{x.LocalAuth, x.PeerAuth} {
+		name, _, _ = strings.Cut(name, ike.ThenEAP)
 		if s, err := auth.ParseScheme(name); err == nil && s.Weak() {
 			return fmt.Sprintf("The two ends proved who they are with a weak signature (%s); the gateway should learn signature authentication (RFC 7427).", name)
 		}

@@ -95,6 +95,20 @@ func (from credentials) askUsers(c *profile.Connection, cfg *ike.Config, roots [
 	return nil
 }
 
+// askUsersAfter makes a responder ask the user of a peer that has proved itself
+// already (RFC 4739).
+func (from credentials) askUsersAfter(c *profile.Connection, cfg *ike.Config) error {
+	roots, err := from.certificates(c.Remote.CAs)
+	if err != nil {
+		return &explain.CredentialError{Field: "remote.cas", Err: err}
+	}
+	if err := from.askUsers(c, cfg, roots); err != nil {
+		return err
+	}
+	cfg.Peer.EAP.After = true
+	return nil
+}
+
 // poolOf chooses the pool of a user by its groups: those that the list gives it,
 // or that its server told.
 func (e *Engine) poolOf(c *profile.Connection) func(string, []string) ike.Pool {

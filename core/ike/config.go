@@ -123,6 +123,9 @@ type EAPServer struct {
 	PoolOf func(user string, groups []string) Pool
 	// Wipe forgets the passwords that New works with; nil: there are none.
 	Wipe func()
+	// After asks the user when the peer has proved itself with a certificate or a
+	// pre-shared key (RFC 4739), and not in place of that.
+	After bool
 	// Alone leaves our AUTH out for a peer that allows it: we prove ourselves
 	// within EAP (RFC 5998), so New offers only methods that do.
 	Alone bool
@@ -150,7 +153,8 @@ type PeerAuth struct {
 	// authority that is missing.
 	TellUnknown bool
 	Schemes     []auth.Scheme // accepted signature schemes; nil: every one that is not weak
-	// EAP asks an initiator that brings no AUTH of its own for a user's proof.
+	// EAP asks an initiator that brings no AUTH of its own for a user's proof, or
+	// one that has proved itself for another: see EAPServer.After.
 	EAP *EAPServer
 }
 
@@ -236,6 +240,8 @@ type Terms struct {
 	Proposals []transform.Proposal // accepted IKE proposals, most preferred first
 	Roots     []*x509.Certificate  // named in CERTREQ; none: no certificate is asked for
 	OCSP      bool                 // ask the peer to bring the state of its certificate (RFC 4806)
+	// Multiple says that peers may be asked to prove themselves twice (RFC 4739).
+	Multiple bool
 }
 
 // A Claim is what a peer says of itself in IKE_AUTH, not proved yet.
@@ -245,6 +251,8 @@ type Claim struct {
 	Wanted auth.Identity // IDr: whom the peer asks for; zero when it does not say
 	PSK    bool          // it authenticates with a PSK, otherwise with a signature or EAP
 	EAP    bool          // it wants to be asked with EAP
+	// Another says that it wants to be asked with EAP after this proof (RFC 4739).
+	Another bool
 }
 
 // Defaults.

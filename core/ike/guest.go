@@ -2,7 +2,6 @@ package ike
 
 import (
 	"bytes"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"time"
@@ -10,15 +9,15 @@ import (
 	"sallyport/core/eap"
 	"sallyport/core/ike/auth"
 	"sallyport/core/ike/message"
-	"sallyport/core/pki"
 	"sallyport/core/transform"
 )
 
 // guestAuth is a peer that proves itself to us with EAP: the other end of
 // userAuth.
 type guestAuth struct {
-	server *eap.Server // nil: another asks, see RelayEAP
-	wants  *inbox      // the peer's first request
+	server *eap.Server   // nil: another asks, see RelayEAP
+	wants  *inbox        // the peer's first request
+	id     auth.Identity // that its AUTH covers: of the round in which EAP is
 	// asked is the peer's request whose answer another owes us; nil: none.
 	asked  *message.Header
 	passed bool // the user has proved itself
@@ -49,8 +48,14 @@ func (sa *SA) askEAP(in *inbox, now time.Time) ([]message.Payload, *notifyError)
 	if sa.hs.guest != nil {
 		return refused(FailProtocol, errors.New("a new authentication in the midst of EAP"))
 	}
+	if sa.hs.first != nil {
+		return sa.askUser(in, now)
+	}
 	if err := sa.resolve(in); err != nil {
 		return nil, err
+	}
+	if sa.cfg.asksTwice() {
+		return refused(FailPeerAuth, errors.New("the peer leaves out its first proof, after which its user is asked (RFC 4739)"))
 	}
 	if sa.cfg.Peer.EAP == nil || sa.cfg.Local.EAP != nil {
 		return refused(FailPeerAuth, errors.New("the peer wants to authenticate with EAP, which is not offered"))
@@ -59,8 +64,8 @@ func (sa *SA) askEAP(in *inbox, now time.Time) ([]message.Payload, *notifyError)
 	if in.has&need != need {
 		return nil, syntaxError("a request without the Child SA that it is for")
 	}
-	peer := auth.Identity{Type: auth.IDType(in.idi.Kind), Data: append([]byte(nil), in.idi.Data...)}
-	if err := peer.Check(); err != nil {
+	peer, err := peerIdentity(in.idi)
+	if err != nil {
 		return refused(FailPeerIdentity, err)
 	}
 	if !peer.Matches(sa.cfg.Peer.ID) {
@@ -77,20 +82,11 @@ func (sa *SA) askEAP(in *inbox, now time.Time) ([]message.Payload, *notifyError)
 		}
 		payloads = append(append(payloads, sa.certificates(now)...), proof)
 	}
-	g := &guestAuth{wants: in}
-	first := (&eap.Packet{Code: eap.CodeRequest, ID: sa.e.random(1)[0], Type: eap.TypeIdentity}).AppendTo(nil)
-	if sa.cfg.Peer.EAP.New != nil {
-		var err error
-		g.server = sa.cfg.Peer.EAP.New(func(v *pki.Verifier, path []*x509.Certificate) (bool, error) {
-			return sa.judgeWithin(v, path, nil, sa.hs.guest.now)
-		})
-		if first, err = g.server.Start(); err != nil {
-			return refused(FailInternal, err)
-		}
+	packet, bad := sa.invite(&guestAuth{wants: in, id: peer}, now)
+	if bad != nil {
+		return nil, bad
 	}
-	sa.hs.guest = g
-	sa.giveUpAt = now.Add(guestPatience)
-	return append(payloads, &message.EAP{Packet: first}), nil
+	return append(payloads, packet), nil
 }
 
 // errLater says that the answer to a request comes later.
@@ -138,7 +134,8 @@ func (sa *SA) turnAway(user string, err error) {
 	if err == nil {
 		err = eap.ErrRefused
 	}
-	sa.end = &ending{&Failure{Code: FailPeerAuth, Err: fmt.Errorf("user %q: %w", user, err)}}
+	sa.log(Info, "%s: user %q is refused: %v", sa.name(), eap.Clean([]byte(user)), err)
+	sa.end = &ending{&Failure{Code: FailPeerAuth, Err: fmt.Errorf("user %q: %w", eap.Clean([]byte(user)), err)}}
 }
 
 // Relayed goes on with what another server says of the peer's packet.
@@ -199,8 +196,11 @@ func (sa *SA) admitEAP(in *inbox, now time.Time) ([]message.Payload, *notifyErro
 	if g == nil || !g.passed {
 		return refused(errors.New("AUTH before the end of EAP"))
 	}
+	if in.notify(message.NotifyAnotherAuthFollows) != nil {
+		return refused(errors.New("the peer wants to prove itself once more than is asked (RFC 4739)"))
+	}
 	key := g.msk
-	idi, idr := idPayload(sa.peerID, false), idPayload(sa.localID, true)
+	idi, idr := idPayload(g.id, false), idPayload(sa.localID, true)
 	theirs, ours := key, key
 	if key == nil {
 		theirs, ours = sa.keys.pPeer, sa.keys.pLocal
@@ -209,7 +209,11 @@ func (sa *SA) admitEAP(in *inbox, now time.Time) ([]message.Payload, *notifyErro
 	if in.auth.Method != message.AuthPSK || !auth.VerifyPSK(sa.keys.prf, theirs, in.auth.Data, octets) {
 		return refused(errWrongProof)
 	}
-	sa.peerAuth = fmt.Sprintf("EAP-%s (%s)", g.method, eap.Clean([]byte(g.user)))
+	method := fmt.Sprintf("EAP-%s (%s)", g.method, eap.Clean([]byte(g.user)))
+	if sa.hs.first != nil {
+		method = sa.peerAuth + ThenEAP + method
+	}
+	sa.peerAuth = method
 	sa.guestUser, sa.guestGroups = g.user, g.groups
 	octets = sa.octets(true, idr)
 	proof := &message.Auth{Method: message.AuthPSK, Data: auth.PSK(sa.keys.prf, ours, octets)}

@@ -62,6 +62,7 @@ type fakeChild struct {
 
 func (p *peer) Terms(Path) Terms {
 	t := Terms{Proposals: p.terms, OCSP: p.ocsp}
+	t.Multiple = p.cfg != nil && p.cfg.asksTwice()
 	if p.cfg != nil && p.cfg.Peer.Verifier != nil {
 		t.Roots = p.cfg.Peer.Verifier.Roots
 	}

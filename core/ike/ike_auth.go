@@ -406,10 +406,13 @@ func (sa *SA) answerAuth(in *inbox, now time.Time) ([]message.Payload, *notifyEr
 	refused := func(code FailureCode, format string, args ...any) *notifyError {
 		return &notifyError{notify: message.NotifyAuthenticationFailed, code: code, err: fmt.Errorf(format, args...)}
 	}
-	if sa.hs.guest != nil {
-		return nil, refused(FailProtocol, "a new authentication in the midst of EAP")
+	if sa.hs.guest != nil || sa.hs.first != nil {
+		return nil, refused(FailProtocol, "a new authentication in the midst of another")
 	}
 	if err := sa.resolve(in); err != nil {
+		return nil, err
+	}
+	if err := sa.checkRounds(in); err != nil {
 		return nil, err
 	}
 	if err := sa.verify(in, in.idi, now); err != nil {
@@ -424,7 +427,11 @@ func (sa *SA) answerAuth(in *inbox, now time.Time) ([]message.Payload, *notifyEr
 		if err != nil {
 			return nil, refused(FailLocalCredential, "%w", err)
 		}
-		return sa.admit(append(payloads, proof), in, now)
+		if payloads = append(payloads, proof); sa.cfg.asksTwice() {
+			sa.awaitUser(in, now)
+			return payloads, nil
+		}
+		return sa.admit(payloads, in, now)
 	})
 }
 
@@ -433,7 +440,8 @@ func (sa *SA) resolve(in *inbox) *notifyError {
 	refused := func(code FailureCode, format string, args ...any) *notifyError {
 		return &notifyError{notify: message.NotifyAuthenticationFailed, code: code, err: fmt.Errorf(format, args...)}
 	}
-	claim := Claim{Path: sa.path, PSK: in.auth != nil && in.auth.Method == message.AuthPSK, EAP: in.auth == nil}
+	claim := Claim{Path: sa.path, PSK: in.auth != nil && in.auth.Method == message.AuthPSK, EAP: in.auth == nil,
+		Another: in.notify(message.NotifyAnotherAuthFollows) != nil}
 	claim.Peer = auth.Identity{Type: auth.IDType(in.idi.Kind), Data: slices.Clone(in.idi.Data)}
 	if in.idr != nil {
 		claim.Wanted = auth.Identity{Type: auth.IDType(in.idr.Kind), Data: slices.Clone(in.idr.Data)}

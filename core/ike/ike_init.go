@@ -407,6 +407,7 @@ func (e *Endpoint) answerInit(h message.Header, in *inbox, d Datagram, answer tr
 		sa.log(Warn, "%v does not offer NAT traversal; ESP to it will not work", d.Remote)
 	}
 	sa.readInitNotifies(in)
+	sa.hs.multiple = terms.Multiple
 
 	payloads := []message.Payload{
 		message.NewSA(answer),
@@ -424,6 +425,9 @@ func (e *Endpoint) answerInit(h message.Header, in *inbox, d Datagram, answer tr
 		payloads = append(payloads, status(message.NotifyIntermediateExchangeSupported))
 	}
 	payloads = append(payloads, status(message.NotifyFragmentationSupported), hashNotify(nil))
+	if terms.Multiple {
+		payloads = append(payloads, status(message.NotifyMultipleAuthSupported))
+	}
 	m := message.Message{Header: sa.header(message.IKESAInit, 0, true), Payloads: payloads}
 	b, err := m.AppendTo(nil)
 	if err != nil {

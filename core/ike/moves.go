@@ -34,7 +34,7 @@ var requests = []requestMove{
 		run:  (*SA).answerAuth, story: "authenticate the peer, and ourselves"},
 	{from: in(StateInitAnswered), exchange: message.IKEAuth,
 		need: hasIDi, without: hasAuth | hasEAP,
-		run: (*SA).askEAP, story: "prove ourselves, and ask the peer with EAP"},
+		run: (*SA).askEAP, story: "prove ourselves, or have done so, and ask the peer with EAP"},
 	{from: in(StateInitAnswered), exchange: message.IKEAuth, need: hasEAP, without: hasAuth | hasSA,
 		run: (*SA).answerEAP, story: "hear the peer's proof in EAP"},
 	{from: in(StateInitAnswered), exchange: message.IKEAuth, need: hasAuth, without: hasIDi | hasSA | hasEAP,

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"sallyport/core/ike/auth"
@@ -360,7 +361,8 @@ func (sa *SA) answerResumed(in *inbox, now time.Time) ([]message.Payload, *notif
 	if err := sa.resumedPeer(in, in.idi, p.peerID, sa.hs.request, sa.hs.nonceR); err != nil {
 		return nil, err
 	}
-	claim := Claim{Path: sa.path, Peer: p.peerID, Wanted: p.localID, PSK: p.user == "" && p.peer == "PSK", EAP: p.user != ""}
+	first, _, twice := strings.Cut(p.peer, ThenEAP)
+	claim := Claim{Path: sa.path, Peer: p.peerID, Wanted: p.localID, PSK: first == "PSK", EAP: p.user != "" && !twice, Another: twice}
 	if sa.e.opt.Resolver.Resolve(claim) != cfg || !sa.e.tickets.spend(p, now) {
 		return nil, &notifyError{notify: message.NotifyAuthenticationFailed, code: FailPeerAuth, err: errTicket}
 	}

@@ -100,9 +100,10 @@ type handshake struct {
 	cookies   int               // how often the peer asked for one
 	groups    []transform.ID    // key exchange methods tried
 	natSource []byte            // the hash that claims a NAT
-	multiple  bool              // the peer takes several authentications (RFC 4739)
+	multiple  bool              // the responder takes several authentications (RFC 4739)
 	user      *userAuth         // our proof in EAP, while it lasts
 	guest     *guestAuth        // the peer's
+	first     *firstRound       // the peer has proved itself, and is to once more
 	held      *heldAuth         // waits for the state of the peer's certificate
 	certReqs  []message.CertReq // of the peer
 	weak      []string          // what its certificates have that is weak, and allowed

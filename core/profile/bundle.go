@@ -214,7 +214,7 @@ func Warnings(c *Connection) []string {
 	switch {
 	case c.Remote.Method == MethodPSK && c.Local.UsesEAP():
 		add("whoever else has the gateway's pre-shared key can pose as the gateway and take the user's password: let it prove itself with a certificate (RFC 7296, section 2.16)")
-	case c.Remote.Method == MethodEAP && c.Local.Method == MethodPSK:
+	case c.Remote.AsksUsers() && c.Local.Method == MethodPSK:
 		add("whoever else has this gateway's pre-shared key can pose as it and take its users' passwords: let it prove itself with a certificate (RFC 7296, section 2.16)")
 	}
 	switch api.Profile(c.Profile) {

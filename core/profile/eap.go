@@ -72,6 +72,12 @@ func sorted(m map[string]eap.Type) []string {
 // certificate of the machine (RFC 4739).
 func (a *Auth) UsesEAP() bool { return a.Method == MethodEAP || a.User != "" }
 
+// AsksUsers reports whether the users of the remote end are asked for: alone, or
+// after the certificate or pre-shared key of their machine (RFC 4739).
+func (a *Auth) AsksUsers() bool {
+	return a.Method == MethodEAP || a.Users != "" || len(a.RADIUS.Servers) > 0 || !a.EAP.isZero()
+}
+
 // eap checks the user of an end.
 func (v *validator) eap(field string, a *Auth, local, responder bool) {
 	if local && responder && (a.Method == MethodEAP || a.User != "" || !a.EAP.isZero()) {
@@ -122,18 +128,21 @@ func (v *validator) eap(field string, a *Auth, local, responder bool) {
 
 // askers checks how a responder asks its users.
 func (v *validator) askers(field string, a *Auth, local, responder bool) {
-	asks := a.Method == MethodEAP
+	asks := a.AsksUsers()
 	switch {
 	case local:
 		v.bad(field+".users", "belongs to [remote] of a responder: whom it asks with EAP")
+		return
+	case asks && !responder && a.Method != MethodEAP:
+		v.bad(field+".users", "is for a responder: whom it asks with EAP")
 		return
 	case asks && !responder:
 		v.bad(field+".method", "\"eap\" is how the user of an initiator proves itself, under [local]; a gateway does so by its certificate or a pre-shared key")
 		return
 	case a.User != "":
 		v.bad(field+".user", "belongs to [local] of an initiator: who answers when the gateway asks with EAP")
-	case !asks && (a.Users != "" || len(a.RADIUS.Servers) > 0 || a.RADIUS.Secret != "" || !a.EAP.isZero()):
-		v.bad(field+".users", "needs method = \"eap\"")
+	case !asks && (a.RADIUS.Secret != "" || a.RADIUS.NAS != ""):
+		v.bad(field+".users", "is missing: whom to ask; users or radius names them")
 	case asks && a.Users != "" && len(a.RADIUS.Servers) > 0:
 		v.bad(field+".users", "contradicts radius: either a list knows the users, or a server")
 	case asks && a.Users == "" && len(a.RADIUS.Servers) == 0 && v.mode == stored:

@@ -53,6 +53,9 @@ func (s *Store) Export(name string) (api.Export, error) {
 	for i := range out.Remote.Secrets {
 		missing(&out.Remote.Secrets[i].Secret, "the pre-shared key of "+shown(out.Remote.Secrets[i].ID))
 	}
+	if out.Remote.Users != "" && out.Remote.Method != MethodEAP && out.Remote.EAP.isZero() {
+		out.Remote.EAP.Methods = []string{"mschapv2"} // so that no import takes one proof for two
+	}
 	missing(&out.Remote.Users, "the list of users")
 	missing(&out.Remote.RADIUS.Secret, "the secret shared with the RADIUS servers")
 	if out.Local.Certificates, err = s.inline(c.Local.Certificates); err != nil {

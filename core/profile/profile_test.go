@@ -180,7 +180,10 @@ func fullUsers() []*Connection {
 	peers := fullResponder()
 	peers.Local.Secret = ""
 	peers.Remote = Auth{Method: MethodPSK, WeakSecret: true, Secrets: []PSK{{ID: "alice@example.com", Secret: "gw+peer-psk-1"}, {ID: "*.example.com", Secret: "gw+peer-psk-2"}}}
-	return []*Connection{fullUser(), asks, relays, peers}
+	twice := fullResponder()
+	twice.Local = asks.Local
+	twice.Remote = Auth{Method: MethodCertificate, Users: "gw+users", CAs: []string{"ca.pem"}}
+	return []*Connection{fullUser(), asks, relays, peers, twice}
 }
 
 func fullUser() *Connection {

@@ -241,6 +241,9 @@ func (im *tomlImport) encryptedKey(b *Bundle, a *Auth, certs []*x509.Certificate
 
 func (im *tomlImport) remote(b *Bundle, a *Auth, localMethod string) {
 	im.peerSecrets(b, a)
+	if a.AsksUsers() {
+		im.users(b, a)
+	}
 	if a.Method == MethodPSK {
 		name := remotePSKName(b.Connection.Name)
 		switch {
@@ -258,9 +261,6 @@ func (im *tomlImport) remote(b *Bundle, a *Auth, localMethod string) {
 		}
 		b.Connection.Remote.Secret = name
 		return
-	}
-	if a.Method == MethodEAP {
-		im.users(b, a)
 	}
 	b.Connection.Remote.CAs = nil
 	for i, name := range a.CAs {

@@ -191,8 +191,8 @@ func (v *validator) responder(c *Connection) {
 		}
 		v.addresses(field+".dns", p.DNS)
 		v.domains(field+".domains", p.Domains)
-		if len(p.Groups) > 0 && c.Remote.Method != MethodEAP {
-			v.bad(field+".groups", "needs [remote] method = \"eap\": only users have groups")
+		if len(p.Groups) > 0 && !c.Remote.AsksUsers() {
+			v.bad(field+".groups", "needs [remote] users or radius: only users have groups")
 		}
 		for j, g := range p.Groups {
 			if g == "" || len(g) > 253 || !clean(g) {
