@@ -62,8 +62,8 @@ func (from credentials) ikeConfig(c *profile.Connection, pool ike.Pool) (*ike.Co
 		Retransmit:    ike.Retransmit{Timeout: c.IKE.RetransmitTimeout.Duration, Tries: c.IKE.RetransmitTries},
 		Unique:        c.IKE.Unique,
 	}
-	if c.IKE.NoResume {
-		cfg.TicketLife = -1
+	if c.IKE.NoResume || c.Remote.Revocation == profile.RevocationStrict {
+		cfg.TicketLife = -1 // whether a certificate was revoked counts each time
 	}
 	if cfg.Retransmit.Timeout == 0 {
 		cfg.Retransmit.Timeout = retransmitTimeout

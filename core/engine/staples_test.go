@@ -17,6 +17,7 @@ import (
 
 	"sallyport/core/api"
 	"sallyport/core/host"
+	"sallyport/core/profile"
 )
 
 // A gateway keeps what its authority tells about its certificate at hand, asks in
@@ -112,4 +113,31 @@ func TestGatewayBringsItsState(t *testing.T) {
 			t.Errorf("asked %d times although nobody listens", n)
 		}
 	})
+}
+
+// Where it must be known each time that a certificate was not revoked, no ticket
+// spares the question, whichever end asks.
+func TestStrictTakesNoTickets(t *testing.T) {
+	ca := newIssuer(t, "CA")
+	own, key := ca.issue(t, "gw.vpn.test")
+	certs := inMemory{"ca.pem": pemOf("CERTIFICATE", ca.cert.Raw), "own.pem": pemOf("CERTIFICATE", own.Raw)}
+	secrets := inMemory{"own+key": keyPEM(t, key), "users": []byte("[[users]]\nname = \"alice\"\npassword = \"s3cret 1234\"\n"), "psk": []byte(rightSecret)}
+	for name, text := range map[string]string{
+		"initiator": "gateways = [\"198.51.100.1\"]\n[local]\nmethod = \"psk\"\nsecret = \"psk\"\n[remote]\nmethod = \"certificate\"\nid = \"gw.vpn.test\"\ncas = [\"ca.pem\"]\n",
+		"responder": "role = \"responder\"\n[local]\nmethod = \"certificate\"\ncertificates = [\"own.pem\"]\nkey = \"own+key\"\n[remote]\nmethod = \"eap\"\nusers = \"users\"\ncas = [\"ca.pem\"]\n",
+	} {
+		for policy, none := range map[string]bool{"soft": false, "strict": true} {
+			p, err := profile.Parse("office.toml", []byte("version = 1\nname = \"office\"\n"+text+"revocation = \""+policy+"\"\n[[children]]\nname = \"net\"\n"))
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			cfg, err := credentials{certs: certs, secrets: secrets}.ikeConfig(p, nil)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if (cfg.TicketLife < 0) != none {
+				t.Errorf("%s, %s: tickets live %v", name, policy, cfg.TicketLife)
+			}
+		}
+	}
 }

@@ -3,6 +3,7 @@ package pki
 import (
 	"bytes"
 	"crypto"
+	"crypto/rsa"
 	"crypto/sha1"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -12,6 +13,8 @@ import (
 	"math/big"
 	"slices"
 	"time"
+
+	"sallyport/core/ike/auth"
 )
 
 // An OCSP response (RFC 6960, section 4.2.1).
@@ -58,7 +61,8 @@ type ocspSingle struct {
 }
 
 var (
-	oidOCSPBasic = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 1}
+	oidOCSPBasic   = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 1}
+	oidOCSPNoCheck = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 5}
 
 	errOCSPSize    = fmt.Errorf("the OCSP response is larger than %d bytes", MaxOCSP)
 	errOCSPOther   = errors.New("the OCSP response is not about this certificate")
@@ -118,7 +122,8 @@ func (x *checked) takeOCSP(der []byte, now time.Time) (time.Time, error) {
 	if i < 0 {
 		return time.Time{}, errOCSPOther
 	}
-	if err := b.signed(x.issuer, x.weak, now); err != nil {
+	signer, err := b.signed(x.issuer, x.weak, now)
+	if err != nil {
 		return time.Time{}, err
 	}
 	s := &b.Data.Responses[i]
@@ -137,6 +142,7 @@ func (x *checked) takeOCSP(der []byte, now time.Time) (time.Time, error) {
 		x.settle(true, s.Revoked.At, int(s.Revoked.Reason))
 	case bool(s.Good) && !bool(s.Unknown):
 		x.settle(false, time.Time{}, 0)
+		x.signer = signer
 	default:
 		return time.Time{}, errOCSPUnknown
 	}
@@ -184,33 +190,29 @@ func keyBits(c *x509.Certificate) ([]byte, bool) {
 }
 
 // signed checks that the issuer signed the answer, or one whom it has certified
-// for just that (RFC 6960, section 4.2.2.2).
-func (b *ocspBasic) signed(issuer *x509.Certificate, weak bool, now time.Time) error {
-	i := slices.IndexFunc(ocspSignatures, func(s struct {
-		oid       asn1.ObjectIdentifier
-		algorithm x509.SignatureAlgorithm
-	}) bool {
-		return s.oid.Equal(b.Algorithm.Algorithm)
-	})
-	if i < 0 {
-		return errWeakAnswer
+// for just that (RFC 6960, section 4.2.2.2), whose certificate it returns when it
+// may have been revoked in its turn.
+func (b *ocspBasic) signed(issuer *x509.Certificate, weak bool, now time.Time) (*x509.Certificate, error) {
+	holds, err := b.signature()
+	if err != nil {
+		return nil, err
 	}
 	by := func(c *x509.Certificate) error {
 		if err := strongSigner(c, weak); err != nil {
 			return err
 		}
-		if c.CheckSignature(ocspSignatures[i].algorithm, b.Data.Raw, b.Signature.RightAlign()) != nil {
+		if !holds(c) {
 			return errOCSPSigner
 		}
 		return nil
 	}
 	if b.names(issuer) {
 		if err := by(issuer); err == nil {
-			return nil
+			return nil, nil
 		}
 	}
 	if len(b.Certificates) > maxOCSPCerts {
-		return errOCSPSigner
+		return nil, errOCSPSigner
 	}
 	for _, raw := range b.Certificates {
 		c, err := x509.ParseCertificate(raw.FullBytes)
@@ -218,11 +220,50 @@ func (b *ocspBasic) signed(issuer *x509.Certificate, weak bool, now time.Time) e
 			continue
 		}
 		if err := delegate(c, issuer, now); err != nil {
-			return err
+			return nil, err
 		}
-		return by(c)
+		if err := by(c); err != nil || forGood(c) {
+			return nil, err
+		}
+		return c, nil
 	}
-	return errOCSPSigner
+	return nil, errOCSPSigner
+}
+
+// forGood reports whether an authority says of who signs its answers that it is not
+// to be asked about (id-pkix-ocsp-nocheck), or does not say where (RFC 6960, section
+// 4.2.2.2.1). An OCSP server that vouches for itself would be no answer: lists are.
+func forGood(c *x509.Certificate) bool {
+	return len(c.CRLDistributionPoints) == 0 ||
+		slices.ContainsFunc(c.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(oidOCSPNoCheck) })
+}
+
+// signature returns what says whether a certificate's key has signed the answer.
+func (b *ocspBasic) signature() (holds func(*x509.Certificate) bool, err error) {
+	sig := b.Signature.RightAlign()
+	if b.Algorithm.Algorithm.Equal(oidRSASSAPSS) {
+		hash, err := pssHash(b.Algorithm.Parameters.FullBytes)
+		if err != nil || hash == 0 { // without parameters it is SHA-1
+			return nil, errWeakAnswer
+		}
+		return func(c *x509.Certificate) bool {
+			pub, err := PublicKey(c)
+			if err != nil {
+				return false
+			}
+			if k, ok := pub.(*auth.PSSPublicKey); ok && (k.Hash == 0 || k.Hash == hash) {
+				pub = k.Key
+			}
+			k, ok := pub.(*rsa.PublicKey)
+			return ok && rsa.VerifyPSS(k, hash, digest(hash, b.Data.Raw), sig, &rsa.PSSOptions{SaltLength: hash.Size()}) == nil
+		}, nil
+	}
+	for _, s := range ocspSignatures {
+		if s.oid.Equal(b.Algorithm.Algorithm) {
+			return func(c *x509.Certificate) bool { return c.CheckSignature(s.algorithm, b.Data.Raw, sig) == nil }, nil
+		}
+	}
+	return nil, errWeakAnswer
 }
 
 // names reports whether the answer says that c signed it.

@@ -55,8 +55,13 @@ type checked struct {
 	weak         bool // the profile allows weak keys: of who signs the answer too
 	state        state
 	revoked      *Error
-	sources      []Fetch
-	problems     []string
+	// signer is who signed the OCSP response that state is from, when it is itself
+	// to be asked about. Its own entry of the Check says whose it is with signs: the
+	// number of that certificate, counted from 1.
+	signer   *x509.Certificate
+	signs    int
+	sources  []Fetch
+	problems []string
 }
 
 type state uint8
@@ -101,12 +106,37 @@ func (v *Verifier) NewCheck(path []*x509.Certificate, responses [][]byte, now ti
 			}
 		}
 		x.problems = nil // of answers about the other certificates
-		if x.state == unknown {
+		if x.state == unknown || x.signer != nil {
 			x.findSources(i)
 		}
 		c.certs = append(c.certs, x)
 	}
+	for i := range c.certs {
+		c.askAboutSigner(i)
+	}
 	return c
+}
+
+// askAboutSigner adds the certificate that signed what is known of certificate i.
+func (c *Check) askAboutSigner(i int) {
+	x := &c.certs[i]
+	if x.signer == nil {
+		return
+	}
+	s := checked{cert: x.signer, issuer: x.issuer, weak: x.weak, signs: i + 1}
+	x.signer = nil
+	s.findSources(len(c.certs))
+	s.sources = slices.DeleteFunc(s.sources, func(f Fetch) bool { return f.Request != nil })
+	c.certs = append(c.certs, s)
+}
+
+// forgetSigned takes back what a signer said who was revoked: other sources may know.
+func (c *Check) forgetSigned(signer int) {
+	s := &c.certs[signer]
+	x := &c.certs[s.signs-1]
+	x.state = unknown
+	x.problem("the certificate %q, which signed the OCSP response, was revoked", name(s.cert))
+	s.state, s.revoked, s.sources = good, nil, nil
 }
 
 // Private reports whether servers in private networks may be asked.
@@ -206,6 +236,10 @@ func (c *Check) Take(f Fetch, body []byte, err error, now time.Time) time.Time {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.certs[f.cert] = x
+		c.askAboutSigner(f.cert)
+		if x.signs > 0 && x.state == revoked {
+			c.forgetSigned(f.cert)
+		}
 	}()
 	var until time.Time
 	if err == nil {
