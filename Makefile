@@ -31,7 +31,7 @@ GUILACKS := $(shell .ci/setup lacks gui 2>/dev/null)
 
 build:
 	@mkdir -p bin
-	CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)' -o bin/ ./platform/cmd/sallyportd ./app/cmd/sallyport
+	CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)' -o bin/ ./platform/cmd/sallyportd ./platform/cmd/sallyport-token ./app/cmd/sallyport
 	@if [ -z "$(GUILACKS)" ]; then $(MAKE) --no-print-directory gui; \
 	else echo "bin/sallyport-gui is not built; it needs: $(GUILACKS) (.ci/setup gui installs them)"; rm -f bin/sallyport-gui; fi
 
@@ -61,6 +61,7 @@ lint:
 cross:
 	@for t in $(TARGETS); do echo "== build and vet $$t"; \
 		CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} go build -o /dev/null ./platform/cmd/sallyportd; \
+		CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} go build -o /dev/null ./platform/cmd/sallyport-token; \
 		CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} go build -o /dev/null ./app/cmd/sallyport; \
 		CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} go vet -tags $(CITAGS) $$(go list -tags $(CITAGS) ./... | { [ $${t%/*} = darwin ] && grep -v /cmd/sallyport-gui || cat; }); done
 

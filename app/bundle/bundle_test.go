@@ -49,6 +49,7 @@ func (f fake) Security(context.Context) (api.Security, error) {
 	return api.Security{Exempt: []string{"the local network 10.33.0.0/16"}, Failures: map[string]uint64{"auth_refused": 2}}, f.err
 }
 
+func (f fake) Tokens(context.Context) (api.Tokens, error) { return api.Tokens{}, nil }
 func (f fake) Traffic(context.Context) (map[string]api.Counters, error) {
 	return map[string]api.Counters{"office": {InBytes: 1}, "corp @ 198.51.100.1": {}}, f.err
 }

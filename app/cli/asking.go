@@ -181,7 +181,13 @@ func (c *command) sendAnswer(ctx context.Context, a api.Answer) error {
 // answerHere puts a question to whoever sits at the terminal. An empty secret,
 // or no, cancels.
 func (c *command) answerHere(ctx context.Context, p api.Prompt) error {
-	if p.Text != "" {
+	switch {
+	case p.Kind == api.PromptPIN:
+		fmt.Fprintf(c.Err, "Token: %s\n", clean(p.Text))
+		if w := pinTexts[p.Tries]; w != "" {
+			fmt.Fprintf(c.Err, "PIN: %s.\n", w)
+		}
+	case p.Text != "":
 		fmt.Fprintf(c.Err, "The gateway says: %s\n", clean(p.Text))
 	}
 	if name := secretName(p); name != "" {

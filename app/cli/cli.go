@@ -170,7 +170,7 @@ Exit codes: 0 done; 1 failed, with the cause; 2 wrong usage;
 		c.promptsCmd(), c.answerCmd(), c.profileCmd(),
 		c.statusCmd(), c.showCmd(), c.monitorCmd(), c.logCmd(), c.versionCmd(),
 		c.policyCmd(), c.allowClearCmd(), c.memoryCmd(),
-		c.exportCmd(), c.testCmd(), c.exchangesCmd(), c.trafficCmd(), c.diagnoseCmd())
+		c.exportCmd(), c.testCmd(), c.exchangesCmd(), c.trafficCmd(), c.tokensCmd(), c.diagnoseCmd())
 	if c.Demo != nil {
 		root.AddCommand(c.demoCmd())
 	}

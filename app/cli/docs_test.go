@@ -196,6 +196,7 @@ func runExample(t *testing.T, seen map[string]bool, args []string) string {
 		for _, name := range []string{"door", "far", "vault"} {
 			b.Remove(t.Context(), name)
 		}
+		b.SetTokens(aToken())
 		if args[0] == "prompts" || args[0] == "answer" {
 			b.Ask(api.Prompt{ID: "5b1f0d6c", Kind: api.PromptSecret, Connection: "office", Attempt: 1, Asked: now, Until: now.Add(2 * time.Minute)})
 			b.Ask(api.Prompt{ID: "c4027a9e", Kind: api.PromptServer, Connection: "lab", Attempt: 1, Asked: now, Until: now.Add(2 * time.Minute),
@@ -220,6 +221,16 @@ func runExample(t *testing.T, seen map[string]bool, args []string) string {
 		errOut += fmt.Sprintf("[exit %d]\n", code)
 	}
 	return out + errOut
+}
+
+// aToken is a token with a user's certificate.
+func aToken() api.Tokens {
+	return api.Tokens{Modules: []string{"/usr/lib/x86_64-linux-gnu/p11-kit-proxy.so"}, Tokens: []api.Token{{
+		Label: "Alice", Manufacturer: "piv_II", Model: "PKCS#15 emulated", Serial: "00c0ffee", Reader: "Example Reader 00 00", PIN: api.TriesLow,
+		Module: "/usr/lib/x86_64-linux-gnu/p11-kit-proxy.so",
+		Certificates: []api.TokenCertificate{{URI: "pkcs11:token=Alice;serial=00c0ffee;id=%01", Label: "Certificate for PIV Authentication",
+			Certificate: api.Certificate{Subject: "CN=alice, O=Example", Issuer: "CN=Example CA", NotBefore: now.Add(-time.Hour), NotAfter: now.Add(720 * time.Hour), Fingerprint: "6E:1B"}}},
+	}}}
 }
 
 // words splits a line as a shell does with plain words and double quotes.
@@ -377,6 +388,11 @@ func (w *witness) Export(ctx context.Context, name string) (api.Export, error) {
 func (w *witness) Test(ctx context.Context, r api.ImportRequest) (api.TestResult, error) {
 	w.note("Test")
 	return w.Backend.Test(ctx, r)
+}
+
+func (w *witness) Tokens(ctx context.Context) (api.Tokens, error) {
+	w.note("Tokens")
+	return w.Backend.Tokens(ctx)
 }
 
 func (w *witness) Traffic(ctx context.Context) (map[string]api.Counters, error) {

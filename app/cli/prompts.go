@@ -35,7 +35,13 @@ the terminal; this is for questions that came up otherwise.`,
 			for _, p := range st.Prompts {
 				t := &table{}
 				t.add("Question", promptText(p))
-				if p.Text != "" {
+				switch {
+				case p.Kind == api.PromptPIN:
+					t.add("Token", p.Text)
+					if w := pinTexts[p.Tries]; w != "" {
+						t.add("PIN", w)
+					}
+				case p.Text != "":
 					t.add("Gateway says", p.Text)
 				}
 				if x := p.Certificate; x != nil {

@@ -28,6 +28,14 @@ type desk struct {
 // every gateway says that it was the password.
 const maxDoubts = 3
 
+// mostDoubts is maxDoubts, and 1 of a PIN: a token locks after a few wrong ones.
+func mostDoubts(k api.PromptKind) int {
+	if k == api.PromptPIN {
+		return 1
+	}
+	return maxDoubts
+}
+
 type key struct {
 	connection string
 	kind       api.PromptKind
@@ -89,7 +97,7 @@ func (m *Model) promptLocked(p api.Prompt) {
 	if g := m.desk.given[k]; g != nil && g.prompt != p.ID && p.Attempt > 1 {
 		m.wrongLocked(k) // it is asked again: that answer was wrong
 	}
-	if p.Attempt > 1 || !p.Rememberable || p.Kind == api.PromptCertificate || m.opt.Vault == nil || m.desk.tried[k] || m.desk.doubts[k] >= maxDoubts {
+	if p.Attempt > 1 || !p.Rememberable || p.Kind == api.PromptCertificate || m.opt.Vault == nil || m.desk.tried[k] || m.desk.doubts[k] >= mostDoubts(p.Kind) {
 		m.world.ask(p)
 		return
 	}
@@ -235,7 +243,7 @@ func (d *desk) see(m *Model, c *api.Connection) {
 
 // aboutCredential reports whether a failure means that what we gave is wrong.
 func aboutCredential(c api.ErrorCode) bool {
-	return c == api.CodeAuthRefused || c == api.CodePasswordRefused || c == api.CodePSKMismatch || c == api.CodeLocalCredential
+	return c == api.CodeAuthRefused || c == api.CodePasswordRefused || c == api.CodePSKMismatch || c == api.CodeLocalCredential || c == api.CodePINWrong || c == api.CodePINLocked
 }
 
 // rightLocked keeps the answers that brought a connection up.

@@ -99,6 +99,14 @@ func (h *host) Log(ctx context.Context, limit int) ([]api.LogEntry, error) {
 	return b.Log(ctx, limit)
 }
 
+func (h *host) Tokens(ctx context.Context) (api.Tokens, error) {
+	b, _, err := h.up()
+	if err != nil {
+		return api.Tokens{}, err
+	}
+	return b.Tokens(ctx)
+}
+
 func (h *host) Traffic(ctx context.Context) (map[string]api.Counters, error) {
 	b, _, err := h.up()
 	if err != nil {

@@ -48,6 +48,10 @@ type Backend interface {
 	// or with an empty name of all, oldest first.
 	Exchanges(ctx context.Context, name string, limit int) ([]Message, error)
 
+	// Tokens returns the smart cards and tokens that are there, and what can be
+	// read of them without a PIN.
+	Tokens(ctx context.Context) (Tokens, error)
+
 	// Security returns what the security monitor shows beside the SAs.
 	Security(ctx context.Context) (Security, error)
 	// Policies lists the stored and the predefined policies.

@@ -41,6 +41,12 @@ const (
 	CodeRevocationUnknown ErrorCode = "revocation_unknown" // whether it was revoked is not known, and must be
 	CodePeerAuth          ErrorCode = "peer_auth"          // the peer's proof of identity fails
 	CodeLocalCredential   ErrorCode = "local_credential"   // our own certificate, key or secret is missing or unfit
+	CodeTokenMissing      ErrorCode = "token_missing"      // the smart card or token is not there
+	CodeTokenRemoved      ErrorCode = "token_removed"      // ... was removed while it was needed
+	CodeTokenObject       ErrorCode = "token_object"       // ... has no such certificate or key, or several
+	CodeTokenModule       ErrorCode = "token_module"       // the PKCS #11 module is missing, breaks down or does not answer
+	CodePINWrong          ErrorCode = "pin_wrong"          // the token refused the PIN; Params["tries"] as Prompt.Tries
+	CodePINLocked         ErrorCode = "pin_locked"         // the token takes no PIN any more
 	CodeTSUnacceptable    ErrorCode = "ts_unacceptable"    // TS_UNACCEPTABLE
 	CodeNoAddress         ErrorCode = "no_address"         // INTERNAL_ADDRESS_FAILURE
 	CodePeerRefused       ErrorCode = "peer_refused"       // another error notify; Params["notify"]

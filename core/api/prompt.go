@@ -32,10 +32,18 @@ type Prompt struct {
 	Certificate *Certificate `json:"certificate,omitempty"`
 	Asked       time.Time    `json:"asked"`
 	Until       time.Time    `json:"until"`
+	// Tries says, of a PIN, that few tries are left: empty, TriesLow or TriesFinal.
+	Tries string `json:"tries,omitempty"`
 	// Rememberable says that the same answer may serve the next time: not that
 	// of a one-time code. A choice the service itself remembers, see Answer.
 	Rememberable bool `json:"rememberable,omitempty"`
 }
+
+// The values of Prompt.Tries. Tokens do not tell the number.
+const (
+	TriesLow   = "low"   // a wrong one was given since the last right one
+	TriesFinal = "final" // one more wrong one locks the token
+)
 
 // A Choice is one of the answers of a PromptCertificate.
 type Choice struct {

@@ -55,6 +55,8 @@ type Service struct {
 	APIVersion int       `json:"api_version"`
 	Started    time.Time `json:"started"`
 	Ports      []string  `json:"ports,omitempty"` // local UDP addresses that IKE uses
+	// TokenModules names the PKCS #11 modules; none: it sees no smart cards.
+	TokenModules []string `json:"token_modules,omitempty"`
 	// Warnings are conditions of the whole service that a user should know.
 	Warnings []string `json:"warnings,omitempty"`
 }

@@ -1,6 +1,7 @@
 package eap
 
 import (
+	"crypto"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -55,8 +56,9 @@ type QuestionKind int
 
 // The kinds.
 const (
-	AskPassword QuestionKind = iota + 1 // of Question.User
-	AskCode                             // a one-time code, or whatever Question.Text says
+	AskPassword  QuestionKind = iota + 1 // of Question.User
+	AskCode                              // a one-time code, or whatever Question.Text says
+	AskSignature                         // of PeerConfig.Certificate's key, over Digest: no question to a person
 )
 
 // A Question is what only the user can answer.
@@ -64,6 +66,9 @@ type Question struct {
 	Kind QuestionKind
 	User string
 	Text string // the server's own words, cleaned; may be empty
+
+	Digest []byte // or, where Opts names no hash, the message itself
+	Opts   crypto.SignerOpts
 }
 
 // A PeerConfig is who the peer is, and what it may do to prove it.
@@ -95,6 +100,7 @@ type PeerConfig struct {
 	// and the Step waits. Nil: nobody asks.
 	Revocation  func(stapled []byte) (later bool, err error)
 	Certificate *tls.Certificate // ours, for TLS
+	SlowKey     bool             // its key takes its time: the signature is asked for
 	Rand        io.Reader
 }
 

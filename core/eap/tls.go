@@ -1,6 +1,7 @@
 package eap
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -81,6 +82,9 @@ func (p *tlsPeer) advance(flight []byte) ([]byte, *Question, error) {
 		}
 		return nil, nil, p.failed
 	}
+	if q := p.tls.toSign(); q != nil {
+		return nil, q, nil
+	}
 	if !p.tls.up {
 		return p.frame.send(p.tls.take()), nil, nil
 	}
@@ -160,6 +164,10 @@ func (p *tlsPeer) within() (reply []byte, q *Question, err error) {
 }
 
 func (p *tlsPeer) answer(secret []byte) ([]byte, *Question, error) {
+	if p.tls != nil && p.tls.wants != nil {
+		p.tls.wants.sig = bytes.Clone(secret)
+		return p.advance(nil)
+	}
 	if p.inner == nil {
 		return nil, nil, fmt.Errorf("eap: %v asks for nothing: %w", p.typ, ErrProtocol)
 	}
@@ -240,7 +248,7 @@ func (p *tlsPeer) config() *tls.Config {
 		SessionTicketsDisabled: true,
 	}
 	if own := p.cfg.Certificate; own != nil && p.typ == TypeTLS {
-		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return own, nil }
+		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return p.held(own), nil }
 	}
 	return c
 }

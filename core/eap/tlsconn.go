@@ -21,7 +21,8 @@ type tlsConn struct {
 	out    []byte // written, not sent yet
 	plain  []byte // application data received
 	up     bool   // the handshake is complete
-	err    error  // that ended TLS
+	wants  *signRequest
+	err    error // that ended TLS
 	ended  bool
 }
 

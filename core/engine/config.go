@@ -201,10 +201,13 @@ func (from credentials) localAuth(a *profile.Auth, out *ike.LocalAuth) error {
 		}
 		return nil
 	}
-	if a.Method == profile.MethodEAP && len(a.Certificates) == 0 {
+	if a.Method == profile.MethodEAP && len(a.Certificates) == 0 && !a.OnToken() {
 		return nil
 	}
 	certs, err := from.certificates(a.Certificates)
+	if a.OnToken() && from.held != nil {
+		certs = from.held.chain
+	}
 	if err != nil {
 		return &explain.CredentialError{Field: "local.certificates", Err: err}
 	}
@@ -295,6 +298,10 @@ var errNotGiven = errors.New("it is not stored, and nobody gave it")
 // privateKey loads the private key, or takes the one that the user has opened.
 func (from credentials) privateKey(a *profile.Auth) (crypto.Signer, error) {
 	switch {
+	case a.OnToken() && (from.held == nil || from.held.token == nil):
+		return nil, errNotGiven
+	case a.OnToken():
+		return from.held.key, nil
 	case a.Ask && (from.held == nil || from.held.key == nil):
 		return nil, errNotGiven
 	case a.Ask:

@@ -102,9 +102,10 @@ type attempt struct {
 	reauth  bool // beside a session that still works
 	// resuming is the address that a ticket is tried with; zero: none is.
 	resuming netip.AddrPort
-	anew     bool // the ticket did not serve
-	again    bool // and was tried once more
-	asked    int  // questions to the user
+	anew     bool  // the ticket did not serve
+	again    bool  // and was tried once more
+	asked    int   // questions to the user
+	card     *card // whose PIN is asked for
 }
 
 func (c *conn) responder() bool { return c.profile != nil && c.profile.IsResponder() }
@@ -332,6 +333,10 @@ func (e *Engine) startAttempt(c *conn, reauth bool) {
 		}
 	}
 	c.attempt = &attempt{cancel: func() {}, reauth: reauth}
+	if c.profile.Local.OnToken() {
+		e.askToken(c, c.attempt)
+		return
+	}
 	if c.profile.Local.Ask && (c.held == nil || c.held.psk == nil && c.held.key == nil) {
 		e.askCredential(c, c.attempt)
 		return
@@ -499,6 +504,13 @@ func (e *Engine) endAttempt(c *conn) {
 	}
 	a.cancel()
 	e.withdraw(a)
+	if a.card != nil {
+		a.card.session.Close()
+		a.card = nil
+	}
+	if c.held != nil && c.held.token != nil {
+		c.held.token.forgetPIN()
+	}
 	c.attempt = nil
 	wipe(c.cfg)
 	c.cfg = nil

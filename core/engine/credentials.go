@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"crypto"
+	"crypto/x509"
 	"errors"
 
 	"sallyport/core/api"
@@ -24,6 +25,9 @@ type held struct {
 	// right.
 	choice   int
 	remember bool
+	// Of a key on a token, which is in use as long.
+	token *tokenKey
+	chain []*x509.Certificate // its certificate first
 }
 
 // release forgets what the user gave, and what could take its place. The bytes of a pre-shared key are wiped;
@@ -35,6 +39,9 @@ func (c *conn) release() {
 	if c.held != nil {
 		clear(c.held.psk)
 		clear(c.held.password)
+		if c.held.token != nil {
+			c.held.token.close()
+		}
 		c.held = nil
 	}
 }
@@ -123,9 +130,14 @@ func (c *conn) refusedCredential(code api.ErrorCode) {
 		return
 	}
 	switch code {
-	case api.CodeAuthRefused, api.CodePasswordRefused, api.CodePSKMismatch, api.CodeLocalCredential:
+	case api.CodeTokenMissing, api.CodeTokenRemoved, api.CodeTokenObject, api.CodeTokenModule, api.CodePINWrong, api.CodePINLocked:
 		c.release()
-		c.wrong++
+	case api.CodeAuthRefused, api.CodePasswordRefused, api.CodePSKMismatch, api.CodeLocalCredential:
+		asked := c.held.token == nil || c.held.password != nil // a PIN that the token took was right
+		c.release()
+		if asked {
+			c.wrong++
+		}
 	}
 }
 

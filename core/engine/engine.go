@@ -71,6 +71,7 @@ type Engine struct {
 	answers   pki.Cache                      // of those who know
 	dirty     map[*conn]bool                 // connections to publish
 	prompts   []*prompt                      // that wait for an answer, oldest first
+	pins      pinGuard                       // locks by itself
 	guard     guard
 	stopping  bool
 	lost      map[string]uint64 // drops of networks that are closed, by reason

@@ -21,7 +21,7 @@ import (
 // state builds the whole truth for a front end.
 func (e *Engine) state() api.State {
 	s := api.State{
-		Service: api.Service{Version: e.opt.Version, APIVersion: api.APIVersion, Started: e.started},
+		Service: api.Service{Version: e.opt.Version, APIVersion: api.APIVersion, Started: e.started, TokenModules: e.tokenModules()},
 		Seq:     e.journal.seq(), Assignment: e.guard.wishes.Assignment, Prompts: e.prompted(),
 	}
 	if e.net != nil {

@@ -36,7 +36,8 @@ type probe struct {
 	est     *ike.Established
 	child   *ike.ChildSA
 	problem error
-	closing bool // what follows is only the goodbye
+	held    *held // of a key on a token
+	closing bool  // what follows is only the goodbye
 	over    bool
 }
 
@@ -121,7 +122,56 @@ func (e *Engine) startProbe(ctx context.Context, p *probe, b *profile.Bundle, pa
 		return explain.Explain(err, explain.Context{Connection: b.Connection.Name})
 	}
 	p.profile = &b.Connection
-	cfg, err := credentials{certs: inMemory(b.Certs), secrets: inMemory(b.Secrets), roots: e.opt.Host.Roots}.ikeConfig(p.profile, nil)
+	from := credentials{certs: inMemory(b.Certs), secrets: inMemory(b.Secrets), roots: e.opt.Host.Roots}
+	if p.profile.Local.OnToken() {
+		e.probeToken(ctx, p, from)
+		return nil
+	}
+	return e.probeWith(ctx, p, from)
+}
+
+// probeToken begins a test with a key on a token, which takes its time.
+func (e *Engine) probeToken(ctx context.Context, p *probe, from credentials) {
+	e.probes[p.waiting()] = p // so that it counts
+	secrets := inMemory{}
+	for n, s := range from.secrets.(inMemory) {
+		secrets[n] = slices.Clone(s) // the caller wipes its own when it goes
+	}
+	from.secrets = secrets
+	go func() {
+		h, err := e.openForTest(ctx, from, p.profile)
+		e.post(func() {
+			delete(e.probes, p.sa)
+			p.sa, p.held, from.held = nil, h, h
+			switch {
+			case p.over:
+			case e.stopping:
+				err = errStopping
+			case err == nil:
+				err = e.probeWith(ctx, p, from)
+			}
+			for _, s := range secrets {
+				clear(s)
+			}
+			if err != nil || p.over {
+				p.close()
+				e.endProbe(p, err)
+			}
+		})
+	}()
+}
+
+// close gives the token back.
+func (p *probe) close() {
+	if p.held != nil {
+		p.held.token.close()
+		p.held = nil
+	}
+}
+
+// probeWith begins to negotiate.
+func (e *Engine) probeWith(ctx context.Context, p *probe, from credentials) error {
+	cfg, err := from.ikeConfig(p.profile, nil)
 	if err != nil {
 		return e.explainProbe(p, err)
 	}
@@ -312,6 +362,7 @@ func (e *Engine) endProbe(p *probe, err error) {
 	}
 	p.over, p.problem = true, err
 	close(p.answered)
+	p.close()
 	e.settle()
 }
 
@@ -330,6 +381,7 @@ func (e *Engine) giveUpProbe(p *probe, err error) {
 	}
 	p.over, p.problem = true, err
 	close(p.answered)
+	p.close()
 	if sa := p.sa; sa != nil && !p.closing && e.probes[sa] == p && p.addrs != nil {
 		p.info, p.closing = sa.Info(), true
 		e.perform(sa.Close(time.Now()))
@@ -349,6 +401,7 @@ func (e *Engine) loseProbes(err error) {
 		if !p.over {
 			p.over, p.problem = true, err
 			close(p.answered)
+			p.close()
 		}
 	}
 	clear(e.probes)

@@ -148,6 +148,8 @@ func (e *Engine) perform(effects []ike.Effect) {
 			}
 		case ike.Ask:
 			e.askUser(x)
+		case ike.Sign:
+			e.sign(x)
 		case ike.RelayEAP:
 			e.relay(x)
 		case ike.CheckRevocation:

@@ -38,6 +38,7 @@ const (
 	ParamExpected    = "expected"    // identity
 	ParamFound       = "found"       // identity
 	ParamAddress     = "address"     // of the gateway
+	ParamTries       = "tries"       // of a PIN that are left: "low", "final"
 )
 
 // Explain explains err, which is not nil. An *api.Error in its chain is
@@ -48,7 +49,7 @@ func Explain(err error, c Context) *api.Error {
 		return done
 	}
 	e := &api.Error{Params: map[string]string{}}
-	for _, try := range []func(error, *api.Error) bool{byProfile, byCredential, byHost, byIKE, byContext} {
+	for _, try := range []func(error, *api.Error) bool{byProfile, byToken, byCredential, byHost, byIKE, byContext} {
 		if try(err, e) {
 			break
 		}

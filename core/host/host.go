@@ -35,6 +35,9 @@ type System struct {
 	// knows none.
 	Roots func() (*x509.CertPool, error)
 
+	// Tokens are the smart cards and tokens of the machine. nil: it has none.
+	Tokens Tokens
+
 	Router     Router
 	DNS        DNS
 	Firewall   Firewall

@@ -55,6 +55,10 @@ func (t *authTask) request(sa *SA, now time.Time) ([]message.Payload, bool) {
 		}
 	default:
 		proof, err := sa.prove(idi)
+		if err == errSigning {
+			sa.waitForKey(t, now)
+			return nil, false
+		}
 		if err != nil {
 			sa.close(&Failure{Code: FailLocalCredential, Err: err}, now)
 			return nil, false
@@ -139,7 +143,7 @@ func (sa *SA) prove(id *message.ID) (*message.Auth, error) {
 		sa.localAuth = "PSK"
 		return &message.Auth{Method: message.AuthPSK, Data: auth.PSK(sa.keys.prf, psk, octets)}, nil
 	}
-	method, data, scheme, err := auth.Sign(sa.e.opt.Rand, own.Key, octets, sa.hashes, local.Schemes)
+	method, data, scheme, err := sa.sign(own.Key, octets, local.Schemes)
 	if err != nil {
 		return nil, err
 	}

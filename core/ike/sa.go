@@ -105,6 +105,8 @@ type handshake struct {
 	guest     *guestAuth        // the peer's
 	first     *firstRound       // the peer has proved itself, and is to once more
 	held      *heldAuth         // waits for the state of the peer's certificate
+	signing   *signing          // waits for a key that takes its time
+	signed    []signature       // by such a key
 	certReqs  []message.CertReq // of the peer
 	weak      []string          // what its certificates have that is weak, and allowed
 	own       *Credential       // what we prove ourselves with, once it is chosen

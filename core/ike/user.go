@@ -123,6 +123,9 @@ func (sa *SA) beginEAP(offer *offer, mutual bool) {
 			return sa.judgeWithin(cfg.Verifier, u.path, brought, u.now)
 		}
 	}
+	if cfg.Certificate != nil {
+		_, pc.SlowKey = cfg.Certificate.PrivateKey.(SlowKey)
+	}
 	u.peer = eap.NewPeer(pc)
 	sa.hs.user = u
 }
@@ -160,6 +163,8 @@ func (sa *SA) stepEAP(step eap.Step, err error, now time.Time) *notifyError {
 			step, err := u.peer.Resume()
 			return sa.stepEAP(step, err, now)
 		})
+	case step.Question != nil && step.Question.Kind == eap.AskSignature:
+		sa.signWithinEAP(step.Question, now)
 	case step.Question != nil:
 		sa.giveUpAt = now.Add(patience)
 		sa.hint = &Failure{Code: FailLocalCredential, Err: errPatience}
@@ -199,7 +204,7 @@ func eapFailure(err error) *notifyError {
 // Answer goes on with what the user answered to the last Ask. The caller wipes
 // the secret. To give up, Close the SA.
 func (sa *SA) Answer(secret []byte, now time.Time) []Effect {
-	if sa.state == StateAuthSent && sa.hs.user != nil && sa.flight == nil {
+	if sa.state == StateAuthSent && sa.hs.user != nil && sa.flight == nil && sa.hs.signing == nil {
 		sa.giveUpAt, sa.hint = time.Time{}, nil
 		step, err := sa.hs.user.peer.Answer(secret)
 		if bad := sa.stepEAP(step, err, now); bad != nil {

@@ -38,7 +38,7 @@ type Bundle struct {
 }
 
 // A Keep names the secrets of a connection.
-type Keep struct{ Secret, RemoteSecret, Key, Users, RADIUS, PeerSecrets bool }
+type Keep struct{ Secret, RemoteSecret, Key, PIN, Users, RADIUS, PeerSecrets bool }
 
 // Imported describes the bundle for the result of an import.
 func (b *Bundle) Imported() api.ImportedConnection {
@@ -53,6 +53,8 @@ func (c *Connection) Asks() (out []api.PromptKind) {
 	switch {
 	case c.Local.Ask && c.Local.Method == MethodPSK:
 		return []api.PromptKind{api.PromptSecret}
+	case c.Local.OnToken() && c.Local.PIN == "":
+		out = append(out, api.PromptPIN)
 	case c.Local.Ask:
 		out = append(out, api.PromptPassphrase)
 	}

@@ -51,6 +51,12 @@ type Auth struct {
 	// are for the local end only.
 	Certificates []string `toml:"certificates,omitempty"`
 	Key          string   `toml:"key,omitempty"`
+	// Token names, as a PKCS #11 URI (RFC 7512), the private key of the local end on
+	// a smart card or token, in place of Key. Its certificate is there too, unless
+	// Certificates has it. PIN names the PIN in the secret store; without it the
+	// user is asked at each connect.
+	Token string `toml:"token,omitempty"`
+	PIN   string `toml:"pin,omitempty"`
 	// More are further certificates of the local end.
 	More []Own `toml:"more,omitempty"`
 	// Prefer is the number of the certificate to show where the peer takes
@@ -95,7 +101,7 @@ type RADIUS struct {
 
 // secrets are the fields that name a secret.
 func (c *Connection) secrets() []*string {
-	refs := []*string{&c.Local.Secret, &c.Local.Key, &c.Remote.Secret, &c.Remote.Users, &c.Remote.RADIUS.Secret}
+	refs := []*string{&c.Local.Secret, &c.Local.Key, &c.Local.PIN, &c.Remote.Secret, &c.Remote.Users, &c.Remote.RADIUS.Secret}
 	for i := range c.Remote.Secrets {
 		refs = append(refs, &c.Remote.Secrets[i].Secret)
 	}

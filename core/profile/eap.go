@@ -97,16 +97,16 @@ func (v *validator) eap(field string, a *Auth, local, responder bool) {
 		v.bad(field+".eap", "needs user: who answers when the gateway asks with EAP")
 	case len(a.User) > 253 || a.User != "" && (!clean(a.User) || eap.Clean([]byte(a.User)) != a.User):
 		v.bad(field+".user", "is not printable text of at most 253 bytes")
-	case a.Method == MethodEAP && a.Ask && (v.mode == stored || a.Key != "" || len(a.Certificates) > 0):
+	case a.Method == MethodEAP && a.Ask && !a.OnToken() && (v.mode == stored || a.Key != "" || len(a.Certificates) > 0):
 		v.bad(field+".ask", "has no meaning with method = \"eap\": a password that is not stored is asked for")
-	case a.Method == MethodEAP && (a.Key == "") != (len(a.Certificates) == 0) && v.mode == stored:
+	case a.Method == MethodEAP && !a.OnToken() && (a.Key == "") != (len(a.Certificates) == 0) && v.mode == stored:
 		v.bad(field+".key", "goes with certificates: EAP-TLS needs both")
 	}
 	methods, err := ParseEAPMethods(a.EAP.Methods, false)
 	if err != nil {
 		v.bad(field+".eap.methods", "%v", err)
 	}
-	if slices.Contains(methods, eap.TypeTLS) && len(a.Certificates) == 0 && (v.mode == stored || a.Key == "") {
+	if slices.Contains(methods, eap.TypeTLS) && !a.certifies() && (v.mode == stored || a.Key == "") {
 		v.bad(field+".certificates", "is missing: EAP-TLS proves the user with a certificate")
 	}
 	inner, err := ParseEAPMethods(a.EAP.Inner, true)

@@ -41,6 +41,7 @@ func (s *Store) Export(name string) (api.Export, error) {
 		key = "the encrypted private key of the certificate"
 	}
 	missing(&out.Local.Key, key)
+	missing(&out.Local.PIN, "the PIN of the token")
 	out.Local.More = slices.Clone(c.Local.More)
 	for i := range out.Local.More {
 		missing(&out.Local.More[i].Key, "the private key of a further certificate")

@@ -138,6 +138,9 @@ func (p *planner) auth(end string, a *Auth, c *Connection) {
 	if a.Ask {
 		method += map[string]string{MethodPSK: ", asked for at each connect", MethodCertificate: ", whose passphrase is asked for at each connect"}[a.Method]
 	}
+	if a.OnToken() {
+		method = map[bool]string{true: "a certificate on a token, whose PIN is asked for at each connect", false: "a certificate on a token"}[a.PIN == ""]
+	}
 	p.setting(end+".method", method, "")
 	id := ""
 	if a.ID != "" {
@@ -153,6 +156,7 @@ func (p *planner) auth(end string, a *Auth, c *Connection) {
 	p.setting(end+".id", id, nobody)
 	if a.Method == MethodCertificate && end == "local" {
 		p.setting("local.certificates", certNames(a.Certificates), "")
+		p.setting("local.token", a.Token, "")
 	}
 	if a.Method == MethodCertificate && end == "remote" {
 		p.setting("remote.cas", certNames(a.CAs), "the system's authorities")

@@ -76,7 +76,7 @@ children.net.updown: /usr/lib/ipsec/_updown ->  (no script is ever run)
 children.net.start_action: start ->  (the connection starts when it is asked t)
 mobike: yes ->  (MOBIKE is not negotiated yet: when the n)
 surprise:  ->  (unknown setting)
-swanctl.conf:  ->  (swanctl.conf:24: secrets.token-1: keys o)
+swanctl.conf:  ->  (swanctl.conf:24: secrets.token-1: no con)
 `
 	got := planText(res.Bundles[0].Imported().Plan)
 	if got != want {

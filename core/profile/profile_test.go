@@ -183,7 +183,9 @@ func fullUsers() []*Connection {
 	twice := fullResponder()
 	twice.Local = asks.Local
 	twice.Remote = Auth{Method: MethodCertificate, Users: "gw+users", CAs: []string{"ca.pem"}}
-	return []*Connection{fullUser(), asks, relays, peers, twice}
+	token := fullUser()
+	token.Local = Auth{Method: MethodCertificate, Token: "pkcs11:token=Alice;id=%01", PIN: "user+pin"}
+	return []*Connection{fullUser(), asks, relays, peers, twice, token}
 }
 
 func fullUser() *Connection {

@@ -46,6 +46,8 @@ var docs = config.Docs{
 	"Auth.ask":                {Doc: "Local: ask the user at each connect for the pre-shared key, or for the passphrase of the private key, which is stored encrypted.", Default: "false"},
 	"Auth.certificates":       {Doc: "Local: the own certificate, then intermediates. In a file to import, each is a file beside it, or the certificate itself in PEM."},
 	"Auth.key":                {Doc: "Local: name of the private key in the secret store."},
+	"Auth.token":              {Doc: "Local: private key and certificate on a smart card or token, as a PKCS #11 URI (RFC 7512): \"pkcs11:token=Alice;id=%01\"; \"sallyport tokens\" lists them."},
+	"Auth.pin":                {Doc: "Local: name of the token's PIN in the secret store; never the PIN itself.", Default: "it is asked for at each connect"},
 	"Auth.more":               {Doc: "Local: further certificates, each shown to a peer that asks for its authority and not for that of the first."},
 	"Auth.prefer":             {Doc: "Local: number of the certificate to show where the gateway takes several: 1 is the first, 2 that of the first [[local.more]].", Default: "initiator: the user is asked; responder: the first"},
 	"Own.id":                  {Doc: "Own identity with this certificate.", Default: "the certificate's subject"},

@@ -57,6 +57,7 @@ type swanctl struct {
 	certs   map[string]parsedCerts
 	keys    map[string]keyFile
 	secrets []sharedSecret
+	tokens  map[string]bool // sections of keys on tokens that a connection uses
 }
 
 // load parses the file with its includes.
@@ -100,12 +101,12 @@ func (im *swanctl) secretKinds() {
 		return
 	}
 	kinds := []struct{ prefix, why string }{
-		{"token", "keys on smart cards and tokens are not supported yet"},
+		{"token", "no connection proves itself with this key on a token"},
 		{"ppk", "postquantum pre-shared keys are not supported yet"},
 	}
 	for _, sec := range all.Sections {
 		for _, k := range kinds {
-			if strings.HasPrefix(sec.Name, k.prefix) {
+			if strings.HasPrefix(sec.Name, k.prefix) && !im.tokens[sec.Name] {
 				im.general = append(im.general, fmt.Sprintf("%v: secrets.%s: %s", sec.Pos, plain(sec.Name), k.why))
 			}
 		}

@@ -193,6 +193,9 @@ func (v *view) sectionAuthorities() (files []certFile, ok bool) {
 // credential finds our own certificate, its private key and the intermediates
 // to send along.
 func (v *view) credential() {
+	if v.certOnToken() {
+		return
+	}
 	files, ok := v.named("certs", "x509", "cert")
 	if !ok {
 		return
@@ -270,6 +273,9 @@ func (v *view) credential() {
 		if l := v.pair(leaves, k, id); l != nil && (chosen == nil || !holds(chosen.certs[0], id)) {
 			chosen, key = l, k
 		}
+	}
+	if chosen == nil && v.keyOnToken(leaves) {
+		return
 	}
 	if chosen == nil {
 		why := "no private key in the folders " + strings.Join(keyFolders, ", ") + " belongs to it"

@@ -84,6 +84,10 @@ func (im *tomlImport) local(b *Bundle, a *Auth) {
 	if a.UsesEAP() {
 		im.password(b, a)
 	}
+	if a.OnToken() {
+		im.token(b, a)
+		return
+	}
 	if a.Method == MethodEAP && len(a.Certificates) == 0 && a.Key == "" {
 		return
 	}
@@ -170,7 +174,7 @@ func (im *tomlImport) openContainer(b *Bundle, a *Auth, name string, data []byte
 func (im *tomlImport) password(b *Bundle, a *Auth) {
 	name := passwordName(b.Connection.Name)
 	b.Connection.Local.Secret = ""
-	if a.Method == MethodEAP && a.Ask { // said of a password: it is not to be stored
+	if a.Method == MethodEAP && a.Ask && !a.OnToken() { // said of a password: it is not to be stored
 		b.Connection.Local.Ask = false
 		return
 	}
@@ -182,7 +186,7 @@ func (im *tomlImport) password(b *Bundle, a *Auth) {
 			return
 		}
 		data = bytes.TrimRight(f, "\r\n")
-	case len(im.req.Password) > 0 && a.Key == "" && len(a.Certificates) == 0:
+	case len(im.req.Password) > 0 && a.Key == "" && !a.certifies():
 		data = im.req.Password
 	case im.req.Replace:
 		b.Connection.Local.Secret, b.Keep.Secret = name, true

@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -14,6 +15,16 @@ import (
 // stored.
 func (b *Bundle) Unlock(secret []byte) error {
 	local := &b.Connection.Local
+	if local.OnToken() {
+		if local.PIN == "" && len(secret) > 0 { // else the token may have a reader that asks
+			if err := checkPIN(secret); err != nil {
+				return &Error{Field: "local.pin", Msg: err.Error()}
+			}
+			local.PIN, local.Ask = pinName(b.Connection.Name), false
+			b.Secrets[local.PIN] = bytes.Clone(secret)
+		}
+		return nil
+	}
 	if !local.Ask {
 		return nil
 	}

@@ -98,6 +98,8 @@ func (v *validator) connection(c *Connection) {
 	v.peerSecrets(c)
 	v.auth("local", &c.Local, true)
 	v.auth("remote", &c.Remote, false)
+	v.token("local", &c.Local, true, c.IsResponder())
+	v.token("remote", &c.Remote, false, c.IsResponder())
 	v.more("local", &c.Local, true)
 	v.more("remote", &c.Remote, false)
 	v.eap("local", &c.Local, true, c.IsResponder())
@@ -249,9 +251,9 @@ func (v *validator) auth(field string, a *Auth, local bool) {
 		switch {
 		case psk && (len(a.Certificates) > 0 || a.Key != ""):
 			v.bad(field+".certificates", "has no meaning with method = \"psk\"")
-		case a.Method == MethodCertificate && len(a.Certificates) == 0 && (v.mode == stored || a.Key == ""):
+		case a.Method == MethodCertificate && !a.certifies() && (v.mode == stored || a.Key == ""):
 			v.bad(field+".certificates", "is missing: the own certificate first, then intermediates")
-		case a.Method == MethodCertificate && a.Key == "" && v.mode == stored:
+		case a.Method == MethodCertificate && a.Key == "" && !a.OnToken() && v.mode == stored:
 			v.bad(field+".key", "is missing: the private key of the certificate")
 		}
 		return
@@ -484,7 +486,7 @@ func at(field string, i int) string { return fmt.Sprintf("%s[%d]", field, i) }
 // the field instead.
 func bare(err error) string {
 	s := err.Error()
-	for _, p := range []string{"auth: ", "transform: ", "ts: ", "pool: ", "pki: "} {
+	for _, p := range []string{"auth: ", "transform: ", "ts: ", "pool: ", "pki: ", "pkcs11uri: "} {
 		s = strings.TrimPrefix(s, p)
 	}
 	return s

@@ -20,6 +20,7 @@ import (
 	"sallyport/platform/route"
 	"sallyport/platform/secret"
 	"sallyport/platform/sockopt"
+	"sallyport/platform/token"
 	"sallyport/platform/tun"
 )
 
@@ -28,6 +29,9 @@ import (
 type Options struct {
 	StateDir  string
 	ConfigDir string
+	// Modules are the PKCS #11 modules that show smart cards and tokens; see
+	// token.Configured.
+	Modules []string
 }
 
 // New assembles the machine and creates the folders that are missing. The
@@ -67,7 +71,13 @@ func New(o Options) (*host.System, error) {
 		}
 		*folder.files = f
 	}
-	var err error
+	modules, err := token.Configured(o.Modules, filepath.Join(o.ConfigDir, "pkcs11-modules"))
+	if err != nil {
+		return nil, err
+	}
+	if s.Tokens, err = tokens(modules); err != nil {
+		return nil, err
+	}
 	if s.State, err = State(o.StateDir); err != nil {
 		return nil, err
 	}
@@ -96,6 +106,16 @@ func openState(dir string) error {
 		return fmt.Errorf("create state folder: %w", err)
 	}
 	return secret.CheckFolder(dir, false)
+}
+
+// tokens returns the tokens that modules show. The program that loads them lies
+// beside this one.
+func tokens(modules []string) (host.Tokens, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find our own program: %w", err)
+	}
+	return token.New(filepath.Join(filepath.Dir(self), token.HelperName), modules), nil
 }
 
 // openTUN and openUDP keep a nil device from becoming a non-nil interface.

@@ -143,6 +143,12 @@ func (f *form) secret() []fyne.CanvasObject {
 		if p.Text != "" {
 			out = append(out, kit.Text(i18n.T("prompts.pin.text", "Token", short(p.Text))))
 		}
+		switch p.Tries {
+		case api.TriesFinal:
+			out = append(out, kit.Warning(i18n.T("prompts.pin.final")))
+		case api.TriesLow:
+			out = append(out, kit.Text(i18n.T("prompts.pin.low")))
+		}
 	default: // a later service has added it
 		placeholder = i18n.T("prompts.other.field")
 	}

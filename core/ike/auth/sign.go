@@ -191,35 +191,15 @@ func keyName(pub crypto.PublicKey) string {
 // Sign computes the AUTH data over octets with the method and scheme that
 // Choose picks, and returns them with the scheme's name.
 func Sign(rand io.Reader, key crypto.Signer, octets []byte, peerHashes []uint16, allowed []Scheme) (Method, []byte, string, error) {
-	method, s, err := Choose(key.Public(), peerHashes, allowed)
+	u, err := Prepare(key.Public(), octets, peerHashes, allowed)
 	if err != nil {
 		return 0, nil, "", err
 	}
-	sig, err := s.sign(rand, key, octets)
+	sig, err := key.Sign(rand, u.Digest, u.Opts)
 	if err != nil {
-		return 0, nil, "", fmt.Errorf("auth: sign with %v: %w", s, err)
+		return 0, nil, "", fmt.Errorf("auth: sign with %v: %w", u.scheme, err)
 	}
-	switch method {
-	case MethodDigitalSignature:
-		sig = appendSignature(nil, s, sig)
-	case MethodECDSA256, MethodECDSA384, MethodECDSA521:
-		if sig, err = rawECDSA(sig, key.Public().(*ecdsa.PublicKey)); err != nil {
-			return 0, nil, "", err
-		}
-	}
-	return method, sig, s.String(), nil
-}
-
-// sign signs octets: ECDSA signatures are DER.
-func (s Scheme) sign(rand io.Reader, key crypto.Signer, octets []byte) ([]byte, error) {
-	d := schemes[s]
-	switch d.family {
-	case familyEd25519:
-		return key.Sign(rand, octets, crypto.Hash(0))
-	case familyPSS:
-		return key.Sign(rand, digest(d.hash, octets), &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: d.hash})
-	}
-	return key.Sign(rand, digest(d.hash, octets), d.hash)
+	return u.Finish(sig)
 }
 
 func digest(h crypto.Hash, octets []byte) []byte {

@@ -33,6 +33,9 @@ type Machine struct {
 	// Dial reaches other servers, of RADIUS; nil: there are none.
 	Dial func(ctx context.Context, server netip.AddrPort) (net.Conn, error)
 
+	// Card is in a reader; nil: there is none, nor a module.
+	Card *Card
+
 	// NoFirewall makes a machine that has none.
 	NoFirewall bool
 
@@ -81,6 +84,7 @@ func (m *Machine) System() *host.System {
 			}
 			return m.Dial(ctx, server)
 		},
+		Tokens:     tokens{m},
 		Roots:      func() (*x509.CertPool, error) { return m.Roots, nil },
 		Router:     router{m},
 		DNS:        dns{m},

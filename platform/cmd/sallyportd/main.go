@@ -55,6 +55,7 @@ type options struct {
 	stateDir, configDir, socket, tun string
 	uids                             []uint
 	groups                           []string
+	modules                          []string
 }
 
 func command() *cobra.Command {
@@ -113,6 +114,7 @@ func runCommand() *cobra.Command {
 	c.Flags().StringVar(&o.tun, "tun", "", "name of the TUN device (default sallyport0)")
 	c.Flags().StringArrayVar(&o.groups, "allow-group", nil, "group whose members may use the service, beside root (repeat for several)")
 	c.Flags().UintSliceVar(&o.uids, "allow-uid", nil, "user id that may use the service (repeat for several)")
+	c.Flags().StringArrayVar(&o.modules, "pkcs11-module", nil, "PKCS #11 module for smart cards and tokens (repeat for several; \"none\": no tokens; default: the file pkcs11-modules in the config folder, or what is installed)")
 	return c
 }
 
@@ -164,7 +166,7 @@ func serve(ctx context.Context, o options) error {
 	if err := host.Cleanup(o.stateDir); err != nil {
 		return err
 	}
-	sys, err := host.New(host.Options{StateDir: o.stateDir, ConfigDir: o.configDir})
+	sys, err := host.New(host.Options{StateDir: o.stateDir, ConfigDir: o.configDir, Modules: o.modules})
 	if err != nil {
 		return err
 	}

@@ -10,9 +10,11 @@ import (
 )
 
 var packages = map[string]string{
-	"sallyportd":    "sallyport/platform/cmd/sallyportd",
-	"sallyport":     "sallyport/app/cmd/sallyport",
-	"sallyport-gui": "sallyport/app/cmd/sallyport-gui",
+	"sallyportd": "sallyport/platform/cmd/sallyportd",
+	"sallyport":  "sallyport/app/cmd/sallyport",
+
+	"sallyport-token": "sallyport/platform/cmd/sallyport-token",
+	"sallyport-gui":   "sallyport/app/cmd/sallyport-gui",
 }
 
 var (

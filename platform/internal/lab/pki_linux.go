@@ -39,7 +39,7 @@ type issued struct {
 type Leaf struct {
 	Name   string // of its files
 	Issuer string // name of the CA; empty: self-signed
-	Key    string // "rsa", "ecdsa256", "ecdsa384", "ecdsa521", "ed25519"
+	Key    string // "rsa", "rsa2048", "ecdsa256", "ecdsa384", "ecdsa521", "ed25519"
 	SANs   []string
 	CA     bool
 	Client bool     // fit for clients, not servers
@@ -135,6 +135,13 @@ func (p *PKI) get(t testing.TB, name string) *issued {
 	return c
 }
 
+// Pair returns a certificate and its key.
+func (p *PKI) Pair(t testing.TB, name string) (*x509.Certificate, crypto.Signer) {
+	t.Helper()
+	c := p.get(t, name)
+	return c.cert, c.key
+}
+
 // CRL returns the list of an authority, current for an hour, with those revoked.
 func (p *PKI) CRL(t testing.TB, issuer string, revoked ...string) []byte {
 	t.Helper()
@@ -169,6 +176,8 @@ func (p *PKI) OCSPIndex(t testing.TB, leaf string, revoked bool) string {
 
 func generate(kind string) (crypto.Signer, error) {
 	switch kind {
+	case "rsa2048":
+		return rsa.GenerateKey(rand.Reader, 2048)
 	case "rsa":
 		return rsa.GenerateKey(rand.Reader, 3072)
 	case "ecdsa256":

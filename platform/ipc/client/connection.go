@@ -41,6 +41,13 @@ func (c *Client) Traffic(ctx context.Context) (map[string]api.Counters, error) {
 	return t, err
 }
 
+// Tokens implements api.Backend.
+func (c *Client) Tokens(ctx context.Context) (api.Tokens, error) {
+	var t api.Tokens
+	err := c.call(ctx, quick, http.MethodGet, "/tokens", nil, &t)
+	return t, err
+}
+
 // Exchanges implements api.Backend.
 func (c *Client) Exchanges(ctx context.Context, name string, limit int) ([]api.Message, error) {
 	q := url.Values{"limit": {strconv.Itoa(max(0, min(limit, ipc.MaxMessages)))}}

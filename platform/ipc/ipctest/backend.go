@@ -41,6 +41,7 @@ type Backend struct {
 	conns   []api.Connection // sorted by name
 	dynamic api.Dynamic
 	log     []api.LogEntry
+	tokens  api.Tokens
 	seq     uint64
 	ring    []api.Event
 	wake    chan struct{} // closed at the next event; nil when nobody waits

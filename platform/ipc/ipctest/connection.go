@@ -102,6 +102,20 @@ func (b *Backend) Test(ctx context.Context, r api.ImportRequest) (api.TestResult
 	return api.TestResult{Steps: []api.TestStep{{Name: "resolve", OK: true, Text: "vpn.example.com is 192.0.2.1"}}}, nil
 }
 
+// SetTokens sets what Tokens returns.
+func (b *Backend) SetTokens(t api.Tokens) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tokens = t
+}
+
+// Tokens implements api.Backend.
+func (b *Backend) Tokens(context.Context) (api.Tokens, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.tokens, nil
+}
+
 // Traffic implements api.Backend: the counters of the connected connections.
 func (b *Backend) Traffic(context.Context) (map[string]api.Counters, error) {
 	b.mu.Lock()

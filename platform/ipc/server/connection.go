@@ -86,6 +86,15 @@ func (s *Server) traffic(_ http.ResponseWriter, r *http.Request) (any, error) {
 	return t, err
 }
 
+func (s *Server) tokens(_ http.ResponseWriter, r *http.Request) (any, error) {
+	if _, err := query(r); err != nil {
+		return nil, err
+	}
+	t, err := s.backend.Tokens(r.Context())
+	t.Modules, t.Tokens = notNil(t.Modules), notNil(t.Tokens)
+	return t, err
+}
+
 func (s *Server) exchanges(_ http.ResponseWriter, r *http.Request) (any, error) {
 	q, err := query(r, "connection", "limit")
 	if err != nil {

@@ -44,6 +44,7 @@ func (s *Server) routes() *http.ServeMux {
 		"POST " + ipc.Prefix + "/connections/{name}/profile": (*Server).setProfile,
 		"POST " + ipc.Prefix + "/test":                       (*Server).test,
 		"GET " + ipc.Prefix + "/traffic":                     (*Server).traffic,
+		"GET " + ipc.Prefix + "/tokens":                      (*Server).tokens,
 		"GET " + ipc.Prefix + "/exchanges":                   (*Server).exchanges,
 
 		"GET " + ipc.Prefix + "/security":                        (*Server).security,
