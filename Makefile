@@ -2,6 +2,7 @@
 # make build  binaries into bin/                        make lint   gofmt, vet, staticcheck, all systems
 # make gui    the window alone into bin/                make unit   tests without privilege
 # make walk   10 minutes at random before the real window     make screens  the pictures of docs/screens
+# make lifetimes [LIFETIMES=1h]   new keys every few seconds under load, for as long
 # make bench  benchmarks, against strongSwan where a claim is made     make fuzz [FUZZTIME=1m]
 
 SHELL := /bin/bash
@@ -23,11 +24,12 @@ CITAGS  := ci,migrated_fynedo
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 TARGETS := linux/amd64 linux/arm64 windows/amd64 windows/arm64 darwin/amd64 darwin/arm64
 FUZZTIME ?= 30s
+LIFETIMES ?= 1h
 
 # What cgo needs for the window; empty when it is there.
 GUILACKS := $(shell .ci/setup lacks gui 2>/dev/null)
 
-.PHONY: build gui demo test lint cross unit root walk screens bench fuzz clean
+.PHONY: build gui demo test lint cross unit root walk lifetimes screens bench fuzz clean
 
 build:
 	@mkdir -p bin
@@ -84,6 +86,12 @@ root: build
 walk: build
 	@.ci/setup test
 	@$(ROOTENV) SALLYPORT_WALK=$${SALLYPORT_WALK:-10m} SALLYPORT_WALK_SEED="$$SALLYPORT_WALK_SEED" go test -count=1 -v -timeout 60m -run '^TestDesktopWalk$$' ./platform/interop
+
+# Both ends rekey every few seconds under load, and authenticate anew: LIFETIMES long
+# with strongSwan, and as long with our own gateway. make test does 14 seconds.
+lifetimes: build
+	@.ci/setup test
+	@$(ROOTENV) SALLYPORT_LIFETIMES=$(LIFETIMES) go test -count=1 -v -timeout 24h -run '^TestRekeyUnderLoad$$' ./platform/interop
 
 # The pages without a screen; the tray's menu as the panel of Xfce shows it.
 screens: build

@@ -353,6 +353,7 @@ func (e *Engine) negotiate(c *conn, a *attempt) {
 	}
 	c.secure(cfg)
 	e.bring(c, cfg)
+	askForSame(cfg, c.addrs)
 	cfg.Local.AskWhich = !a.reauth
 	if c.mode == api.Require {
 		if err := e.enforce(); err != nil {
@@ -545,6 +546,11 @@ func (e *Engine) stopIKE(c *conn) {
 		c.current = nil
 		e.closeSession(s)
 	}
+	for _, s := range e.sessions() {
+		if s.conn == c {
+			e.closeSession(s) // one whose place another has taken
+		}
+	}
 }
 
 // reload reads the profile files again: people write them by hand too.
@@ -668,7 +674,7 @@ func (e *Engine) closeNetwork() {
 		delete(e.relays, sa)
 		r.end()
 	}
-	e.net, e.ep, e.graces = nil, nil, nil
+	e.net, e.ep, e.graces, e.drains = nil, nil, nil, nil
 	clear(e.kids)
 	if err := n.close(); err != nil {
 		e.logf(api.LogDebug, "net", "", "data path: %v", err)

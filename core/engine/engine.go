@@ -62,6 +62,7 @@ type Engine struct {
 	probes    map[*ike.SA]*probe  // tests of connections
 	exchanges exchanges
 	graces    []grace
+	drains    []drain
 	group     uint32                         // the last group given to a child
 	wish      uint64                         // number of the newest wish of the host
 	granted   uint64                         // number of the newest one that the host has followed
@@ -264,6 +265,9 @@ func (e *Engine) untilNextTimeout() time.Duration {
 	for _, g := range e.graces {
 		earlier(g.until)
 	}
+	for _, d := range e.drains {
+		earlier(d.until)
+	}
 	for _, p := range e.prompts {
 		earlier(p.Until)
 	}
@@ -288,6 +292,7 @@ func (e *Engine) handleTimeouts() {
 			e.act(c, actions)
 		}
 	}
+	e.endDrains(now)
 	e.endGraces(now)
 	e.expirePrompts(now)
 	e.refreshStaples(now)

@@ -39,6 +39,7 @@ type childSA struct {
 	group   uint32
 	since   time.Time
 	retired bool // receives only, until its grace is over
+	waits   bool // sends when the peer has, or when the pair that still does is gone: see follows
 	seen    sad.Counters
 }
 
@@ -133,7 +134,9 @@ func (e *Engine) perform(effects []ike.Effect) {
 		case ike.TicketIssued:
 			e.keepTicket(x)
 		case ike.ActivateChild:
-			e.activateChild(x.InSPI)
+			if k := e.kids[x.InSPI]; k != nil && !e.superseded(k.session, k.group) {
+				e.activateChild(x.InSPI)
+			}
 		case ike.RemoveChild:
 			e.removeChild(x)
 		case ike.ChildFailed:
@@ -264,7 +267,12 @@ func (e *Engine) installChild(x ike.InstallChild) {
 		return
 	}
 	c := s.conn
-	k := &childSA{session: s, sa: x.Child, group: e.groupFor(s, x), since: time.Now()}
+	k := &childSA{session: s, sa: x.Child, since: time.Now()}
+	if before := e.follows(s, x); before != nil {
+		k.group, k.waits = before.group, true
+	} else {
+		k.group = e.groupFor(s, x)
+	}
 	var soft sad.Limits
 	if p := childProfile(c, x.Child.Name); p != nil {
 		soft = sad.Limits{Bytes: p.RekeyBytes, Packets: p.RekeyPackets}
@@ -275,7 +283,7 @@ func (e *Engine) installChild(x ike.InstallChild) {
 		KeyIn: splitKey(&x.Child, x.Child.KeyIn), KeyOut: splitKey(&x.Child, x.Child.KeyOut),
 		Local: k.sa.Local, Remote: k.sa.Remote,
 		Path: e.sadPath(x.Child.Path),
-		Soft: soft, Active: x.Child.OutboundNow,
+		Soft: soft, Active: x.Child.OutboundNow && !k.waits && !e.superseded(s, k.group),
 	})
 	clear(x.Child.KeyIn)
 	clear(x.Child.KeyOut)
@@ -324,7 +332,7 @@ func (e *Engine) negotiated(c *conn, s *session) {
 		old := c.current
 		c.current = s
 		if old != nil && old != s {
-			e.closeSession(old)
+			e.retireSession(old)
 		}
 	}
 	if c.current == s && s.est != nil {
@@ -366,7 +374,8 @@ func (e *Engine) removeChild(x ike.RemoveChild) {
 		e.dropChild(k)
 	}
 	s, c := k.session, k.session.conn
-	if !s.uses(k.group) {
+	e.relieve(k.group)
+	if !e.uses(k.group) {
 		if c.responder() {
 			delete(c.policies, k.group)
 			e.setPolicy()
@@ -382,9 +391,9 @@ func (e *Engine) removeChild(x ike.RemoveChild) {
 	e.changed(c)
 }
 
-// uses reports whether a Child SA of the session sends for the group.
-func (s *session) uses(group uint32) bool {
-	for _, k := range s.kids {
+// uses reports whether a Child SA sends for the group.
+func (e *Engine) uses(group uint32) bool {
+	for _, k := range e.kids {
 		if k.group == group && !k.retired {
 			return true
 		}
@@ -531,6 +540,10 @@ func (e *Engine) handleDatapathEvent(ev datapath.Event) {
 	now := time.Now()
 	switch ev.Kind {
 	case datapath.FirstInbound:
+		if k := e.kids[ev.InSPI]; k != nil && k.waits {
+			k.waits = false
+			e.activateChild(ev.InSPI)
+		}
 		e.perform(e.ep.NoteInbound(ev.InSPI, now))
 	case datapath.PeerMoved:
 		e.perform(e.ep.PeerMoved(ev.InSPI, ike.Path{Remote: ev.Remote}, now))

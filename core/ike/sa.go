@@ -233,6 +233,29 @@ func (sa *SA) Close(now time.Time) []Effect {
 	return sa.e.take()
 }
 
+// StopRenewing lets the IKE SA and its Child SAs run out: another has taken their
+// place, and Retire follows.
+func (sa *SA) StopRenewing(now time.Time) {
+	sa.rekeyAt, sa.reauthAt, sa.ticketAt = time.Time{}, time.Time{}, time.Time{}
+	for _, c := range sa.children {
+		c.rekeyAt = time.Time{}
+	}
+	if sa.state != StateClosed {
+		sa.schedule(now)
+	}
+}
+
+// Retire deletes the IKE SA as Close does, because another has taken its place:
+// what is still on the way on its Child SAs is received.
+func (sa *SA) Retire(now time.Time) []Effect {
+	if sa.state == StateUp {
+		for len(sa.children) > 0 {
+			sa.dropChild(sa.children[0], keepOldChild, nil)
+		}
+	}
+	return sa.Close(now)
+}
+
 // Abandon forgets the IKE SA and its Child SAs without a word to the peer.
 func (sa *SA) Abandon(now time.Time) []Effect {
 	sa.close(nil, now)

@@ -21,8 +21,15 @@ const maxRemembered = 4096
 type Pool struct {
 	first, last netip.Addr
 	next        netip.Addr
-	leased      map[netip.Addr]struct{}
+	leased      map[netip.Addr]lease
 	past        map[string]netip.Addr // owner → its last address
+}
+
+// A lease is an address that is out, once or, while its owner moves from one SA
+// to the next, more often.
+type lease struct {
+	owner string
+	times int
 }
 
 // New returns a pool of the addresses that s names: a prefix, whose network
@@ -34,7 +41,7 @@ func New(s string) (*Pool, error) {
 	}
 	return &Pool{
 		first: first, last: last, next: first,
-		leased: make(map[netip.Addr]struct{}),
+		leased: make(map[netip.Addr]lease),
 		past:   make(map[string]netip.Addr),
 	}, nil
 }
@@ -102,9 +109,14 @@ func (p *Pool) Prefixes() []netip.Prefix {
 	}
 }
 
-// Lease gives owner an address: want when it is free, else the one it had
-// before when that is free, else another one.
+// Lease gives owner an address: want when it is free or owner has it already,
+// else the one it had before when that is free, else another one.
 func (p *Pool) Lease(owner string, want netip.Addr) (netip.Addr, error) {
+	if l, out := p.leased[want]; out && l.owner == owner {
+		l.times++
+		p.leased[want] = l
+		return want, nil
+	}
 	if p.take(owner, want) {
 		return want, nil
 	}
@@ -133,7 +145,7 @@ func (p *Pool) take(owner string, a netip.Addr) bool {
 	if _, used := p.leased[a]; used {
 		return false
 	}
-	p.leased[a] = struct{}{}
+	p.leased[a] = lease{owner, 1}
 	if _, known := p.past[owner]; !known && len(p.past) >= maxRemembered {
 		for o := range p.past {
 			delete(p.past, o)
@@ -144,8 +156,15 @@ func (p *Pool) take(owner string, a netip.Addr) bool {
 	return true
 }
 
-// Release takes a back.
-func (p *Pool) Release(a netip.Addr) { delete(p.leased, a) }
+// Release takes a back, once for each time that it was given.
+func (p *Pool) Release(a netip.Addr) {
+	if l := p.leased[a]; l.times > 1 {
+		l.times--
+		p.leased[a] = l
+		return
+	}
+	delete(p.leased, a)
+}
 
 // Leased returns how many addresses are out.
 func (p *Pool) Leased() int { return len(p.leased) }

@@ -170,7 +170,7 @@ func TestStrongSwanClientRekeys(t *testing.T) {
 	}
 	mark := swan.Mark()
 	stop := administer(t, swan, "office")
-	underTraffic(t, l)
+	underTraffic(t, l, rekeySeconds)
 	stop()
 	mustHaveRekeyed(t, swan.Since(mark))
 	t.Logf("drops: %v", gw.Dynamic().Drops)
@@ -252,7 +252,7 @@ func TestOurClientOurGatewayRekey(t *testing.T) {
 			}
 		}
 	})
-	underTraffic(t, l)
+	underTraffic(t, l, rekeySeconds)
 	watch.Wait()
 	t.Logf("wire: %v", wire.MustBeProtected(50_000))
 	for name, d := range map[string]api.Dynamic{"client": s.Dynamic(), "gateway": gw.Dynamic()} {
@@ -260,5 +260,25 @@ func TestOurClientOurGatewayRekey(t *testing.T) {
 		if len(d.IKESAs) == 0 || d.IKESAs[0].Rekeys < 4 {
 			t.Errorf("%s: the IKE SA was hardly rekeyed: %+v", name, d.IKESAs)
 		}
+	}
+}
+
+// TestStrongSwanClientReauthenticates is strongSwan as a client that makes a new
+// IKE SA before it ends the old one: it keeps its addresses, and loses nothing.
+func TestStrongSwanClientReauthenticates(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	gw := newResponder(t, l, newPKI(t), "", "")
+	dir := l.SwanDir("swan", pskConf("198.51.100.1", "psk.vpn.test", "reauth_time = 4s\n    over_time = 30s\n    rand_time = 0s", split))
+	swan := l.Client.StrongSwan(dir, "make_before_break = yes")
+	if err := swan.Initiate("office"); err != nil {
+		t.Fatal(err)
+	}
+	underTraffic(t, l, 10)
+	if n := strings.Count(gw.Must("log"), "IKE SA established"); n < 3 {
+		t.Errorf("authenticated %d times", n)
+	}
+	if sas := swan.SAs(); !strings.Contains(sas, "10.20.0.1") {
+		t.Errorf("another address:\n%s", sas)
 	}
 }
