@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"fyne.io/fyne/v2"
 
@@ -35,6 +36,15 @@ func imported(context.Context, api.ImportRequest) (api.ImportResult, error) {
 	}}}, nil
 }
 
+// explained is what the service says of a flow.
+func explained(context.Context, string) (api.FlowAnswer, error) {
+	return api.FlowAnswer{Flow: "192.168.178.20 → 10.1.2.3:443/tcp", Rule: "intranet", Filter: "Intranet, filter 1: me ↔ 10.0.0.0/8", Action: "negotiate",
+		Protection: api.Protected, Connection: "berlin", SA: "c1a0b2d3 in, 9e8d7c6b out", Since: uitest.Now.Add(-134 * time.Minute),
+		Assignment: &api.Assignment{Policy: "Company", By: "alice (uid 1000)", Since: uitest.Now.Add(-26 * time.Hour)},
+		Why: []string{"rule \"intranet\", filter 1 requires security: it passes secured or not at all",
+			"intranet, me ↔ 10.0.0.0/8: decides: no other that matches is before it"}}, nil
+}
+
 // TestScreens shows every view as its users see it, in the size in which the
 // window opens.
 func TestScreens(t *testing.T) {
@@ -46,7 +56,14 @@ func TestScreens(t *testing.T) {
 			for _, label := range taps {
 				uitest.Tap(t, w.win, label)
 			}
+			w.win.Canvas().Unfocus()
 		}
+	}
+	flow := func(t *testing.T, w *Window) {
+		page(kit.Policies, "Explain a flow")(t, w)
+		uitest.Type(t, w.win, "10.0.0.1 -> 10.1.2.3:443/tcp", "10.1.2.3:443/tcp")
+		uitest.Tap(t, w.win, "Explain")
+		w.win.Canvas().Unfocus()
 	}
 	connected := func(t *testing.T, w *Window) {
 		w.Go(kit.Connections, "berlin")
@@ -72,7 +89,7 @@ func TestScreens(t *testing.T) {
 		}, "hamburg"},
 		{"policies", uitest.Light, false, page(kit.Policies), "Company"},
 		{"policy-editor", uitest.Light, false, page(kit.Policies, "Edit"), "Company"},
-		{"explain-flow", uitest.Light, false, page(kit.Policies, "Explain a flow"), "flow"},
+		{"explain-flow", uitest.Light, false, flow, "decides"},
 		{"monitor", uitest.Light, false, page(kit.Monitor), "Overview"},
 		{"monitor-dark", uitest.Dark, false, page(kit.Monitor), "Overview"},
 		{"monitor-associations", uitest.Light, false, page(kit.Monitor, "Main mode (2)"), "Overview"},
@@ -85,7 +102,7 @@ func TestScreens(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := quiet(t)
-			b.OnImport = imported
+			b.OnImport, b.OnExplain = imported, explained
 			if tt.prompt {
 				b.Ask(uitest.Prompts()[0])
 			}

@@ -93,7 +93,7 @@ func newLogTab(env *kit.Env, explain, messages func(connection string)) *logTab 
 	t.body = container.NewStack(t.empty)
 	t.bar = kit.Column(
 		container.NewBorder(nil, nil, nil, container.NewHBox(t.count, t.steps), t.search),
-		kit.Flow(t.level, t.topic, t.connection), kit.Flow(t.only, t.tail, t.copyAll))
+		kit.Flow(kit.Framed(t.level), kit.Framed(t.topic), kit.Framed(t.connection)), kit.Flow(t.only, t.tail, t.copyAll))
 	t.root = kit.Below(t.bar, t.body)
 	return t
 }

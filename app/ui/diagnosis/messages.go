@@ -87,7 +87,7 @@ func newMessagesTab(env *kit.Env) *messagesTab {
 	t.empty = kit.Empty(theme.MailComposeIcon(), i18n.T("diagnosis.messages_empty"), i18n.T("diagnosis.messages_empty_text"))
 	t.none = kit.Empty(theme.ConfirmIcon(), i18n.T("diagnosis.problems_none"), i18n.T("diagnosis.problems_none_text"))
 	t.body = container.NewStack(t.empty)
-	bar := kit.Column(kit.Flow(t.connection, t.problems, t.save, t.count), t.failed)
+	bar := kit.Column(kit.Flow(kit.Framed(t.connection), t.problems, t.save, t.count), t.failed)
 	t.root = kit.Below(bar, container.New(turnLayout{t.split}, t.body))
 	return t
 }

@@ -35,6 +35,15 @@ func NewPanel(content fyne.CanvasObject) *Panel {
 // CardBox sets objects below each other on a card.
 func CardBox(objects ...fyne.CanvasObject) *Panel { return NewPanel(Column(objects...)) }
 
+// Framed gives a drop-down list the frame that an entry has, and which Fyne does
+// not draw around it: on a card nobody would see that it can be opened.
+func Framed(s *widget.Select) *Panel {
+	p := NewPanel(s)
+	p.Tight, p.Fill, p.Stroke = true, "", theme.ColorNameInputBorder
+	p.Radius = theme.InputRadiusSize()
+	return p
+}
+
 // CreateRenderer implements fyne.Widget.
 func (p *Panel) CreateRenderer() fyne.WidgetRenderer {
 	r := &panelRenderer{p: p, rect: canvas.NewRectangle(color.Transparent)}

@@ -77,11 +77,7 @@ func newField(path, name string, control fyne.CanvasObject, hint string) *field 
 	f.fault.Importance = widget.DangerImportance
 	f.fault.Hide()
 	if s, ok := control.(*widget.Select); ok {
-		// Unlike an entry it has no frame.
-		panel := kit.NewPanel(s)
-		panel.Tight, panel.Fill, panel.Stroke = true, "", theme.ColorNameInputBorder
-		panel.Radius = theme.InputRadiusSize()
-		control = panel
+		control = kit.Framed(s)
 	}
 	objects := []fyne.CanvasObject{}
 	if name != "" {

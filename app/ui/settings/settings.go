@@ -121,12 +121,12 @@ func (v *View) start() fyne.CanvasObject {
 				v.askLogin()
 			})
 		})
-		rows = append(rows, v.login, kit.Tight(kit.Muted(i18n.T("settings.login.text"))))
+		rows = append(rows, kit.Tight(v.login, kit.Muted(i18n.T("settings.login.text"))))
 	}
 	if v.opt.Notifies {
 		notify := kit.NewCheck(i18n.T("settings.notify"), func(on bool) { v.change(func(p *prefs.Prefs) { p.Notify = on }) })
 		notify.Checked = v.opt.Prefs.Get().Notify
-		rows = append(rows, notify, kit.Tight(kit.Muted(i18n.T("settings.notify.text"))))
+		rows = append(rows, kit.Tight(notify, kit.Muted(i18n.T("settings.notify.text"))))
 	}
 	if len(rows) == 0 {
 		return kit.Column()
@@ -171,9 +171,9 @@ func (v *View) look() fyne.CanvasObject {
 	language := pick(names, max(0, slices.Index(tags, p.Language)), func(i int) { v.change(func(p *prefs.Prefs) { p.Language = tags[i] }) })
 
 	return kit.Section(kit.Subheading(i18n.T("settings.look")), kit.CardBox(
-		kit.Caption(i18n.T("settings.theme")), kit.Flow(look),
-		kit.Caption(i18n.T("settings.text")), kit.Flow(size),
-		kit.Caption(i18n.T("settings.language")), kit.Flow(language)))
+		kit.Caption(i18n.T("settings.theme")), kit.Flow(kit.Framed(look)),
+		kit.Caption(i18n.T("settings.text")), kit.Flow(kit.Framed(size)),
+		kit.Caption(i18n.T("settings.language")), kit.Flow(kit.Framed(language))))
 }
 
 // pick returns a list to choose one of, as wide as its widest option.

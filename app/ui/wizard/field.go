@@ -34,6 +34,9 @@ func (f *fault) set(text string) {
 // labelled sets a caption above an input, and what explains it and what is
 // wrong with it below.
 func labelled(label, hint string, input fyne.CanvasObject, f *fault) *fyne.Container {
+	if s, ok := input.(*widget.Select); ok {
+		input = kit.Framed(s)
+	}
 	objects := []fyne.CanvasObject{kit.Caption(label), input}
 	if hint != "" {
 		objects = append(objects, kit.Muted(hint))
