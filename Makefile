@@ -85,7 +85,7 @@ root: build
 # Ten minutes of TestDesktopWalk, of which make test walks 45 seconds.
 walk: build
 	@.ci/setup test
-	@$(ROOTENV) SALLYPORT_WALK=$${SALLYPORT_WALK:-10m} SALLYPORT_WALK_SEED="$$SALLYPORT_WALK_SEED" go test -count=1 -v -timeout 60m -run '^TestDesktopWalk$$' ./platform/interop
+	@$(ROOTENV) SALLYPORT_WALK=$${SALLYPORT_WALK:-10m} SALLYPORT_WALK_SEED="$${SALLYPORT_WALK_SEED:-}" go test -count=1 -v -timeout 60m -run '^TestDesktopWalk$$' ./platform/interop
 
 # Both ends rekey every few seconds under load, and authenticate anew: LIFETIMES long
 # with strongSwan, and as long with our own gateway. make test does 14 seconds.
