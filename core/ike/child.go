@@ -125,7 +125,7 @@ func (sa *SA) newOffer(cfg *ChildConfig, proposals []transform.Proposal) *offer 
 // and a key exchange where a proposal has one: of the method group, or when
 // that is 0 of the first.
 func (sa *SA) newExchange(cfg *ChildConfig, group transform.ID) (*offer, error) {
-	proposals := transform.Classical(cfg.Proposals)
+	proposals := sa.known(cfg.Proposals)
 	if group == 0 {
 		group = firstGroup(proposals)
 	}
@@ -139,6 +139,17 @@ func (sa *SA) newExchange(cfg *ChildConfig, group transform.ID) (*offer, error) 
 	o := sa.newOffer(cfg, proposals)
 	o.nonce, o.ke = sa.e.random(nonceLen), ke
 	return o, nil
+}
+
+// known are the proposals that the peer understands.
+func (sa *SA) known(list []transform.Proposal) []transform.Proposal {
+	if sa.quantum.follows {
+		return list
+	}
+	if classical := transform.Classical(list); len(classical) > 0 {
+		return classical
+	}
+	return list
 }
 
 func firstGroup(list []transform.Proposal) transform.ID {
@@ -243,7 +254,7 @@ func (sa *SA) choose(in *inbox, cfgs []*ChildConfig, first bool) (*negotiated, *
 		if len(local) == 0 || len(remote) == 0 {
 			continue
 		}
-		accepted := transform.Classical(cfg.Proposals)
+		accepted := cfg.Proposals
 		if first {
 			accepted = transform.WithoutKE(accepted)
 		}

@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"slices"
 	"time"
 
 	"sallyport/core/ike/message"
@@ -45,7 +46,6 @@ func (t *createTask) request(sa *SA, now time.Time) ([]message.Payload, bool) {
 // childCreated installs the Child SA.
 func (sa *SA) childCreated(x task, in *inbox, deleted []uint32, now time.Time) *notifyError {
 	t := x.(*createTask)
-	defer t.offer.free(sa)
 	sa.noteNotifies(in, now)
 	n, shared, bad := t.offer.accept(in)
 	if bad != nil {
@@ -54,25 +54,27 @@ func (sa *SA) childCreated(x task, in *inbox, deleted []uint32, now time.Time) *
 		sa.childFailed(t.cfg.Name, bad.failure(), now)
 		return nil
 	}
-	n.in = t.offer.take()
-	n.keyIn, n.keyOut = sa.keys.childKeys(n.suite, shared, t.offer.nonce, in.nonce, true)
-	transform.Wipe(shared)
-	sa.install(n, true, nil, now)
-	if sa.wanted > 0 {
-		sa.wanted--
-	}
-	sa.catchUp(deleted)
-	return nil
+	return sa.exchangeMore(&followTask{base: t, deleted: deleted, done: func(more []byte, deleted []uint32, now time.Time) *notifyError {
+		n.in = t.offer.take()
+		n.keyIn, n.keyOut = sa.keys.childKeys(n.suite, shared, t.offer.nonce, in.nonce, more, true)
+		transform.Wipe(shared)
+		sa.install(n, true, nil, now)
+		if sa.wanted > 0 {
+			sa.wanted--
+		}
+		sa.catchUp(deleted)
+		return nil
+	}}, n.suite, in, now)
 }
 
 // creating reports whether our request for a Child SA is in flight. The peer
 // may have answered already and use what it made, before we hear of it.
 func (sa *SA) creating() bool {
-	if sa.flight == nil {
-		return false
+	switch sa.underway().(type) {
+	case *createTask, *rekeyTask:
+		return true
 	}
-	k := sa.flight.task.kind()
-	return k == kindChildCreate || k == kindChildRekey
+	return false
 }
 
 // catchUp ends the Child SAs that the peer deleted before we heard that it had
@@ -113,28 +115,49 @@ func (sa *SA) answerChildCreate(in *inbox, now time.Time) ([]message.Payload, *n
 	if bad != nil {
 		return nil, bad
 	}
-	payloads, _, bad := sa.complete(n, in, nil, now)
-	return payloads, bad
+	return sa.complete(n, in, nil, func(*child, []byte) {}, now)
 }
 
-// complete installs what the peer asked for, and returns our answer and the
-// new Child SA. As the responder we send on it at once when it is new; when it
+// complete installs what the peer asked for, at once or after the key exchanges
+// that follow, tells made of the new Child SA and of the lowest nonce, and returns
+// our answer. As the responder we send on it at once when it is new; when it
 // replaces another, only once the peer has shown that it has it
 // (RFC 7296, section 2.8).
-func (sa *SA) complete(n *negotiated, in *inbox, replaces *child, now time.Time) ([]message.Payload, *agreed, *notifyError) {
+func (sa *SA) complete(n *negotiated, in *inbox, replaces *child, made func(*child, []byte), now time.Time) ([]message.Payload, *notifyError) {
 	nonce := sa.e.random(nonceLen)
 	var public, shared []byte
 	if n.suite.KE.ID != transform.KENone {
 		var err error
 		if public, shared, err = transform.Respond(n.suite.KE.ID, in.ke.Data, sa.e.opt.Rand); err != nil {
-			return nil, nil, syntaxError("key exchange: %w", err)
+			return nil, syntaxError("key exchange: %w", err)
 		}
 	}
 	n.in = sa.e.newChildSPI()
-	n.keyIn, n.keyOut = sa.keys.childKeys(n.suite, shared, in.nonce, nonce, false)
-	transform.Wipe(shared)
-	c := sa.install(n, replaces == nil, replaces, now)
-	return n.answer(nonce, public), &agreed{child: c, lowest: lowest(in.nonce, nonce)}, nil
+	finish := func(more []byte, now time.Time) {
+		n.keyIn, n.keyOut = sa.keys.childKeys(n.suite, shared, in.nonce, nonce, more, false)
+		transform.Wipe(shared)
+		made(sa.install(n, replaces == nil, replaces, now), lowest(in.nonce, nonce))
+	}
+	answer := n.answer(nonce, public)
+	if len(n.suite.AdditionalKEs()) == 0 {
+		finish(nil, now)
+		return answer, nil
+	}
+	return append(answer, sa.begin(n.suite, &unfinished{
+		child: replaces, lowest: lowest(in.nonce, nonce),
+		drop: func() {
+			transform.Wipe(shared)
+			sa.e.freeChildSPI(n.in)
+		},
+		finish: func(more []byte, now time.Time) *notifyError {
+			gone := replaces != nil && (!slices.Contains(sa.children, replaces) || replaces.deletion != nil || replaces.successor != nil)
+			if gone || sa.rekeyingIKE() || len(sa.children) >= maxChildren {
+				return temporaryFailure()
+			}
+			finish(more, now)
+			return nil
+		},
+	}, now)), nil
 }
 
 func childConfigs(cfg *Config) []*ChildConfig {

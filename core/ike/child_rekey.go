@@ -98,32 +98,62 @@ func groupsOf(list []transform.Proposal) []transform.ID {
 // the winner deletes the old one (RFC 7296, section 2.8.1).
 func (sa *SA) childRekeyed(x task, in *inbox, deleted []uint32, now time.Time) *notifyError {
 	t := x.(*rekeyTask)
-	defer t.offer.free(sa)
-	t.old.rekey = nil
 	n, shared, bad := t.offer.accept(in)
 	if bad != nil {
+		t.old.rekey = nil
 		sa.log(Warn, "%s: rekey of child %q: %v", sa.name(), t.old.cfg.Name, bad)
 		sa.enqueue(&deleteTask{spi: t.offer.take(), reserved: true}, now)
 		t.old.rekeyAt = sa.later(now)
 		return nil
 	}
-	n.in = t.offer.take()
-	n.keyIn, n.keyOut = sa.keys.childKeys(n.suite, shared, t.offer.nonce, in.nonce, true)
-	transform.Wipe(shared)
+	return sa.exchangeMore(&followTask{base: t, deleted: deleted,
+		lost: func(now time.Time) bool { return sa.childRekeyLost(t, in.nonce, now) },
+		done: func(more []byte, deleted []uint32, now time.Time) *notifyError {
+			t.old.rekey = nil
+			n.in = t.offer.take()
+			n.keyIn, n.keyOut = sa.keys.childKeys(n.suite, shared, t.offer.nonce, in.nonce, more, true)
+			transform.Wipe(shared)
+			sa.succeed(t, n, in.nonce, deleted, now)
+			return nil
+		}}, n.suite, in, now)
+}
 
+// childRekeyLost reports whether the peer's own rekey of the Child SA, as far as it
+// may have come, has won over ours, whose further key exchanges then need not be.
+func (sa *SA) childRekeyLost(t *rekeyTask, nonce []byte, now time.Time) bool {
+	var rival []byte
+	if u := sa.unfinished; u != nil && u.child == t.old {
+		rival = u.lowest
+	}
+	if t.peer != nil && slices.Contains(sa.children, t.peer.child) {
+		rival = t.peer.lowest
+	}
+	if rival == nil || bytes.Compare(lowest(t.offer.nonce, nonce), rival) > 0 {
+		return false
+	}
+	t.abandoned(sa, now)
+	if t.old.successor == nil {
+		t.old.rekeyAt = sa.later(now) // should the peer not come to the end
+	}
+	return true
+}
+
+// succeed puts the new Child SA of our rekey in the place of the old one. nonce is
+// the peer's.
+func (sa *SA) succeed(t *rekeyTask, n *negotiated, nonce []byte, deleted []uint32, now time.Time) {
 	replaces := t.old
 	if !slices.Contains(sa.children, replaces) {
 		replaces = nil
 	}
 	collision := t.peer != nil && slices.Contains(sa.children, t.peer.child)
-	if collision && bytes.Compare(lowest(t.offer.nonce, in.nonce), t.peer.lowest) < 0 {
+	if collision && bytes.Compare(lowest(t.offer.nonce, nonce), t.peer.lowest) < 0 {
 		c := sa.install(n, false, replaces, now)
 		if replaces != nil {
 			replaces.successor = t.peer.child
 		}
 		sa.deleteChild(c, now)
 		sa.catchUp(deleted)
-		return nil
+		return
 	}
 	sa.install(n, true, replaces, now)
 	sa.catchUp(deleted)
@@ -133,7 +163,6 @@ func (sa *SA) childRekeyed(x task, in *inbox, deleted []uint32, now time.Time) *
 	if replaces != nil && replaces.deletion == nil {
 		sa.deleteChild(replaces, now)
 	}
-	return nil
 }
 
 // awaitDelete leaves it to the peer to delete a Child SA that lost against
@@ -191,12 +220,9 @@ func (sa *SA) answerChildRekey(in *inbox, now time.Time) ([]message.Payload, *no
 	if bad != nil {
 		return nil, bad
 	}
-	payloads, result, bad := sa.complete(n, in, c, now)
-	if bad != nil {
-		return nil, bad
-	}
-	if c.rekey != nil && sa.flight != nil && sa.flight.task == task(c.rekey) {
-		c.rekey.peer = result
-	}
-	return payloads, nil
+	return sa.complete(n, in, c, func(made *child, lowest []byte) {
+		if c.rekey != nil && sa.underway() == task(c.rekey) {
+			c.rekey.peer = &agreed{child: made, lowest: lowest}
+		}
+	}, now)
 }

@@ -92,6 +92,7 @@ func (sa *SA) startClose(reason error, now time.Time) {
 	for len(sa.children) > 0 {
 		sa.dropChild(sa.children[0], 0, reason)
 	}
+	sa.dropUnfinished()
 	sa.state, sa.reason = StateDeleting, reason
 	sa.giveUpAt = now.Add(closePatience)
 	sa.abandonQueue(now)

@@ -44,13 +44,10 @@ func (sa *SA) enqueue(t task, notBefore time.Time) {
 	sa.queue = append(sa.queue, queued{t, notBefore})
 }
 
-// inFlight returns the task in flight when it is a T.
+// inFlight returns the task in flight, or the one that it stands in for, when it
+// is a T.
 func inFlight[T task](sa *SA) (T, bool) {
-	if sa.flight == nil {
-		var none T
-		return none, false
-	}
-	t, ok := sa.flight.task.(T)
+	t, ok := sa.underway().(T)
 	return t, ok
 }
 

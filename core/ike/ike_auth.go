@@ -312,7 +312,7 @@ func (sa *SA) admitted(offer *offer, in *inbox, now time.Time) *notifyError {
 		sa.childFailed(sa.cfg.Children[0].Name, failed, now)
 	} else {
 		first.in = offer.take()
-		first.keyIn, first.keyOut = sa.keys.childKeys(first.suite, nil, sa.hs.nonceI, sa.hs.nonceR, true)
+		first.keyIn, first.keyOut = sa.keys.childKeys(first.suite, nil, sa.hs.nonceI, sa.hs.nonceR, nil, true)
 		sa.install(first, true, nil, now)
 		sa.wanted--
 	}
@@ -491,7 +491,7 @@ func (sa *SA) admit(payloads []message.Payload, in *inbox, now time.Time) ([]mes
 	if reply != nil {
 		payloads = append(payloads, reply)
 	}
-	child.keyIn, child.keyOut = sa.keys.childKeys(child.suite, nil, hs.nonceI, hs.nonceR, false)
+	child.keyIn, child.keyOut = sa.keys.childKeys(child.suite, nil, hs.nonceI, hs.nonceR, nil, false)
 	child.in = sa.e.newChildSPI()
 	sa.install(child, true, nil, now)
 	return append(payloads, child.answer(nil, nil)...), nil

@@ -262,6 +262,7 @@ func (sa *SA) initAnswered(h message.Header, in *inbox, d Datagram, now time.Tim
 	sa.hs.response = slices.Clone(d.Data)
 	sa.hs.ke = nil
 	sa.hs.between.more = more
+	sa.quantum.follows = len(more) > 0
 	sa.readInitNotifies(in)
 	sa.lastHeard = now
 	sa.flight, sa.hint, sa.giveUpAt = nil, nil, time.Time{}
@@ -393,6 +394,7 @@ func (e *Endpoint) answerInit(h message.Header, in *inbox, d Datagram, answer tr
 	sa.giveUpAt = now.Add(e.opt.HalfOpenTimeout)
 	sa.hs.chosen = answer
 	sa.quantum.offered = offersQuantum(terms.Proposals)
+	sa.quantum.follows = len(suite.AdditionalKEs()) > 0
 	sa.hs.between.more = suite.AdditionalKEs()
 	sa.hs.nonceI, sa.hs.nonceR = slices.Clone(in.nonce), e.random(nonceLen)
 	sa.hs.request = slices.Clone(d.Data)

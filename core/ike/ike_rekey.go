@@ -55,7 +55,10 @@ func (sa *SA) rekeyIKE(now time.Time) {
 }
 
 // rekeyingIKE reports whether our request to rekey the IKE SA is in flight.
-func (sa *SA) rekeyingIKE() bool { return sa.flight != nil && sa.flight.task.kind() == kindIKERekey }
+func (sa *SA) rekeyingIKE() bool {
+	_, ok := inFlight[*ikeRekeyTask](sa)
+	return ok
+}
 
 func (t *ikeRekeyTask) request(sa *SA, now time.Time) ([]message.Payload, bool) {
 	if sa.state != StateUp {
@@ -81,7 +84,8 @@ func (t *ikeRekeyTask) request(sa *SA, now time.Time) ([]message.Payload, bool) 
 	}, true
 }
 
-// rekeyProposals are the configured proposals with the PRF that the SA has.
+// rekeyProposals are the configured proposals with the PRF that the SA has,
+// as far as the peer understands them.
 // RFC 7296, section 2.18, derives the heir's keys from SKEYSEED with the new
 // PRF; strongSwan (seen with 5.9.8) does it with the old one. As long as the
 // PRF stays the same, both mean the same.
@@ -99,7 +103,7 @@ func (sa *SA) rekeyProposals() []transform.Proposal {
 	if len(list) == 0 {
 		list = sa.cfg.Proposals
 	}
-	return transform.Classical(list)
+	return sa.known(list)
 }
 
 func ikeSPI(spi uint64) []byte { return binary.BigEndian.AppendUint64(nil, spi) }
@@ -115,7 +119,7 @@ func parseIKESPI(b []byte) (uint64, bool) {
 // ikeRekeyed hands over to the new SA. Where the peer rekeyed at the same
 // time, of the two new SAs goes the one whose exchange had the lowest nonce of
 // all, deleted by who asked for it; the winner deletes the old one.
-func (sa *SA) ikeRekeyed(x task, in *inbox, _ []uint32, now time.Time) *notifyError {
+func (sa *SA) ikeRekeyed(x task, in *inbox, deleted []uint32, now time.Time) *notifyError {
 	t := x.(*ikeRekeyTask)
 	offers := in.sa.Offers()
 	if len(offers) != 1 {
@@ -133,7 +137,36 @@ func (sa *SA) ikeRekeyed(x task, in *inbox, _ []uint32, now time.Time) *notifyEr
 	if err != nil {
 		return syntaxError("answer: %w", err)
 	}
-	next, err := sa.heir(suite, shared, t.nonce, in.nonce, t.spi, spi, true, now)
+	return sa.exchangeMore(&followTask{base: t, deleted: deleted,
+		lost: func(now time.Time) bool { return sa.ikeRekeyLost(t, in.nonce, now) },
+		done: func(more []byte, _ []uint32, now time.Time) *notifyError {
+			return sa.bequeath(t, suite, shared, more, in.nonce, spi, now)
+		}}, suite, in, now)
+}
+
+// ikeRekeyLost reports whether the peer's own rekey, as far as it may have come,
+// has won over ours, whose further key exchanges then need not be.
+func (sa *SA) ikeRekeyLost(t *ikeRekeyTask, nonce []byte, now time.Time) bool {
+	var rival []byte
+	if u := sa.unfinished; u != nil && u.ike {
+		rival = u.lowest
+	}
+	if t.peer != nil && t.peer.sa.state == StateUp {
+		rival = t.peer.lowest
+	}
+	if rival == nil || bytes.Compare(lowest(t.nonce, nonce), rival) > 0 {
+		return false
+	}
+	if !t.takeOver(sa, now) {
+		sa.rekeyAt = sa.later(now) // should the peer not come to the end
+	}
+	return true
+}
+
+// bequeath makes the heir that our rekey agreed on, and hands over to it, or to the
+// one that the peer's rekey made. nonce and spi are the peer's.
+func (sa *SA) bequeath(t *ikeRekeyTask, suite transform.Suite, shared, more, nonce []byte, spi uint64, now time.Time) *notifyError {
+	next, err := sa.heir(suite, shared, more, t.nonce, nonce, t.spi, spi, true, now)
 	if err != nil {
 		return &notifyError{notify: message.NotifyInvalidSyntax, code: FailInternal, err: err}
 	}
@@ -146,7 +179,7 @@ func (sa *SA) ikeRekeyed(x task, in *inbox, _ []uint32, now time.Time) *notifyEr
 	if peer != nil && peer.sa.state != StateUp {
 		peer = nil // the peer has deleted it already
 	}
-	if peer != nil && bytes.Compare(lowest(t.nonce, in.nonce), peer.lowest) < 0 {
+	if peer != nil && bytes.Compare(lowest(t.nonce, nonce), peer.lowest) < 0 {
 		next.startClose(nil, now)
 		sa.e.touch(next)
 		sa.handOver(peer.sa, now)
@@ -209,13 +242,13 @@ func (sa *SA) claim(in *inbox, now time.Time) {
 }
 
 // heir makes the SA that is to follow sa. It takes over nothing yet.
-func (sa *SA) heir(suite transform.Suite, shared, ni, nr []byte, local, remote uint64, initiator bool, now time.Time) (*SA, error) {
+func (sa *SA) heir(suite transform.Suite, shared, more, ni, nr []byte, local, remote uint64, initiator bool, now time.Time) (*SA, error) {
 	defer transform.Wipe(shared)
 	spii, spir := local, remote
 	if !initiator {
 		spii, spir = remote, local
 	}
-	k, err := deriveKeys(suite, sa.keys.rekeySeed(ni, nr, shared), ni, nr, spii, spir, initiator)
+	k, err := deriveKeys(suite, sa.keys.rekeySeed(ni, nr, shared, more), ni, nr, spii, spir, initiator)
 	if err != nil {
 		return nil, err
 	}
@@ -262,6 +295,7 @@ func (sa *SA) handOver(next *SA, now time.Time) {
 		}
 	}
 	sa.queue = nil
+	sa.dropUnfinished()
 	sa.state = StateRekeyed
 	sa.giveUpAt = now.Add(rekeyedPatience)
 	sa.e.emit(Replaced{Old: sa, New: next})
@@ -272,20 +306,18 @@ func (sa *SA) handOver(next *SA, now time.Time) {
 // answerIKERekey answers the peer's rekey of the IKE SA.
 func (sa *SA) answerIKERekey(in *inbox, now time.Time) ([]message.Payload, *notifyError) {
 	var ours *ikeRekeyTask
-	if sa.flight != nil {
-		switch t := sa.flight.task.(type) {
-		case *ikeRekeyTask:
-			ours = t
-		case *createTask, *rekeyTask, *deleteTask:
-			return nil, temporaryFailure() // RFC 7296, section 2.25.2
-		}
+	switch t := sa.underway().(type) {
+	case *ikeRekeyTask:
+		ours = t
+	case *createTask, *rekeyTask, *deleteTask:
+		return nil, temporaryFailure() // RFC 7296, section 2.25.2
 	}
 	if ours != nil && ours.peer != nil {
 		return nil, temporaryFailure()
 	}
 	suite, proposal, err := transform.SelectKE(sa.rekeyProposals(), in.sa.Offers(), in.ke.Method)
 	if err != nil {
-		suite, proposal, err = transform.SelectKE(transform.Classical(sa.cfg.Proposals), in.sa.Offers(), in.ke.Method)
+		suite, proposal, err = transform.SelectKE(sa.cfg.Proposals, in.sa.Offers(), in.ke.Method)
 	}
 	if err != nil {
 		return nil, &notifyError{notify: message.NotifyNoProposalChosen, code: FailNoProposal, err: err}
@@ -303,20 +335,41 @@ func (sa *SA) answerIKERekey(in *inbox, now time.Time) ([]message.Payload, *noti
 		return nil, syntaxError("key exchange: %w", err)
 	}
 	nonce, local := sa.e.random(nonceLen), sa.e.newSPI()
-	next, err := sa.heir(suite, shared, in.nonce, nonce, local, remote, false, now)
-	if err != nil {
-		return nil, &notifyError{notify: message.NotifyNoProposalChosen, code: FailInternal, err: err}
-	}
-	if ours != nil {
-		ours.peer = &agreed{sa: next, lowest: lowest(in.nonce, nonce)}
-		next.elder = sa
-	} else {
-		sa.handOver(next, now)
+	finish := func(more []byte, now time.Time) *notifyError {
+		ours, _ := inFlight[*ikeRekeyTask](sa)
+		next, err := sa.heir(suite, shared, more, in.nonce, nonce, local, remote, false, now)
+		if err != nil {
+			return &notifyError{notify: message.NotifyNoProposalChosen, code: FailInternal, err: err}
+		}
+		if ours != nil {
+			ours.peer = &agreed{sa: next, lowest: lowest(in.nonce, nonce)}
+			next.elder = sa
+		} else {
+			sa.handOver(next, now)
+		}
+		return nil
 	}
 	proposal.SPI = ikeSPI(local)
-	return []message.Payload{
+	answer := []message.Payload{
 		message.NewSA(proposal),
 		&message.Nonce{Data: nonce},
 		&message.KE{Method: suite.KE.ID, Data: public},
-	}, nil
+	}
+	if len(suite.AdditionalKEs()) == 0 {
+		return answer, finish(nil, now)
+	}
+	return append(answer, sa.begin(suite, &unfinished{
+		ike: true, lowest: lowest(in.nonce, nonce), drop: func() { transform.Wipe(shared) },
+		finish: func(more []byte, now time.Time) *notifyError {
+			switch t := sa.underway().(type) {
+			case *createTask, *rekeyTask, *deleteTask:
+				return temporaryFailure()
+			case *ikeRekeyTask:
+				if t.peer != nil {
+					return temporaryFailure()
+				}
+			}
+			return finish(more, now)
+		},
+	}, now)), nil
 }

@@ -79,7 +79,7 @@ func (sa *SA) nextKeys(shared []byte) (keys, error) {
 		spii, spir = spir, spii
 	}
 	ni, nr := sa.hs.nonceI, sa.hs.nonceR
-	return deriveKeys(sa.keys.suite, sa.keys.rekeySeed(ni, nr, shared), ni, nr, spii, spir, sa.initiator)
+	return deriveKeys(sa.keys.suite, sa.keys.rekeySeed(ni, nr, shared, nil), ni, nr, spii, spir, sa.initiator)
 }
 
 // afterInit goes on to the next key exchange, or when there is none to IKE_AUTH.

@@ -3,6 +3,7 @@ package ike
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"sallyport/core/transform"
 )
@@ -60,14 +61,17 @@ func firstSeed(prf transform.PRF, ni, nr, shared []byte) []byte {
 }
 
 // rekeySeed is SKEYSEED of a rekeyed IKE SA, with the PRF of the old one
-// (RFC 7296, section 2.18).
-func (k *keys) rekeySeed(ni, nr, shared []byte) []byte { return k.prf.Sum(k.d, shared, ni, nr) }
+// (RFC 7296, section 2.18). more are the secrets of the key exchanges after the
+// first (RFC 9370, section 2.2.4).
+func (k *keys) rekeySeed(ni, nr, shared, more []byte) []byte {
+	return k.prf.Sum(k.d, shared, ni, nr, more)
+}
 
 // childKeys returns the keys of a Child SA, as ChildSA wants them: those of the
-// exchange's initiator come first (RFC 7296, section 2.17).
-func (k *keys) childKeys(suite transform.Suite, shared, ni, nr []byte, initiator bool) (in, out []byte) {
-	seed := make([]byte, 0, len(shared)+len(ni)+len(nr))
-	seed = append(append(append(seed, shared...), ni...), nr...)
+// exchange's initiator come first (RFC 7296, section 2.17). more are the secrets
+// of the key exchanges after the first (RFC 9370, section 2.2.4).
+func (k *keys) childKeys(suite transform.Suite, shared, ni, nr, more []byte, initiator bool) (in, out []byte) {
+	seed := slices.Concat(shared, ni, nr, more)
 	n := suite.EncrKeyLen() + suite.IntegKeyLen()
 	material := k.prf.Plus(k.d, seed, 2*n)
 	transform.Wipe(seed)

@@ -52,6 +52,11 @@ var requests = []requestMove{
 	{from: in(StateRekeyed, StateDeleting), exchange: message.CreateChildSA,
 		run: (*SA).refuseForNow, story: "create nothing on an SA that is about to go"},
 
+	{from: in(StateUp), exchange: message.IKEFollowupKE, need: hasKE, notify: message.NotifyAdditionalKeyExchange,
+		run: (*SA).answerFollowup, story: "go on with the key exchanges of a CREATE_CHILD_SA"},
+	{from: in(StateRekeyed, StateDeleting), exchange: message.IKEFollowupKE,
+		run: (*SA).refuseForNow, story: "create nothing on an SA that is about to go"},
+
 	{from: in(StateUp, StateRekeyed, StateDeleting), exchange: message.Informational,
 		run: (*SA).answerInformational, story: "delete SAs, note what the peer says, show that we are alive"},
 }
@@ -69,6 +74,7 @@ const (
 	kindChildCreate
 	kindChildRekey
 	kindIKERekey
+	kindFollowup
 	kindChildDelete
 	kindIKEDelete
 	kindLiveness
@@ -112,6 +118,8 @@ var responses = []responseMove{
 		run: (*SA).childRekeyed, story: "install the Child SA, and delete the one it replaces"},
 	{from: in(StateUp, StateRekeyed, StateDeleting), task: kindIKERekey, need: hasSA | hasNonce | hasKE,
 		run: (*SA).ikeRekeyed, story: "hand over to the new IKE SA, and delete this one"},
+	{from: in(StateUp, StateRekeyed, StateDeleting), task: kindFollowup, need: hasKE,
+		run: (*SA).followed, story: "go on with the key exchanges of a CREATE_CHILD_SA"},
 	{from: in(StateUp), task: kindChildDelete,
 		run: (*SA).childDeleted, story: "forget the Child SA"},
 	{from: in(StateRekeyed, StateDeleting), task: kindIKEDelete,

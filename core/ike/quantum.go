@@ -11,6 +11,7 @@ import (
 type quantum struct {
 	safe    bool // by what was before: keys of an elder SA that was safe
 	offered bool // the peer could have had it
+	follows bool // the peer knows of several key exchanges
 }
 
 // offersQuantum reports whether a peer can agree on a quantum-safe key exchange

@@ -69,6 +69,7 @@ type SA struct {
 	repeats      int     // of the last response
 	line         bool    // the initiator of the line of SAs is this end
 	quantum      quantum
+	unfinished   *unfinished
 	elder        *SA // whose rekey made this one, while it is open whether this one is the heir
 
 	children []*child
@@ -268,6 +269,7 @@ func (sa *SA) close(err error, now time.Time) {
 		return
 	}
 	sa.abandonTasks(now)
+	sa.dropUnfinished()
 	for _, c := range slices.Clone(sa.children) {
 		sa.dropChild(c, 0, err)
 	}

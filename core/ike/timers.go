@@ -19,6 +19,9 @@ func (sa *SA) handleTimeout(now time.Time) {
 	if sa.state != StateUp || sa.elder != nil {
 		return
 	}
+	if sa.unfinished != nil && due(sa.unfinished.until, now) {
+		sa.dropUnfinished()
+	}
 	if due(sa.expireAt, now) {
 		sa.startClose(&Failure{Code: FailExpired}, now)
 		return
@@ -119,6 +122,9 @@ func (sa *SA) schedule(now time.Time) {
 		}
 	}
 	if sa.state == StateUp && sa.elder == nil {
+		if sa.unfinished != nil {
+			at(sa.unfinished.until)
+		}
 		at(sa.expireAt)
 		at(sa.reauthAt)
 		at(sa.rekeyAt)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"sallyport/core/transform"
 )
 
 var (
@@ -65,6 +67,12 @@ func walk(t *testing.T, seed uint64, verbose bool) {
 		for _, c := range []*Config{cfgA, cfgB} {
 			c.RekeyTime, c.HardLifetime = 90*time.Second, 10*time.Minute
 			c.Children[0].RekeyTime, c.Children[0].HardLifetime = 30*time.Second, 5*time.Minute
+		}
+	}
+	if seed%5 == 2 { // with several key exchanges in each rekey, cheap ones
+		for _, c := range []*Config{cfgA, cfgB} {
+			c.Proposals = mustProposals(transform.ProtoIKE, "aes256gcm16-prfsha256-x25519-ke1_ecp256")
+			c.Children[0].Proposals = mustProposals(transform.ProtoESP, "aes128gcm16-x25519-ke1_ecp256-ke2_ecp384-esn")
 		}
 	}
 	w := &walker{world: newWorld(t, testOptions{seed: seed, cfgA: cfgA, cfgB: cfgB})}

@@ -137,6 +137,8 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("IKE: %q", got)
 	}
 	want = []string{
+		"aes256gcm16-aes128gcm16-chacha20poly1305-x25519-ecp256-ecp384-ecp521-modp3072-modp4096-modp2048-ke1_mlkem768-ke1_mlkem1024-esn-noesn",
+		"aes256-aes128-sha256-sha384-sha512-x25519-ecp256-ecp384-ecp521-modp3072-modp4096-modp2048-ke1_mlkem768-ke1_mlkem1024-esn-noesn",
 		"aes256gcm16-aes128gcm16-chacha20poly1305-x25519-ecp256-ecp384-ecp521-modp3072-modp4096-modp2048-esn-noesn",
 		"aes256-aes128-sha256-sha384-sha512-x25519-ecp256-ecp384-ecp521-modp3072-modp4096-modp2048-esn-noesn",
 		"aes256gcm16-aes128gcm16-chacha20poly1305-esn-noesn",
@@ -146,7 +148,7 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("ESP: %q", got)
 	}
 	first := WithoutKE(DefaultESP())
-	if got := keywordsOf(first); !slices.Equal(got, want[2:]) || first[0].Number != 1 || first[1].Number != 2 {
+	if got := keywordsOf(first); !slices.Equal(got, want[4:]) || first[0].Number != 1 || first[1].Number != 2 {
 		t.Errorf("ESP without KE: %q", got)
 	}
 	for _, p := range append(DefaultIKE(), DefaultESP()...) {

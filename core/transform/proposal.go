@@ -136,9 +136,13 @@ func classicalIKE() []Proposal {
 
 // DefaultESP returns what we offer and accept for a Child SA when the profile
 // says nothing: extended sequence numbers where the peer has them, and a fresh
-// key exchange at each rekey unless the peer does without. IKE_AUTH offers
-// WithoutKE of it.
+// key exchange at each rekey, or several as in DefaultIKE, unless the peer does
+// without. IKE_AUTH offers WithoutKE of it.
 func DefaultESP() []Proposal {
+	return Hybrid(classicalESP())
+}
+
+func classicalESP() []Proposal {
 	aead, cbc := defaultAEAD+"-esn-noesn", defaultCBC+"-esn-noesn"
 	return mustParse(ProtoESP, aead+defaultGroups, cbc+defaultGroups, aead, cbc)
 }
