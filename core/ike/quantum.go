@@ -22,5 +22,7 @@ func offersQuantum(list []transform.Proposal) bool {
 
 // heirQuantum is what an SA knows whose keys come out of those of sa too.
 func (sa *SA) heirQuantum() quantum {
-	return quantum{safe: sa.quantum.safe || sa.keys.suite.QuantumSafe(), offered: sa.quantum.offered}
+	q := sa.quantum
+	q.safe = q.safe || sa.keys.suite.QuantumSafe()
+	return q
 }

@@ -69,7 +69,7 @@ func (p *passport) appendTo(b []byte) []byte {
 		b = binary.BigEndian.AppendUint16(b, uint16(len(x)))
 		b = append(b, x...)
 	}
-	b = append(b, flags(p.quantum.safe, p.quantum.offered))
+	b = append(b, flags(p.quantum.safe, p.quantum.offered, p.quantum.follows))
 	field(p.d)
 	for _, id := range []auth.Identity{p.localID, p.peerID} {
 		b = append(b, byte(id.Type))
@@ -109,7 +109,7 @@ func parsePassport(b []byte) (*passport, error) {
 		*t = transform.Transform{Type: transform.Type(r.u8()), ID: transform.ID(r.u16()), KeyBits: r.u16()}
 	}
 	f := r.u8()
-	p.quantum = quantum{safe: f&1 != 0, offered: f&2 != 0}
+	p.quantum = quantum{safe: f&1 != 0, offered: f&2 != 0, follows: f&4 != 0}
 	p.d = slices.Clone(r.field())
 	for _, id := range []*auth.Identity{&p.localID, &p.peerID} {
 		*id = auth.Identity{Type: auth.IDType(r.u8()), Data: slices.Clone(r.field())}
@@ -118,7 +118,7 @@ func parsePassport(b []byte) (*passport, error) {
 	for n := r.u16(); n > 0 && !r.short; n-- {
 		p.groups = append(p.groups, string(r.field()))
 	}
-	if r.short || f > 3 || len(r.b) > 0 || len(p.d) == 0 {
+	if r.short || f > 7 || len(r.b) > 0 || len(p.d) == 0 {
 		return nil, errTicket
 	}
 	return p, nil
