@@ -47,6 +47,11 @@ type Config struct {
 	// Unique closes older IKE SAs with the same peer identity when this one is
 	// established (RFC 7296, section 2.4, INITIAL_CONTACT).
 	Unique bool
+	// MOBIKE lets the outer addresses of the SA change (RFC 4555), where the peer
+	// knows it too. CheckPath lets a responder follow such a peer only when it has
+	// answered from its new address.
+	MOBIKE    bool
+	CheckPath bool
 	// Beside says that the SA stands beside others with the same peer, which is
 	// not to drop them: INITIAL_CONTACT is not sent.
 	Beside bool

@@ -112,6 +112,13 @@ func (sa *SA) ikeDeleted(_ task, _ *inbox, _ []uint32, now time.Time) *notifyErr
 // liveness check, and the answer is empty as well.
 func (sa *SA) answerInformational(in *inbox, now time.Time) ([]message.Payload, *notifyError) {
 	sa.noteNotifies(in, now)
+	var answer []message.Payload
+	if sa.mob.on {
+		var bad *notifyError
+		if answer, bad = sa.answerMobike(in, now); bad != nil {
+			return nil, bad
+		}
+	}
 	var deleted []uint32
 	for _, d := range in.deletes {
 		switch d.Protocol {
@@ -135,10 +142,9 @@ func (sa *SA) answerInformational(in *inbox, now time.Time) ([]message.Payload, 
 			return nil, nil
 		}
 	}
-	var answer []message.Payload
 	if sa.state == StateUp {
 		sa.takeTicket(in, now) // one that was announced with TICKET_ACK
-		answer = sa.ticketFor(in, now)
+		answer = append(answer, sa.ticketFor(in, now)...)
 	}
 	if len(deleted) > 0 {
 		answer = append(answer, &message.Delete{Protocol: transform.ProtoESP, SPIs: deleted})

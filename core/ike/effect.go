@@ -157,6 +157,16 @@ type PathChanged struct {
 	Path Path
 }
 
+// Moved says that the peer has followed an SA of ours to the path that it has now.
+type Moved struct {
+	SA   *SA
+	Path Path
+}
+
+// PathSilent says that the peer of an SA that can be moved does not answer over
+// its path: SA.Move may name others to try.
+type PathSilent struct{ SA *SA }
+
 // Reauthenticate says that the peer's authentication runs out at By
 // (RFC 4478, or Config.ReauthTime): start a new IKE SA before, then close SA.
 type Reauthenticate struct {
@@ -235,6 +245,8 @@ func (RemoveChild) effect()     {}
 func (ChildFailed) effect()     {}
 func (Replaced) effect()        {}
 func (PathChanged) effect()     {}
+func (Moved) effect()           {}
+func (PathSilent) effect()      {}
 func (Reauthenticate) effect()  {}
 func (Ask) effect()             {}
 func (RelayEAP) effect()        {}

@@ -82,8 +82,9 @@ type Endpoint struct {
 	drops     map[string]uint64
 	replies   bucket // unprotected answers that hold no state
 	incoming  incoming
-	strangers bucket // traces of what strangers send
-	touched   []*SA  // to settle at the end of the call
+	addresses []netip.Addr // of this machine, see SetAddresses
+	strangers bucket       // traces of what strangers send
+	touched   []*SA        // to settle at the end of the call
 	effects   []Effect
 }
 
@@ -234,7 +235,7 @@ func (e *Endpoint) CloseChild(inSPI uint32, now time.Time) []Effect {
 // The path's local end may be invalid: then it is as before.
 func (e *Endpoint) PeerMoved(inSPI uint32, p Path, now time.Time) []Effect {
 	if c := e.children[inSPI]; c != nil {
-		c.sa.follow(p.unmap(), c.sa.natt || p.TCP)
+		c.sa.peerMoved(p.unmap(), now)
 		e.settle(c.sa, now)
 	}
 	return e.take()

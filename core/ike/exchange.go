@@ -34,6 +34,7 @@ type flight struct {
 	datagrams [][]byte
 	sends     int
 	deadline  time.Time // of the next retransmission
+	ladder    Retransmit
 	// deleted are Child SAs, by the peer's SPI, that the peer deleted while
 	// this was in flight and that we do not know: perhaps the one asked for.
 	deleted []uint32
@@ -53,7 +54,7 @@ func inFlight[T task](sa *SA) (T, bool) {
 
 // pump starts the next task that is due when nothing is in flight.
 func (sa *SA) pump(now time.Time) {
-	for sa.flight == nil && sa.state != StateClosed {
+	for sa.flight == nil && sa.state != StateClosed && !sa.waits() {
 		i := slices.IndexFunc(sa.queue, func(q queued) bool { return !q.notBefore.After(now) })
 		if i < 0 {
 			return
@@ -75,10 +76,14 @@ func (sa *SA) pump(now time.Time) {
 
 // launch sends a request with the next message ID.
 func (sa *SA) launch(t task, datagrams [][]byte, now time.Time) {
-	sa.flight = &flight{task: t, id: sa.nextID, datagrams: datagrams, sends: 1}
-	sa.flight.deadline = now.Add(sa.cfg.Retransmit.wait(0))
+	f := &flight{task: t, id: sa.nextID, datagrams: datagrams, sends: 1, ladder: sa.cfg.Retransmit}
+	if l, ok := t.(interface{ ladder() Retransmit }); ok {
+		f.ladder = l.ladder()
+	}
+	f.deadline = now.Add(f.ladder.wait(0))
+	sa.flight = f
 	sa.nextID++
-	sa.send(datagrams, now)
+	sa.sendFlight(f, now)
 }
 
 // retransmit repeats the request in flight, or gives up (RFC 7296, section 2.1).
@@ -88,7 +93,7 @@ func (sa *SA) retransmit(now time.Time) {
 	if f == nil || now.Before(f.deadline) {
 		return
 	}
-	tries := sa.cfg.Retransmit.tries()
+	tries := f.ladder.tries()
 	if sa.resuming() {
 		tries = min(tries, resumeTries)
 	}
@@ -96,13 +101,13 @@ func (sa *SA) retransmit(now time.Time) {
 		sa.unanswered(now)
 		return
 	}
-	f.deadline = now.Add(sa.cfg.Retransmit.wait(f.sends))
+	f.deadline = now.Add(f.ladder.wait(f.sends))
 	f.sends++
 	if sa.path.TCP {
 		return // TCP repeats it: this only counts how long the peer is silent
 	}
 	sa.tellSent(sa.header(f.task.exchange(), f.id, false), f.datagrams, nil, f.sends-1)
-	sa.send(f.datagrams, now)
+	sa.sendFlight(f, now)
 	sa.log(Debug, "%s: retransmission %d of %v request %d", sa.name(), f.sends-1, f.task.exchange(), f.id)
 }
 

@@ -40,7 +40,8 @@ type peer struct {
 	name     string
 	e        *Endpoint
 	addr     netip.Addr
-	cfg      *Config // as responder
+	more     []netip.Addr // further addresses
+	cfg      *Config      // as responder
 	terms    []transform.Proposal
 	ocsp     bool                // asks for OCSP responses
 	nat      func(packet) packet // rewrites what it sends
@@ -260,7 +261,7 @@ func (p *peer) activate(c *fakeChild) {
 }
 
 func (w *world) at(addr netip.Addr) *peer {
-	if addr == w.b.addr {
+	if addr == w.b.addr || slices.Contains(w.b.more, addr) {
 		return w.b
 	}
 	return w.a

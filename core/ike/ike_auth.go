@@ -80,6 +80,7 @@ func (sa *SA) wishes() (*offer, []message.Payload) {
 	if cp := sa.configRequest(); cp != nil {
 		payloads = append(payloads, cp)
 	}
+	payloads = append(payloads, sa.offerMobike()...)
 	if sa.isFirstContact() {
 		payloads = append(payloads, status(message.NotifyInitialContact))
 	}
@@ -282,6 +283,7 @@ func (sa *SA) authAnswered(t task, in *inbox, _ []uint32, now time.Time) *notify
 func (sa *SA) admitted(offer *offer, in *inbox, now time.Time) *notifyError {
 	defer offer.free(sa)
 	sa.noteNotifies(in, now)
+	sa.agreeMobike(in)
 	given := readConfig(in.cp)
 	sa.inner = given.Addresses
 	if len(sa.cfg.WantAddresses) > 0 && len(sa.inner) == 0 && in.refusal() == nil {
@@ -468,6 +470,9 @@ func (sa *SA) resolve(in *inbox) *notifyError {
 // admit answers a peer that has proved itself: in holds what it asked for.
 func (sa *SA) admit(payloads []message.Payload, in *inbox, now time.Time) ([]message.Payload, *notifyError) {
 	sa.noteNotifies(in, now)
+	if sa.agreeMobike(in); sa.mob.on {
+		payloads = append(payloads, sa.offerMobike()...)
+	}
 	sa.establish(now)
 	if sa.cfg.ReauthTime > 0 {
 		payloads = append(payloads, &message.Notify{Kind: message.NotifyAuthLifetime,

@@ -15,7 +15,11 @@ func (livenessTask) exchange() message.ExchangeType          { return message.In
 func (livenessTask) refused(*SA, *message.Notify, time.Time) {}
 func (livenessTask) abandoned(*SA, time.Time)                {}
 
+// request asks, with MOBIKE, also how the peer sees us (RFC 4555, section 3.8).
 func (livenessTask) request(sa *SA, _ time.Time) ([]message.Payload, bool) {
+	if sa.mob.on && sa.line {
+		return sa.natNotifiesFor(sa.path.Remote), sa.state == StateUp
+	}
 	return nil, sa.state == StateUp
 }
 
@@ -33,4 +37,7 @@ func (sa *SA) checkLiveness(now time.Time) {
 	sa.enqueue(livenessTask{}, now)
 }
 
-func (sa *SA) alive(task, *inbox, []uint32, time.Time) *notifyError { return nil }
+func (sa *SA) alive(_ task, in *inbox, _ []uint32, now time.Time) *notifyError {
+	sa.noteMapping(in, now)
+	return nil
+}

@@ -80,6 +80,9 @@ const (
 	kindLiveness
 	kindResume
 	kindTicket
+	kindUpdate
+	kindCheck
+	kindAddresses
 )
 
 // A responseMove says what an SA does with the response to a request of ours.
@@ -128,4 +131,10 @@ var responses = []responseMove{
 		run: (*SA).alive, story: "note that the peer is alive"},
 	{from: in(StateUp), task: kindTicket,
 		run: (*SA).ticketAnswered, story: "keep the ticket"},
+	{from: in(StateUp), task: kindUpdate,
+		run: (*SA).updated, story: "go on from other addresses"},
+	{from: in(StateUp), task: kindCheck,
+		run: (*SA).checked, story: "follow the peer to where it has answered"},
+	{from: in(StateUp), task: kindAddresses,
+		run: (*SA).addressesTold, story: "note that the peer knows our addresses"},
 }

@@ -29,6 +29,15 @@ func (sa *SA) natNotifies(spii, spir uint64) []message.Payload {
 	}
 }
 
+// natNotifiesFor are those of an established SA, for a message to a.
+func (sa *SA) natNotifiesFor(a netip.AddrPort) []message.Payload {
+	spii, spir := sa.spis()
+	return []message.Payload{
+		&message.Notify{Kind: message.NotifyNATDetectionSourceIP, Data: sa.e.random(sha1.Size)},
+		&message.Notify{Kind: message.NotifyNATDetectionDestinationIP, Data: natHash(spii, spir, a)},
+	}
+}
+
 // detectNAT compares the peer's hashes with the addresses that we see. It
 // reports whether the peer knows NAT traversal at all.
 func (sa *SA) detectNAT(in *inbox, spii, spir uint64, d Datagram) bool {
@@ -56,8 +65,12 @@ func (sa *SA) detectNAT(in *inbox, spii, spir uint64, d Datagram) bool {
 // (RFC 7296, section 2.23): the float to the NAT-T port, and a NAT that
 // rebinds. An initiator behind a NAT does not follow: its peer is the one that
 // does not move. Nor does one on TCP, or one whose peer's words come out of a TCP
-// connection: it is the initiator who opens those, and leaves them.
+// connection: it is the initiator who opens those, and leaves them. With MOBIKE
+// the peer says itself where it is, but for the TCP connections that it opens.
 func (sa *SA) follow(p Path, natt bool) {
+	if sa.mob.on && !p.TCP {
+		return
+	}
 	if sa.initiator && sa.natLocal || sa.line && (sa.path.TCP || p.TCP) {
 		return
 	}

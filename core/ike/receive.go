@@ -39,6 +39,7 @@ func (sa *SA) receiveResponse(h message.Header, d Datagram, now time.Time) {
 	}
 	sa.tellProved(&m)
 	sa.heard(d, now)
+	sa.answeredAt(d.path(), now)
 	sa.flight, sa.hint = nil, nil
 	if sa.state == StateAuthSent {
 		sa.giveUpAt = time.Time{} // what a hint claimed was not so
@@ -219,9 +220,11 @@ func (sa *SA) repeat(h message.Header, d Datagram, now time.Time) {
 		if sa.repeats <= maxUnproved {
 			sa.tellSent(sa.header(h.Exchange, h.MessageID, true), sa.lastResponse, nil, sa.repeats)
 		}
-		for _, b := range sa.lastResponse {
-			sa.e.emit(Send{SA: sa, Path: sa.path, NATT: sa.natt, Data: b})
+		to := origin{sa.path, sa.natt}
+		if sa.mob.on && sa.repeats <= maxUnproved {
+			to = origin{d.path(), d.NATT} // the peer tries several paths
 		}
+		sa.sendOver(to, sa.lastResponse)
 	default:
 		sa.e.notTold()
 	}
@@ -240,6 +243,7 @@ func isFirst(datagram []byte) bool {
 // heard notes that an authenticated message with a fresh ID came.
 func (sa *SA) heard(d Datagram, now time.Time) {
 	sa.lastHeard = now
+	sa.from = origin{d.path(), d.NATT}
 	sa.follow(d.path(), d.NATT)
 }
 
@@ -255,7 +259,12 @@ func (sa *SA) respond(h message.Header, payloads []message.Payload, now time.Tim
 	}
 	sa.expectID++
 	sa.lastResponse, sa.repeats = datagrams, 0
-	sa.send(datagrams, now)
+	if sa.mob.on {
+		sa.lastSent = now
+		sa.sendOver(sa.from, datagrams)
+	} else {
+		sa.send(datagrams, now)
+	}
 }
 
 // seal protects a message, in fragments where it is long and the peer can. TCP
@@ -301,9 +310,7 @@ func (sa *SA) header(x message.ExchangeType, id uint32, response bool) message.H
 }
 
 func (sa *SA) send(datagrams [][]byte, now time.Time) {
-	for _, b := range datagrams {
-		sa.e.emit(Send{SA: sa, Path: sa.path, NATT: sa.natt, Data: b})
-	}
+	sa.sendOver(origin{sa.path, sa.natt}, datagrams)
 	sa.lastSent = now
 }
 

@@ -17,6 +17,9 @@ func (sa *SA) Reroute(p Path, now time.Time) []Effect {
 
 func (sa *SA) reroute(p Path, now time.Time) {
 	if p != sa.path {
+		if sa.mob.on && p.TCP != sa.path.TCP && sa.state == StateUp {
+			sa.oweUpdate(now) // RFC 9329, section 7.6
+		}
 		sa.path, sa.natt = p, true
 		sa.e.emit(PathChanged{SA: sa, Path: p})
 	}

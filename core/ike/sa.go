@@ -42,6 +42,7 @@ type SA struct {
 	frag         bool     // the peer reassembles fragments
 	hashes       []uint16 // that the peer verifies signatures with; nil: no RFC 7427
 	noTFC        bool     // the peer wants no TFC padding
+	mob          mobility
 
 	localID, peerID     auth.Identity
 	localAuth, peerAuth string
@@ -61,6 +62,7 @@ type SA struct {
 	lastResponse [][]byte
 	lastRequest  [32]byte // hash of the datagram that completed the request
 	parts        message.Reassembler
+	from         origin  // of the message that is being handled
 	end          *ending // set by a request handler: close after the response
 	reason       error   // why it is being deleted
 	announced    bool    // effects have named it to the caller
@@ -149,6 +151,9 @@ type Snapshot struct {
 	Suite               transform.Suite
 	LocalAuth, PeerAuth string
 	NATLocal, NATRemote bool
+	Mobile              bool         // both ends speak MOBIKE
+	Moves               int          // how often the line of SAs changed its path
+	Stranded            bool         // no path at all
 	Addresses           []netip.Addr // our inner addresses
 	PeerAddresses       []netip.Addr // inner addresses that we assigned
 	Established         time.Time
@@ -169,6 +174,7 @@ func (sa *SA) Info() Snapshot {
 		LocalID: sa.localID, PeerID: sa.peerID, Suite: sa.keys.suite,
 		LocalAuth: sa.localAuth, PeerAuth: sa.peerAuth,
 		NATLocal: sa.natLocal, NATRemote: sa.natRemote,
+		Mobile: sa.mob.on, Moves: sa.mob.moves, Stranded: sa.mob.stranded,
 		Addresses:   slices.Clone(sa.inner),
 		Established: sa.up, RekeyAt: sa.rekeyAt, Rekeys: sa.rekeys, ReauthAt: sa.reauthBy, Resumed: sa.resumed,
 	}

@@ -15,15 +15,18 @@ func (sa *SA) handleTimeout(now time.Time) {
 		delete(sa.e.inits, sa.initKey)
 		sa.initResponse = nil
 	}
-	sa.retransmit(now)
-	if sa.state != StateUp || sa.elder != nil {
+	if sa.state == StateUp && sa.elder == nil && due(sa.expireAt, now) {
+		sa.startClose(&Failure{Code: FailExpired}, now)
 		return
 	}
 	if sa.unfinished != nil && due(sa.unfinished.until, now) {
 		sa.dropUnfinished()
 	}
-	if due(sa.expireAt, now) {
-		sa.startClose(&Failure{Code: FailExpired}, now)
+	if sa.waits() {
+		return
+	}
+	sa.retransmit(now)
+	if sa.state != StateUp || sa.elder != nil {
 		return
 	}
 	if due(sa.reauthAt, now) {
@@ -113,6 +116,12 @@ func (sa *SA) schedule(now time.Time) {
 	at(sa.giveUpAt)
 	if sa.initResponse != nil {
 		at(sa.initUntil())
+	}
+	if sa.waits() {
+		at(sa.expireAt)
+		sa.wake = next
+		sa.e.reschedule(sa)
+		return
 	}
 	if sa.flight != nil {
 		at(sa.flight.deadline)

@@ -1,0 +1,191 @@
+package ike
+
+import (
+	"bytes"
+	"crypto/subtle"
+	"net/netip"
+	"slices"
+	"time"
+
+	"sallyport/core/ike/message"
+)
+
+// An origin is where a message came from: its answer goes there, even when the
+// SA's own path is another one (RFC 4555, section 3.8).
+type origin struct {
+	Path
+	NATT bool
+}
+
+// sendFlight sends the request in flight: over the path of its task, or the
+// SA's; when it is repeated, also over the other paths that Move named (RFC
+// 4555, section 3.10).
+func (sa *SA) sendFlight(f *flight, now time.Time) {
+	own := sa.path
+	if t, ok := f.task.(*checkTask); ok && f.sends%2 == 1 {
+		own = t.path
+	}
+	sa.lastSent = now
+	sa.sendOver(origin{own, sa.natt}, f.datagrams)
+	if f.sends < 2 {
+		return
+	}
+	for _, p := range sa.mob.paths {
+		if p != own {
+			sa.sendOver(origin{p, sa.natt}, f.datagrams)
+		}
+	}
+	if f.sends == 2 && sa.state == StateUp && sa.line && sa.mob.on {
+		sa.e.emit(PathSilent{SA: sa})
+	}
+}
+
+func (sa *SA) sendOver(o origin, datagrams [][]byte) {
+	for _, b := range datagrams {
+		sa.e.emit(Send{SA: sa, Path: o.Path, NATT: o.NATT, Data: b})
+	}
+}
+
+// answeredAt moves an SA that we began to the path over which an answer came,
+// when it is one that Move named: the others are silent.
+func (sa *SA) answeredAt(p Path, now time.Time) {
+	if sa.state == StateUp && sa.line && sa.mob.on && slices.Contains(sa.mob.paths, p) {
+		sa.moveTo(p, now)
+	}
+}
+
+// peerMoved follows an authenticated packet of the data path that came from
+// elsewhere. Without MOBIKE that is enough (RFC 7296, section 2.23). With it the
+// peer says itself where it is; but when a NAT on its way has changed its mind,
+// the peer does not know yet. Whoever can copy packets could send them from
+// anywhere, so we ask there first.
+func (sa *SA) peerMoved(p Path, now time.Time) {
+	if !sa.mob.on || p.TCP {
+		sa.follow(p, sa.natt || p.TCP)
+		return
+	}
+	if !p.Local.IsValid() || p.Local.Addr().IsUnspecified() {
+		p.Local = sa.path.Local
+	}
+	if !sa.line && sa.state == StateUp && p != sa.path && !sa.bound() {
+		sa.checkPath(p, now)
+	}
+}
+
+// checkPath asks whether the peer is at a path (RFC 4555, section 3.7), unless a
+// request is on its way already.
+func (sa *SA) checkPath(p Path, now time.Time) {
+	if sa.flight != nil || slices.ContainsFunc(sa.queue, func(q queued) bool { return q.task.kind() == kindCheck }) {
+		return
+	}
+	sa.enqueue(&checkTask{path: p, cookie: sa.e.random(16)}, now)
+}
+
+// checkTask is a return routability check: whoever answers it at a path holds
+// the keys of the SA and hears what is sent there. The answer must repeat a
+// cookie, so that it cannot have been sent without having read the request.
+type checkTask struct {
+	path   Path
+	cookie []byte
+}
+
+func (*checkTask) kind() kind                              { return kindCheck }
+func (*checkTask) exchange() message.ExchangeType          { return message.Informational }
+func (*checkTask) refused(*SA, *message.Notify, time.Time) {}
+func (*checkTask) abandoned(*SA, time.Time)                {}
+func (t *checkTask) request(sa *SA, _ time.Time) ([]message.Payload, bool) {
+	return []message.Payload{&message.Notify{Kind: message.NotifyCookie2, Data: t.cookie}}, sa.state == StateUp
+}
+
+// checked moves the SA when the answer came from where it was asked for. One
+// from the old path shows that the peer is still there.
+func (sa *SA) checked(x task, in *inbox, _ []uint32, _ time.Time) *notifyError {
+	t := x.(*checkTask)
+	n := in.notify(message.NotifyCookie2)
+	if n == nil || subtle.ConstantTimeCompare(n.Data, t.cookie) != 1 { // RFC 4555, section 3.7: close
+		return syntaxError("the answer to a return routability check lacks its cookie")
+	}
+	if sa.from.Remote == t.path.Remote {
+		sa.adopt(t.path, sa.natt)
+	}
+	return nil
+}
+
+// noteMapping looks at what the answer to a liveness check says of a NAT on our
+// side: when it has given us another address, the peer has to be told (RFC 4555,
+// section 3.8).
+func (sa *SA) noteMapping(in *inbox, now time.Time) {
+	n := in.notify(message.NotifyNATDetectionDestinationIP)
+	if n == nil || !sa.mob.on || !sa.line || bytes.Equal(n.Data, sa.mob.seen) {
+		return
+	}
+	known := sa.mob.seen != nil
+	sa.noteNAT(in)
+	if known || sa.natLocal {
+		sa.oweUpdate(now)
+	}
+}
+
+// addressesTask tells the peer our further addresses after they have changed
+// (RFC 4555, section 3.6).
+type addressesTask struct{}
+
+func (addressesTask) kind() kind                              { return kindAddresses }
+func (addressesTask) exchange() message.ExchangeType          { return message.Informational }
+func (addressesTask) refused(*SA, *message.Notify, time.Time) {}
+func (addressesTask) abandoned(*SA, time.Time)                {}
+
+func (addressesTask) request(sa *SA, _ time.Time) ([]message.Payload, bool) {
+	list := addressNotifies(sa.e.addressesBeside(sa.path.Local.Addr()))
+	if len(list) == 0 {
+		list = []message.Payload{status(message.NotifyNoAdditionalAddresses)}
+	}
+	return list, sa.state == StateUp
+}
+
+func (sa *SA) addressesTold(task, *inbox, []uint32, time.Time) *notifyError { return nil }
+
+// addressNotifies are the notifies that name further addresses.
+func addressNotifies(list []netip.Addr) []message.Payload {
+	var out []message.Payload
+	for _, a := range list {
+		kind := message.NotifyAdditionalIP6Address
+		if a.Is4() {
+			kind = message.NotifyAdditionalIP4Address
+		}
+		out = append(out, &message.Notify{Kind: kind, Data: a.AsSlice()})
+	}
+	return out
+}
+
+// SetAddresses says at which addresses this machine can be reached. Peers that
+// began an IKE SA with us and speak MOBIKE are told.
+func (e *Endpoint) SetAddresses(list []netip.Addr, now time.Time) []Effect {
+	list = slices.Clone(list)
+	slices.SortFunc(list, netip.Addr.Compare)
+	if slices.Equal(list, e.addresses) {
+		return nil
+	}
+	e.addresses = list
+	for _, sa := range e.SAs() {
+		if sa.state == StateUp && sa.mob.on && !sa.line {
+			if !slices.ContainsFunc(sa.queue, func(q queued) bool { return q.task.kind() == kindAddresses }) {
+				sa.enqueue(addressesTask{}, now)
+			}
+			e.settle(sa, now)
+		}
+	}
+	return e.take()
+}
+
+// addressesBeside returns the addresses at which a peer that came to local may
+// reach us as well. Those of private networks are told only to a peer in one.
+func (e *Endpoint) addressesBeside(local netip.Addr) []netip.Addr {
+	var out []netip.Addr
+	for _, a := range e.addresses {
+		if a != local && (local.IsPrivate() || !a.IsPrivate()) && len(out) < maxPeerAddresses {
+			out = append(out, a)
+		}
+	}
+	return out
+}
