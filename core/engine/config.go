@@ -61,6 +61,8 @@ func (from credentials) ikeConfig(c *profile.Connection, pool ike.Pool) (*ike.Co
 		LivenessDelay: c.IKE.LivenessDelay.Duration,
 		Retransmit:    ike.Retransmit{Timeout: c.IKE.RetransmitTimeout.Duration, Tries: c.IKE.RetransmitTries},
 		Unique:        c.IKE.Unique,
+		MOBIKE:        c.IKE.MOBIKE != profile.MOBIKENever,
+		CheckPath:     c.IKE.CheckPath,
 	}
 	if c.IKE.NoResume || c.Remote.Revocation == profile.RevocationStrict {
 		cfg.TicketLife = -1 // whether a certificate was revoked counts each time

@@ -189,8 +189,8 @@ func (e *Engine) protection(c *conn, now time.Time) api.Protection {
 	switch {
 	case !c.wanted && !c.byPolicy:
 		return ""
-	case state == api.Connected:
-		return api.Protected
+	case state == api.Connected, c.machine != nil && c.machine.Waiting():
+		return api.Protected // its SAs are in force, even when nobody hears what they send
 	case c.mode == api.Require, c.profile == nil, e.guard.shut[c.shutName()]:
 		return api.Stopped
 	case c.mode == api.Respond:
@@ -269,7 +269,7 @@ func (e *Engine) follow(c *conn, now time.Time) {
 	}
 	state, _ := c.state()
 	switch {
-	case state == api.Connected:
+	case state == api.Connected, c.machine.Waiting():
 		c.clear, c.failed, c.clearUntil, c.holdUntil = false, false, time.Time{}, time.Time{}
 		return
 	case !e.networkOf(c).IsValid(), e.remembers(c, now):

@@ -331,6 +331,7 @@ func (e *Engine) listenerConn(i int, p *policy.Peer, a *policy.AuthMethod) *conn
 	out := &profile.Connection{Version: profile.SchemaVersion, Name: name, Role: profile.Responder}
 	ruleAuth(out, a)
 	out.IKE.Proposals = p.IKE.Methods
+	out.IKE.MOBIKE = profile.MOBIKENever // what is protected is traffic of the outer addresses
 	out.Children = []profile.Child{{Name: "host", LocalTS: []string{"dynamic"}, RemoteTS: []string{"dynamic"}, Proposals: p.ESP}}
 	c := e.conns[name]
 	switch {
@@ -362,6 +363,9 @@ func (e *Engine) ruleProfile(x *policy.Entry, peer netip.Addr, p *policy.Peer) *
 		ruleAuth(out, a)
 		out.IKE.Proposals = p.IKE.Methods
 		out.IKE.RekeyTime.Duration = p.IKE.Lifetime
+		if x.Endpoint != policy.EndpointGateway {
+			out.IKE.MOBIKE = profile.MOBIKENever
+		}
 		n := x.Negotiation
 		for j := range e.guard.compiled.Entries {
 			o := &e.guard.compiled.Entries[j]

@@ -61,6 +61,7 @@ func (e *Engine) startListening(c *conn) {
 	}
 	c.listening, c.problem, c.carried = true, nil, api.Counters{}
 	e.refreshStaples(time.Now())
+	e.tellAddresses(c.since)
 	c.policies = make(map[uint32]protects)
 	e.logf(api.LogInfo, "service", c.name, "waiting for peers")
 	c.holds = true

@@ -30,6 +30,7 @@ type session struct {
 	since  time.Time
 	kids   map[uint32]*childSA // by inbound SPI
 	rekeys int
+	roam   roam
 }
 
 // A childSA is an installed pair of ESP SAs.
@@ -160,6 +161,10 @@ func (e *Engine) perform(effects []ike.Effect) {
 		case ike.Answered: // nobody else is asked
 		case ike.PathChanged:
 			e.pathChanged(x)
+		case ike.Moved:
+			e.moved(x)
+		case ike.PathSilent:
+			e.pathSilent(x)
 		case ike.Reauthenticate:
 			e.reauthenticate(x)
 		case ike.Closed:
@@ -588,37 +593,6 @@ func (e *Engine) pollTraffic() {
 			e.perform(e.ep.NoteInbound(k.sa.InSPI, now))
 		}
 		k.seen = counters
-	}
-}
-
-// handleNetworkChange looks whether tunnels lost the address they speak from.
-// Such a tunnel is negotiated anew from the new one.
-func (e *Engine) handleNetworkChange() {
-	now := time.Now()
-	if e.guard.assigned != nil {
-		e.guard.stale = true // what is local, and which connection types there are, may differ
-	}
-	e.guard.look = true // so may the network that the downgrade memory knows
-	for _, c := range e.sortedConns() {
-		if c.machine == nil {
-			continue
-		}
-		c.noted = time.Time{} // it may work in another network now
-		c.machine.RetryNow(now)
-		e.beginAgain(c)
-		if s := c.current; s != nil {
-			path := s.sa.Info().Path
-			source, err := e.opt.Host.NetMonitor.Source(path.Remote.Addr())
-			if err != nil || source == path.Local.Addr() {
-				continue // no way at all: wait for one
-			}
-			c.current = nil
-			why := fmt.Errorf("the local address changed from %v to %v", path.Local.Addr(), source)
-			e.logf(api.LogInfo, "net", c.name, "%v; connecting again", why)
-			e.closeSession(s)
-			e.act(c, c.machine.Failed(now, why, false))
-			c.machine.RetryNow(now)
-		}
 	}
 }
 

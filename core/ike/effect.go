@@ -157,7 +157,8 @@ type PathChanged struct {
 	Path Path
 }
 
-// Moved says that the peer has followed an SA of ours to the path that it has now.
+// Moved says that the peer of an SA of ours has answered over the path that the SA
+// has now, after SA.Move or SA.Hurry.
 type Moved struct {
 	SA   *SA
 	Path Path

@@ -30,6 +30,7 @@ type mobility struct {
 	peer     []netip.Addr // further addresses of the peer (section 3.4)
 	paths    []Path       // that Move named, the best first
 	stranded bool         // there is none: everything waits for the next Move
+	asked    bool         // the caller waits for a sign of the peer
 	moves    int          // of the line of SAs
 	// seen is how the peer last saw our address: its NAT_DETECTION_DESTINATION_IP.
 	seen []byte
@@ -53,9 +54,9 @@ func (sa *SA) Mobile() bool { return sa.mob.on }
 func (sa *SA) PeerAddresses() []netip.Addr { return slices.Clone(sa.mob.peer) }
 
 // Move lets an established SA that we began go on over the best of paths, and
-// try the others while nobody answers there. Without MOBIKE the first path must
-// be the SA's own. With no path at all the SA waits, silently, for the next Move.
-// It may be called again with the same paths: after the machine has slept, say.
+// try the others while nobody answers there; Moved follows when the peer has
+// answered. With no path at all the SA waits, silently, for the next Move. Without
+// MOBIKE the peer is told nothing: it may follow the packets, or not.
 func (sa *SA) Move(paths []Path, now time.Time) []Effect {
 	if sa.state == StateUp && sa.line {
 		sa.move(paths, now)
@@ -78,15 +79,15 @@ func (sa *SA) move(paths []Path, now time.Time) {
 		if was {
 			sa.hurry(now)
 		}
-	case m.on:
+	default:
 		sa.moveTo(m.paths[0], now)
 		sa.hurry(now)
 	}
 }
 
 // Hurry asks the peer of an established SA at once whether it is still there, and
-// repeats what is in flight: Closed with FailPeerDead follows in a few seconds
-// when it is not.
+// repeats what is in flight: Moved follows, or Closed with FailPeerDead in a few
+// seconds.
 func (sa *SA) Hurry(now time.Time) []Effect {
 	if sa.state == StateUp && !sa.mob.stranded {
 		sa.hurry(now)
@@ -96,6 +97,7 @@ func (sa *SA) Hurry(now time.Time) []Effect {
 }
 
 func (sa *SA) hurry(now time.Time) {
+	sa.mob.asked = true
 	if f := sa.flight; f != nil {
 		f.ladder, f.sends = curt, 1
 		if sa.owesUpdate() {
@@ -107,6 +109,14 @@ func (sa *SA) hurry(now time.Time) {
 	}
 	if !sa.owesUpdate() {
 		sa.enqueue(curtLivenessTask{}, now)
+	}
+}
+
+// answered tells that the peer has answered since the last Move or Hurry.
+func (sa *SA) answered() {
+	if sa.mob.asked && (sa.state == StateUp || sa.state == StateRekeyed) && !sa.owesUpdate() {
+		sa.mob.asked = false
+		sa.e.emit(Moved{SA: sa, Path: sa.path})
 	}
 }
 
@@ -125,7 +135,9 @@ func (sa *SA) moveTo(p Path, now time.Time) {
 	sa.path = p
 	sa.mob.moves++
 	sa.e.emit(PathChanged{SA: sa, Path: p})
-	sa.oweUpdate(now)
+	if sa.mob.on {
+		sa.oweUpdate(now)
+	}
 }
 
 // owesUpdate reports whether an UPDATE_SA_ADDRESSES waits or is in flight.
@@ -173,7 +185,6 @@ func (sa *SA) updated(x task, in *inbox, _ []uint32, now time.Time) *notifyError
 		return nil
 	}
 	sa.log(Info, "%s: the peer has followed to %v", sa.name(), sa.path)
-	sa.e.emit(Moved{SA: sa, Path: sa.path})
 	return nil
 }
 

@@ -108,7 +108,7 @@ func TestMobikeMove(t *testing.T) {
 }
 
 // TestMobikeWithout: one end that does not want it, and nobody speaks it. Then
-// addresses follow as RFC 7296 says, and Move moves nothing.
+// Move tells nothing, and the responder follows as RFC 7296, section 2.23, says.
 func TestMobikeWithout(t *testing.T) {
 	for _, without := range []string{"a", "b"} {
 		cfgA, cfgB := pskConfig("a"), pskConfig("b")
@@ -118,11 +118,12 @@ func TestMobikeWithout(t *testing.T) {
 		if a.Mobile() || b.Mobile() {
 			t.Errorf("%s does not speak it: mobile %v and %v", without, a.Mobile(), b.Mobile())
 		}
-		before := a.path
 		w.a.do(a.Move([]Path{between(addrA2, addrB)}, w.now))
-		if a.path != before || len(w.wire) != 0 {
-			t.Errorf("%s does not speak it, and a moved to %v", without, a.path)
+		for _, p := range opened(t, w.wire[0].data, b) {
+			t.Errorf("%s does not speak it, and is sent %v", without, p)
 		}
+		w.flush()
+		w.follows(a, b, between(addrA2, addrB))
 	}
 }
 

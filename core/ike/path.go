@@ -18,8 +18,8 @@ type origin struct {
 }
 
 // sendFlight sends the request in flight: over the path of its task, or the
-// SA's; when it is repeated, also over the other paths that Move named (RFC
-// 4555, section 3.10).
+// SA's; when it is repeated a second time, also over the other paths that Move
+// named (RFC 4555, section 3.10).
 func (sa *SA) sendFlight(f *flight, now time.Time) {
 	own := sa.path
 	if t, ok := f.task.(*checkTask); ok && f.sends%2 == 1 {
@@ -30,13 +30,14 @@ func (sa *SA) sendFlight(f *flight, now time.Time) {
 	if f.sends < 2 {
 		return
 	}
+	if f.sends == 2 && sa.state == StateUp && sa.line && sa.mob.on {
+		sa.e.emit(PathSilent{SA: sa})
+		return
+	}
 	for _, p := range sa.mob.paths {
 		if p != own {
 			sa.sendOver(origin{p, sa.natt}, f.datagrams)
 		}
-	}
-	if f.sends == 2 && sa.state == StateUp && sa.line && sa.mob.on {
-		sa.e.emit(PathSilent{SA: sa})
 	}
 }
 

@@ -51,6 +51,9 @@ func (sa *SA) receiveResponse(h message.Header, d Datagram, now time.Time) {
 	if err == nil {
 		err = sa.dispatchResponse(f, in, now)
 	}
+	if err == nil {
+		sa.answered()
+	}
 	if err != nil {
 		sa.e.fault(err.Error())
 		f.task.abandoned(sa, now)

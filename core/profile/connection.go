@@ -126,6 +126,11 @@ type IKE struct {
 	// NoResume gives and takes no tickets (RFC 5723): each loss of the connection
 	// proves both ends anew.
 	NoResume bool `toml:"no_resume,omitempty"`
+	// MOBIKE says whether the tunnel may change its outer addresses (RFC 4555):
+	// "allow" (the default) or "never". CheckPath lets a responder follow a peer
+	// only when it has answered from its new address.
+	MOBIKE    string `toml:"mobike,omitempty"`
+	CheckPath bool   `toml:"check_path,omitempty"`
 }
 
 // A Child is one Child SA to negotiate.

@@ -102,6 +102,7 @@ func (p *planner) connection(c *Connection) {
 	p.setting("ike.retransmit_tries", number(uint64(c.IKE.RetransmitTries)), "")
 	p.setting("ike.unique", yesNo(c.IKE.Unique), "")
 	p.setting("ike.no_resume", yesNo(c.IKE.NoResume), "")
+	p.setting("ike.mobike", c.IKE.MOBIKE, "")
 	p.auth("local", &c.Local, c)
 	p.auth("remote", &c.Remote, c)
 	p.setting("virtual_ips", strings.Join(c.VirtualIPs, ", "), "")
@@ -244,6 +245,8 @@ func planTOML(c *Connection, b *Bundle) []api.PlanLine {
 	plain("ike.retransmit_tries", number(uint64(c.IKE.RetransmitTries)))
 	plain("ike.unique", yesNo(c.IKE.Unique))
 	plain("ike.no_resume", yesNo(c.IKE.NoResume))
+	plain("ike.mobike", c.IKE.MOBIKE)
+	plain("ike.check_path", yesNo(c.IKE.CheckPath))
 	for _, end := range []struct {
 		name string
 		auth *Auth

@@ -64,6 +64,7 @@ ike.proposals: aes128-md5-modp2048 ->  WEAK (algorithm "md5" is not implemented)
 ike.proposals: aes256gcm16-prfsha384-ecp384 -> AES_GCM_16_256/PRF_HMAC_SHA2_384/ECP_384
 ike.proposals: default -> the built-in algorithms
 ike.rekey_time: 0 -> 4h (new keys cannot be switched off; they ar)
+ike.mobike: yes -> allow
 local.method: psk -> a pre-shared key
 local.id: alice@example.com -> alice@example.com
 remote.method: psk -> a pre-shared key
@@ -74,7 +75,6 @@ children.net.proposals: 3des-sha1 -> 3DES/HMAC_SHA1_96/NO_ESN WEAK (3DES encrypt
 children.net.rekey_time: 30m -> 30m
 children.net.updown: /usr/lib/ipsec/_updown ->  (no script is ever run)
 children.net.start_action: start ->  (the connection starts when it is asked t)
-mobike: yes ->  (MOBIKE is not negotiated yet: when the n)
 surprise:  ->  (unknown setting)
 swanctl.conf:  ->  (swanctl.conf:24: secrets.token-1: no con)
 `

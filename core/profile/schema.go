@@ -68,6 +68,8 @@ var docs = config.Docs{
 	"IKE.retransmit_tries":   {Doc: "Retransmissions before the peer counts as dead.", Default: "4"},
 	"IKE.unique":             {Doc: "Close older IKE SAs of the same peer when it connects again.", Default: "only when the peer says that it has lost them"},
 	"IKE.no_resume":          {Doc: "Prove both identities again whenever the connection was lost, instead of resuming it with a ticket (RFC 5723).", Default: "false"},
+	"IKE.mobike":             {Doc: "The tunnel may go on from another address after a change of network (MOBIKE, RFC 4555).", Default: MOBIKEAllow, Enum: []string{MOBIKEAllow, MOBIKENever}},
+	"IKE.check_path":         {Doc: "Responder: follow a peer to another address only when it has answered from there.", Default: "false"},
 
 	"Child.name":          {Doc: "Name of the child: letters, digits, '.', '_', '-'.", Required: true},
 	"Child.local_ts":      {Doc: "Own side of the traffic: \"10.0.0.0/8\", \"10.0.0.1-10.0.0.9\", \"10.0.0.0/8[tcp/443]\", \"dynamic\" (the virtual address, or without one the IKE address).", Default: "initiator: dynamic; responder: everything"},

@@ -19,7 +19,6 @@ var connKeys = map[string]treatment{
 	"pull":           {same: yes, why: "is for IKEv1"},
 	"dscp":           {same: []string{"0", "000000"}, why: "IKE packets are sent without a mark"},
 	"encap":          {any: true}, // ESP always travels in UDP
-	"mobike":         {same: no, why: "MOBIKE is not negotiated yet: when the network changes the tunnel connects again"},
 	"dpd_timeout":    {same: zero, why: "is for IKEv1; the retransmissions decide when a peer is dead"},
 	"fragmentation":  {same: []string{"yes", "accept", "true"}, why: "large IKE messages are fragmented whenever both ends know how"},
 	"send_certreq":   {same: yes, why: "the trusted authorities are always named to the peer"},
@@ -212,6 +211,15 @@ func (v *view) times() {
 			rekey = 4 * time.Hour
 		}
 		k.LifeTime.Duration = rekey + over.Duration
+	}
+	switch mobike, pos := v.get("mobike"); {
+	case mobike == "":
+	case has(yes, mobike):
+		k.MOBIKE = MOBIKEAllow
+	case has(no, mobike):
+		k.MOBIKE = MOBIKENever
+	default:
+		v.malformed(pos, v.field("mobike"), "%s is neither yes nor no", shown(mobike))
 	}
 	switch unique, pos := v.get("unique"); strings.ToLower(unique) {
 	case "", "no":

@@ -40,6 +40,8 @@ const (
 	RevocationOff    = "off"
 	RevocationSoft   = "soft"
 	RevocationStrict = "strict"
+	MOBIKEAllow      = "allow"
+	MOBIKENever      = "never"
 )
 
 // SchemaVersion is the version that this code reads and writes.
@@ -118,6 +120,9 @@ func (v *validator) connection(c *Connection) {
 	}
 	v.revocation(c)
 	v.ike(&c.IKE)
+	if c.IKE.CheckPath && !c.IsResponder() {
+		v.bad("ike.check_path", "belongs to a responder: only the end that connects moves")
+	}
 	v.children(c)
 }
 
@@ -330,6 +335,7 @@ func (a *Auth) Names() bool {
 }
 
 func (v *validator) ike(k *IKE) {
+	v.oneOf("ike.mobike", k.MOBIKE, "", MOBIKEAllow, MOBIKENever)
 	v.proposals("ike.proposals", transform.ProtoIKE, k.Proposals)
 	v.duration("ike.rekey_time", k.RekeyTime, time.Second, maxLifetime)
 	v.duration("ike.life_time", k.LifeTime, time.Second, 2*maxLifetime)

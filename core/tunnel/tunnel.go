@@ -55,6 +55,8 @@ const (
 //	                          ↑                       └─ Reconnecting ⟲ HandleTimeout
 //	                          └────────── Failed for good ───┘
 //
+// Waits leads from Connected to Reconnecting too, and Back to Connected.
+//
 // The profile decides what a failure leads to. Respond: as drawn. Request: a
 // failed first attempt is tried again too (Reconnecting). Require: whatever
 // fails leads to Blocked, never to Disconnected; from there an attempt that
@@ -71,6 +73,7 @@ type Machine struct {
 	retries  int
 	losses   int // in a row, of tunnels that did not last
 	retryAt  time.Time
+	waits    bool // for a way to the gateway, with the IKE SA kept
 }
 
 // New returns a Machine in Disconnected. Under require the host keeps its
@@ -113,6 +116,30 @@ func (m *Machine) Disconnect(now time.Time) []Action {
 	}
 	m.problem = nil
 	return m.leave(now, StopIKE)
+}
+
+// Waits says that the tunnel has lost its way to the gateway while its IKE SA
+// stands: the host keeps all that it holds, so that nothing leaves in clear text.
+// Back ends it.
+func (m *Machine) Waits(now time.Time, err error) {
+	if m.state == api.Connected && !m.applying {
+		m.enter(api.Reconnecting, now)
+		m.waits = true
+	}
+	if m.waits {
+		m.problem = err
+	}
+}
+
+// Waiting reports whether the tunnel waits for a way to the gateway.
+func (m *Machine) Waiting() bool { return m.waits }
+
+// Back says that there is a way to the gateway again, and that it answers.
+func (m *Machine) Back(now time.Time) {
+	if m.waits {
+		m.problem = nil
+		m.enter(api.Connected, now)
+	}
 }
 
 // Negotiated says that the attempt succeeded: the IKE SA and its first Child
@@ -166,7 +193,11 @@ func (m *Machine) refused(now time.Time, err error) []Action {
 // Failed says that the attempt failed or the IKE SA was lost. With final there
 // is no sense in trying again without the user.
 func (m *Machine) Failed(now time.Time, err error, final bool) []Action {
-	switch m.state {
+	state := m.state
+	if m.waits {
+		state = api.Connected // it was up until now
+	}
+	switch state {
 	case api.Connecting, api.Reconnecting, api.Blocked:
 		m.applying = false
 		first := m.state == api.Connecting
@@ -194,7 +225,7 @@ func (m *Machine) Failed(now time.Time, err error, final bool) []Action {
 		case final:
 			return m.leave(now)
 		}
-		if now.Sub(m.since) >= maxRetry {
+		if now.Sub(m.since) >= maxRetry || m.waits {
 			m.losses = 0
 		}
 		var again []Action
@@ -252,4 +283,4 @@ func (m *Machine) leave(now time.Time, first ...Action) []Action {
 	return append(first, UndoHost)
 }
 
-func (m *Machine) enter(s api.TunnelState, now time.Time) { m.state, m.since = s, now }
+func (m *Machine) enter(s api.TunnelState, now time.Time) { m.state, m.since, m.waits = s, now, false }

@@ -103,6 +103,36 @@ func TestStories(t *testing.T) {
 			"host: → blocked",
 			"disconnect: stop IKE → disconnected",
 		}},
+		{"no way to the gateway, and back: the host keeps everything", api.Respond, []string{
+			"stall: → disconnected",
+			"connect: start attempt → connecting",
+			"stall: → connecting",
+			"negotiated: apply host → connecting",
+			"host: → connected",
+			"stall: → reconnecting",
+			"stall: → reconnecting",
+			"back: → connected",
+			"back: → connected",
+			"stall: → reconnecting",
+			"disconnect: stop IKE, undo host → disconnecting",
+			"back: → disconnecting",
+		}},
+		{"no way to the gateway, and the peer is dead when there is one", api.Require, []string{
+			"connect: start attempt → connecting",
+			"negotiated: apply host → connecting",
+			"host: → connected",
+			"stall: → reconnecting",
+			"fail: start attempt → reconnecting",
+			"fail: → blocked",
+		}},
+		{"no way to the gateway, and a new IKE SA beside the old", api.Respond, []string{
+			"connect: start attempt → connecting",
+			"negotiated: apply host → connecting",
+			"host: → connected",
+			"stall: → reconnecting",
+			"negotiated: apply host → reconnecting",
+			"host: → connected",
+		}},
 		{"require: loss for good", api.Require, []string{
 			"connect: start attempt → connecting",
 			"negotiated: apply host → connecting",
@@ -131,6 +161,10 @@ func TestStories(t *testing.T) {
 					acts = m.HostDone(now, nil)
 				case "hosterr":
 					acts = m.HostDone(now, errTest)
+				case "stall":
+					m.Waits(now, errTest)
+				case "back":
+					m.Back(now)
 				case "fail":
 					acts = m.Failed(now, errTest, false)
 				case "final":

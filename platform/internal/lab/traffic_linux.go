@@ -58,6 +58,12 @@ func (t Transfer) String() string {
 
 // Download fetches size bytes and checks their SHA-256.
 func (h *Host) Download(server netip.Addr, size int, limit time.Duration) (Transfer, error) {
+	return h.DownloadAt(server, size, 0, limit)
+}
+
+// DownloadAt is Download at no more than a rate, in bytes per second; 0: as fast
+// as may be.
+func (h *Host) DownloadAt(server netip.Addr, size, rate int, limit time.Duration) (Transfer, error) {
 	want := Sum(size)
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
@@ -72,7 +78,7 @@ func (h *Host) Download(server netip.Addr, size int, limit time.Duration) (Trans
 	}
 	defer resp.Body.Close()
 	sum := sha256.New()
-	r := &pausing{r: resp.Body, last: time.Now()}
+	r := &pausing{r: resp.Body, last: time.Now(), rate: rate}
 	n, err := io.CopyBuffer(sum, r, make([]byte, 256<<10))
 	t := Transfer{Bytes: int(n), Took: time.Since(begun), Stall: r.longest}
 	if err != nil {
@@ -117,6 +123,7 @@ type pausing struct {
 	r       io.Reader
 	last    time.Time
 	longest time.Duration
+	rate    int // bytes per second; 0: no limit
 }
 
 func (p *pausing) Read(b []byte) (int, error) {
@@ -124,6 +131,10 @@ func (p *pausing) Read(b []byte) (int, error) {
 	now := time.Now()
 	p.longest = max(p.longest, now.Sub(p.last))
 	p.last = now
+	if p.rate > 0 {
+		time.Sleep(time.Duration(n) * time.Second / time.Duration(p.rate))
+		p.last = time.Now() // this pause is ours
+	}
 	return n, err
 }
 
