@@ -207,7 +207,7 @@ func TestMobikePaths(t *testing.T) {
 // dead; when there is one again, the SA goes on at once.
 func TestMobikeStranded(t *testing.T) {
 	for _, to := range []Path{between(addrA, addrB), between(addrA2, addrB)} {
-		w, a, b := mobileWorld(t, func(a, b *Config) { a.LivenessDelay = 10 * time.Second })
+		w, a, _ := mobileWorld(t, func(a, b *Config) { a.LivenessDelay = 10 * time.Second })
 		w.a.do(a.Rekey(w.now)) // in flight when the network goes
 		w.lose()
 		w.a.do(a.Move(nil, w.now))
@@ -218,7 +218,7 @@ func TestMobikeStranded(t *testing.T) {
 		w.a.do(a.Move([]Path{to}, w.now))
 		w.flush()
 		w.agree()
-		if a, b = w.a.one(), w.b.one(); a.path != to || b.path != to.reversed() {
+		if a, b := w.a.one(), w.b.one(); a.path != to || b.path != to.reversed() {
 			t.Errorf("paths %v and %v, want %v", a.path, b.path, to)
 		}
 	}

@@ -60,6 +60,18 @@ func (r roamed) mustBeShort(t *testing.T) {
 	}
 }
 
+// moved waits until the tunnel is at an address of the client, and carries traffic.
+func moved(t *testing.T, l *lab.Lab, s *lab.Service, to string) {
+	t.Helper()
+	waitFor(t, "the move to "+to, func() bool { return strings.HasPrefix(s.Connection("office").Path, to) })
+	// strongSwan's Child SAs follow with a rekey. A next move amid that would wait
+	// for the retransmission of a request to the address that is gone.
+	time.Sleep(300 * time.Millisecond)
+	if p := l.Client.Pings(lab.InsideV4, 20); p.Lost > 0 {
+		t.Errorf("over %s: %v", to, p)
+	}
+}
+
 // TestRoamOverStrongSwan moves our client from one interface to another, behind
 // a NAT and out again, to the other family and through times without any
 // network, with strongSwan as the gateway.
@@ -69,12 +81,26 @@ func TestRoamOverStrongSwan(t *testing.T) {
 	s := l.Client.Service("roamer")
 	dir := l.SwanDir("client", pskConf("198.51.100.1", "psk.vpn.test", "", split))
 	s.Must("import", dir+"/swanctl.conf")
-	s.Must("connect", "office", "--wait", "20s")
-	first := s.Dynamic().IKESAs[0].LocalSPI
-	mark := gw.Mark()
+	// Each part has an IKE SA of its own: after more moves our UPDATE_SA_ADDRESSES
+	// and strongSwan's rekey of the Child SA have the same message ID, and then
+	// strongSwan 5.9.8 may take our answer to the one for a copy of the other ("ignoring
+	// request with ID 5, already processing").
+	part := func(name string, f func(t *testing.T, l *lab.Lab)) {
+		t.Run(name, func(t *testing.T) {
+			l := l.For(t)
+			l.Path(lab.Direct)
+			s.Must("connect", "office", "--wait", "20s")
+			first := s.Dynamic().IKESAs[0].LocalSPI
+			f(t, l)
+			if d := s.Dynamic(); len(d.IKESAs) != 1 || d.IKESAs[0].LocalSPI != first {
+				t.Errorf("the IKE SA was made anew: %+v", d.IKESAs)
+			}
+			s.Must("disconnect", "office")
+		})
+	}
 
-	t.Run("two moves in a download", func(t *testing.T) {
-		l := l.For(t)
+	part("two moves in a download", func(t *testing.T, l *lab.Lab) {
+		mark := gw.Mark()
 		roamUnderTraffic(t, l, move{time.Second, lab.BehindRouter}, move{1500 * time.Millisecond, lab.Direct}).mustBeShort(t)
 		if c := s.Connection("office"); c.State != api.Connected || !strings.HasPrefix(c.Path, lab.ClientV4.String()) {
 			t.Errorf("%s over %s", c.State, c.Path)
@@ -83,8 +109,7 @@ func TestRoamOverStrongSwan(t *testing.T) {
 			t.Errorf("strongSwan saw %d UPDATE_SA_ADDRESSES, want 2", n)
 		}
 	})
-	t.Run("no network", func(t *testing.T) {
-		l := l.For(t)
+	part("no network", func(t *testing.T, l *lab.Lab) {
 		l.Path(lab.Offline)
 		waitFor(t, "the state to say that there is no network", func() bool {
 			c := s.Connection("office")
@@ -105,27 +130,15 @@ func TestRoamOverStrongSwan(t *testing.T) {
 		}
 		waitFor(t, "the state to say that all is well", func() bool { return s.Connection("office").State == api.Connected })
 		l.Path(lab.Direct)
-		waitFor(t, "the way back", func() bool { return strings.HasPrefix(s.Connection("office").Path, lab.ClientV4.String()) })
+		moved(t, l, s, lab.ClientV4.String())
 	})
-	t.Run("to IPv6 and back", func(t *testing.T) {
-		l := l.For(t)
-		moves := func(to string) {
-			t.Helper()
-			waitFor(t, "the move to "+to, func() bool { return strings.HasPrefix(s.Connection("office").Path, to) })
-			time.Sleep(50 * time.Millisecond) // until the gateway has heard of it
-			if p := l.Client.Pings(lab.InsideV4, 20); p.Lost > 0 {
-				t.Errorf("over %s: %v", to, p)
-			}
-		}
+	part("to IPv6 and back", func(t *testing.T, l *lab.Lab) {
 		l.Client.Run("ip addr del " + lab.ClientV4.String() + "/24 dev eth0")
-		moves("[" + lab.ClientV6.String())
+		moved(t, l, s, "["+lab.ClientV6.String())
 		l.Client.Run("ip addr add " + lab.ClientV4.String() + "/24 dev eth0")
 		l.Path(lab.BehindRouter)
-		moves(lab.BehindNAT.String())
+		moved(t, l, s, lab.BehindNAT.String())
 	})
-	if d := s.Dynamic(); len(d.IKESAs) != 1 || d.IKESAs[0].LocalSPI != first {
-		t.Errorf("the IKE SA was made anew: %+v", d.IKESAs)
-	}
 }
 
 // TestRoamOverUs moves a client of our own responder: ours, and strongSwan's

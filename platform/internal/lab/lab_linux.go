@@ -133,6 +133,13 @@ func (l *Lab) wire() error {
 		h.Sysctl("net.ipv4.ip_forward=1")
 	}
 	l.Gateway.Sysctl("net.ipv6.conf.all.forwarding=1")
+	for _, dev := range []string{"eth0", "eth1"} {
+		// The other end of a cable takes a moment after this one is up, and loses
+		// what comes before. A question for a neighbour is repeated after a second,
+		// which is as long as a test lets a change of path take.
+		l.Client.Sysctl("net.ipv4.neigh." + dev + ".retrans_time_ms=50")
+		l.Client.Sysctl("net.ipv6.neigh." + dev + ".retrans_time_ms=50")
+	}
 	for _, r := range []struct {
 		h       *Host
 		gateway string
