@@ -18,7 +18,6 @@ import (
 // each with why.
 var notInWindows = map[string]string{
 	"sallyport demo":         "it shows the product on a terminal; make demo opens the window on the same connection",
-	"sallyport tokens":       "the window asks for the PIN; which key is used the profile says",
 	"sallyport show all":     "it prints the pages of the monitor one after the other",
 	"sallyport policy check": "the editor checks while one types",
 }

@@ -43,6 +43,7 @@ const (
 	FieldCertificate = "local.certificates"
 	FieldKey         = "local.key"
 	FieldAsk         = "local.ask"
+	FieldToken       = "local.token"
 	FieldUser        = "local.user"
 	FieldPassword    = "local.password" // the service calls it local.secret
 	FieldMethods     = "local.eap.methods"
@@ -185,6 +186,15 @@ func (c *checker) user(d *Draft) {
 }
 
 func (c *checker) certificate(d *Draft) {
+	if d.OnToken {
+		switch {
+		case d.Token == "":
+			c.add(FieldToken, Missing, "")
+		case len(d.Secret) > maxSecret:
+			c.add(FieldSecret, TooLong, "")
+		}
+		return
+	}
 	var own Content
 	if d.Certificate != nil {
 		own = Inspect(d.Certificate.Data)
@@ -224,6 +234,9 @@ func (c *checker) certificate(d *Draft) {
 // keyFile is the file with the private key: the certificate's own when that
 // holds both.
 func (d *Draft) keyFile() *File {
+	if d.OnToken {
+		return nil
+	}
 	if d.Key == nil && d.Certificate != nil && Inspect(d.Certificate.Data).Key != KeyNone {
 		return d.Certificate
 	}

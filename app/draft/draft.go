@@ -45,6 +45,11 @@ type Draft struct {
 	// Certificate and Key are files that the user has chosen; nil lets stay what
 	// an edited connection has.
 	Certificate, Key *File
+	// OnToken says that certificate and key are on a smart card or token, Token as
+	// which: a PKCS #11 URI. Its PIN is asked for at each connect; Secret may have it
+	// for a test.
+	OnToken bool
+	Token   string
 	// Through has the Certificate shown within EAP (EAP-TLS), as User.
 	Through bool
 	// User answers when the gateway asks, with Password. That is stored, unless
@@ -123,7 +128,7 @@ func (d *Draft) Equal(o *Draft) bool {
 	return d.Name == o.Name && d.Profile == o.Profile && slices.Equal(d.gateways(), o.gateways()) &&
 		d.Method == o.Method && d.Secret == o.Secret && d.Ask == o.Ask &&
 		d.Through == o.Through && d.User == o.User && d.Password == o.Password && d.AskPassword == o.AskPassword && d.EAP.equal(&o.EAP) &&
-		d.Certificate.equal(o.Certificate) && d.Key.equal(o.Key) && d.LocalID == o.LocalID &&
+		d.Certificate.equal(o.Certificate) && d.Key.equal(o.Key) && d.LocalID == o.LocalID && d.OnToken == o.OnToken && d.Token == o.Token &&
 		d.SystemTrust == o.SystemTrust && slices.EqualFunc(d.CAs, o.CAs, func(a, b File) bool { return a.equal(&b) }) &&
 		d.RemoteID == o.RemoteID && d.All == o.All && slices.Equal(trimmed(d.Networks), trimmed(o.Networks)) && slices.Equal(d.Addresses, o.Addresses)
 }
@@ -134,7 +139,7 @@ func (f *File) equal(o *File) bool {
 
 // container reports whether certificate and key are in a PKCS #12 file.
 func (d *Draft) container() bool {
-	return d.Certificate != nil && d.Key == nil && Inspect(d.Certificate.Data).Container
+	return !d.OnToken && d.Certificate != nil && d.Key == nil && Inspect(d.Certificate.Data).Container
 }
 
 // KeepsSecret reports whether the stored pre-shared key may stay.
@@ -145,7 +150,8 @@ func (d *Draft) KeepsSecret() bool {
 
 // KeepsCertificate reports whether the stored certificate and key may stay.
 func (d *Draft) KeepsCertificate() bool {
-	return d.Edited() && len(d.origin.table("local").list("certificates")) > 0
+	local := d.origin.table("local")
+	return d.Edited() && local.text("token") == "" && len(local.list("certificates")) > 0
 }
 
 // KeepsPassword reports whether a stored password may stay, if there is one.

@@ -121,7 +121,16 @@ func TestDraftIsWhatTheServiceReads(t *testing.T) {
 		"both": with(func(d *draft.Draft) {
 			d.Method, d.User, d.Password, d.Key, d.Secret = draft.Both, "alice", "password", file("alice.key", files().sealed), "opensesame"
 		}),
-		"EAP-TLS":   with(func(d *draft.Draft) { d.Through, d.User = true, "alice" }),
+		"EAP-TLS": with(func(d *draft.Draft) { d.Through, d.User = true, "alice" }),
+		"token": with(func(d *draft.Draft) {
+			d.OnToken, d.Token, d.Ask, d.Secret = true, "pkcs11:token=Alice;id=%01", true, "4711-0815"
+		}),
+		"token in EAP-TLS": with(func(d *draft.Draft) {
+			d.OnToken, d.Token, d.Ask, d.Through, d.User = true, "pkcs11:token=Alice;id=%01", true, true, "alice"
+		}),
+		"token and user": with(func(d *draft.Draft) {
+			d.Method, d.OnToken, d.Token, d.Ask, d.User, d.Password = draft.Both, true, "pkcs11:token=Alice;id=%01", true, "alice", "password"
+		}),
 		"psk asked": with(func(d *draft.Draft) { d.Method, d.Ask = draft.PSK, true }),
 		"networks": with(func(d *draft.Draft) {
 			d.All, d.Networks = false, []string{"10.0.0.0/8", " 192.0.2.7", "", "fd00::/8", "10.9.0.1-10.9.0.7", "10.0.0.0/8[tcp/443]"}
@@ -149,6 +158,12 @@ func TestDraftIsWhatTheServiceReads(t *testing.T) {
 			if again, err := draft.Parse(d.Text()); err != nil || again.Method != d.Method || again.Through != d.Through || again.User != d.User ||
 				again.AskPassword != d.AskPassword || !reflect.DeepEqual(again.EAP, d.EAP) {
 				t.Errorf("read again it is %+v, %v", again, err)
+			}
+			if c.Local.Token != d.Token || d.OnToken && (c.Local.PIN != "" || c.Local.Key != "" || len(c.Local.Certificates) > 0) {
+				t.Errorf("the token becomes %+v", c.Local)
+			}
+			if again, err := draft.Parse(d.Text()); err != nil || again.OnToken != d.OnToken || again.Token != d.Token {
+				t.Errorf("read again the token is %+v, %v", again, err)
 			}
 			if d.Method == draft.PSK && !d.Ask && string(b.Secrets[c.Local.Secret]) != d.Secret {
 				t.Errorf("the key is %q", b.Secrets)

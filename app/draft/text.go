@@ -75,7 +75,7 @@ func (d *Draft) files() (names []string, files []*File) {
 	if d.Method == PSK {
 		return nil, nil
 	}
-	if d.Method.Certifies() {
+	if d.Method.Certifies() && !d.OnToken {
 		add(d.Certificate)
 		add(d.Key)
 	}
@@ -190,6 +190,9 @@ func (d *Draft) user(local document) {
 }
 
 func (d *Draft) credential(local document) {
+	if d.onToken(local) {
+		return
+	}
 	if !d.Method.Certifies() {
 		delete(local, "certificates")
 		delete(local, "key")
@@ -210,6 +213,28 @@ func (d *Draft) credential(local document) {
 	default:
 		local["key"] = names[slices.Index(files, key)]
 	}
+}
+
+// onToken says which certificate on a token is the own one, and reports whether
+// one is. A PIN that is stored stays for the same key, unless one was typed.
+func (d *Draft) onToken(local document) bool {
+	same := d.OnToken && local.text("token") == d.Token
+	if !same {
+		if local.text("token") != "" || d.OnToken {
+			delete(local, "certificates")
+		}
+		delete(local, "token")
+		delete(local, "pin")
+	}
+	if !d.Method.Certifies() || !d.OnToken {
+		return false
+	}
+	local["token"] = d.Token
+	delete(local, "key")
+	if !same || d.Secret != "" {
+		local["ask"] = true
+	}
+	return true
 }
 
 func (d *Draft) authorities(remote document) {
@@ -253,6 +278,7 @@ func Parse(text []byte) (*Draft, error) {
 	d := &Draft{
 		Name: doc.text("name"), Profile: api.Profile(doc.text("profile")), Gateways: doc.list("gateways"),
 		Ask: local.flag("ask"), LocalID: local.text("id"), User: local.text("user"),
+		Token: local.text("token"), OnToken: local.text("token") != "",
 		RemoteID: remote.text("id"), Addresses: doc.list("virtual_ips"), origin: doc,
 	}
 	if d.Profile == "" {
@@ -306,7 +332,7 @@ func (doc document) check() error {
 		for key, v := range doc.table(end) {
 			ok := true
 			switch key {
-			case "method", "id", "secret", "key":
+			case "method", "id", "secret", "key", "token", "pin":
 				_, ok = v.(string)
 			case "ask":
 				_, ok = v.(bool)
@@ -344,7 +370,7 @@ func (doc document) check() error {
 // whether it shows its certificate within EAP.
 func methodOf(local document) (m Method, through bool) {
 	tls := slices.Equal(local.table("eap").list("methods"), []string{"tls"})
-	certified := len(local.list("certificates")) > 0
+	certified := len(local.list("certificates")) > 0 || local.text("token") != ""
 	switch m := Method(local.text("method")); {
 	case m == PSK, m == Certificate && local.text("user") == "":
 		return m, false

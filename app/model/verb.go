@@ -44,6 +44,7 @@ const (
 	ExplainFlow     Verb = "policy-explain"
 	Simulate        Verb = "policy-simulate"
 	ListPrompts     Verb = "prompts"
+	ListTokens      Verb = "tokens"
 	ListMemories    Verb = "memory-list"
 	PinMemory       Verb = "memory-pin"
 	UnpinMemory     Verb = "memory-unpin"
@@ -65,6 +66,7 @@ func Verbs() []Offer {
 		{Connect, "sallyport connect", "Connect"},
 		{Answer, "sallyport answer", "Answer"},
 		{ListPrompts, "sallyport prompts", "State"},
+		{ListTokens, "sallyport tokens", "Tokens"},
 		{Cancel, "sallyport disconnect", "Disconnect"},
 		{Disconnect, "sallyport disconnect", "Disconnect"},
 		{SetProfile, "sallyport profile", "SetProfile"},

@@ -259,7 +259,7 @@ func (v *view) localEnd() {
 		if s, pos := v.get("certs"); s != "" {
 			v.note(pos, v.field("certs"), "is not used with a pre-shared key")
 		}
-	case p.Local.Method == MethodCertificate, certs != "" && (len(p.Local.EAP.Methods) == 0 || slices.Equal(p.Local.EAP.Methods, []string{"tls"})):
+	case p.Local.Method == MethodCertificate, (certs != "" || v.namesCertificate()) && (len(p.Local.EAP.Methods) == 0 || slices.Equal(p.Local.EAP.Methods, []string{"tls"})):
 		v.credential()
 	}
 	if p.Local.UsesEAP() && !slices.Equal(p.Local.EAP.Methods, []string{"tls"}) {

@@ -3,6 +3,7 @@ package profile
 import (
 	"bytes"
 	"encoding/hex"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -96,6 +97,11 @@ func (v *view) certOnToken() bool {
 		return true
 	}
 	return false
+}
+
+// namesCertificate reports whether a section of this end names its certificate.
+func (v *view) namesCertificate() bool {
+	return slices.ContainsFunc(v.sec.Sections, func(s *settings.Section) bool { return strings.HasPrefix(s.Name, "cert") })
 }
 
 // useToken makes the key of a token that of this end.

@@ -213,3 +213,34 @@ func TestTokenPIN(t *testing.T) {
 		t.Errorf("without the card: %+v", e)
 	}
 }
+
+// TestTokenWithinTLS proves the user with a key on a token within EAP-TLS, where
+// TLS has to wait for it; the profile is a file of strongSwan's, with the PIN in it.
+func TestTokenWithinTLS(t *testing.T) {
+	l := lab.New(t)
+	pki := eapPKI(t)
+	gw := eapGateway(t, l, pki)
+	soft := softhsm.New(t, l.Dir("softhsm"))
+	soft.Init("Alice", tokenPIN)
+	cert, key := pki.Pair(t, "alice")
+	soft.Put("Alice", tokenPIN, 0xaf, "alice", cert, key)
+	s := tokenService(t, l, soft, "tls", softhsm.Module)
+	for name, certs := range map[string]string{"on the token": "      cert1 {\n        handle = af\n      }\n", "in a file": "      certs = alice.crt\n"} {
+		t.Run(name, func(t *testing.T) {
+			l := l.For(t)
+			conf := strings.Replace(eapConf("tls", "alice", "", certs), "auth = eap\n", "auth = eap-tls\n", 1)
+			dir := l.SwanDir("swan-"+strings.Fields(name)[2], conf+"secrets {\n  token1 {\n    handle = af\n    pin = "+tokenPIN+"\n  }\n}\n")
+			pki.Install(t, dir, []string{"alice", "ca-ecdsa256"}, nil)
+			s := s.For(l)
+			s.Must("import", "--replace", dir+"/swanctl.conf")
+			mark := gw.Mark()
+			s.Must("connect", "office", "--wait", "20s")
+			carriesPage(t, l)
+			if got := s.Dynamic().IKESAs[0].LocalAuth; got != "EAP-TLS" {
+				t.Errorf("authenticated with %s\n%s", got, gw.Since(mark))
+			}
+			s.Must("disconnect", "office")
+		})
+	}
+	mustNotTell(t, "the user's service", s, nil, tokenPIN)
+}

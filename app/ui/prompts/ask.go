@@ -39,7 +39,7 @@ func (p *Prompts) ask(prompt api.Prompt) {
 	f := &form{p: p, prompt: prompt, busy: kit.NewBusy(""), problem: kit.NewErrorCard(nil), left: kit.Muted("")}
 	objects := []fyne.CanvasObject{}
 	add := func(o ...fyne.CanvasObject) { objects = append(objects, o...) }
-	if prompt.Attempt > 1 {
+	if prompt.Attempt > 1 && prompt.Tries != api.TriesFinal { // which says more
 		add(kit.Warning(again(prompt.Kind)))
 	}
 	var buttons []fyne.CanvasObject

@@ -67,6 +67,9 @@ func TestPictures(t *testing.T) {
 		}
 		uitest.Golden(t, with(t, p), string(p.Kind), uitest.Small, dialog, variants...)
 	}
+	last := kind(api.PromptPIN)
+	last.Tries, last.Attempt = api.TriesFinal, 2
+	uitest.Golden(t, with(t, last), "pin-final", uitest.Small, dialog, uitest.Light, uitest.German)
 	b := uitest.Bare(t)
 	b.SetConnection(uitest.Connections()[6])
 	uitest.Golden(t, b, "clear", uitest.Small, dialog, uitest.Light, uitest.German, uitest.Large)

@@ -79,6 +79,12 @@ func TestPages(t *testing.T) {
 			f.sheet.scroll.ScrollToBottom()
 		}), []uitest.Variant{uitest.Light, uitest.German}, uitest.Small},
 		{"proof-both", on(1, func(d *draft.Draft) { d.Method = draft.Both }, (*flow).forward), []uitest.Variant{uitest.Light}, uitest.Window},
+		{"proof-card", on(1, onCard, func(f *flow) { uitest.Settle() }), []uitest.Variant{uitest.Light, uitest.Dark, uitest.German, uitest.Chinese}, uitest.Window},
+		{"proof-card-absent", on(1, func(d *draft.Draft) { onCard(d); d.Token = "pkcs11:token=Bob;id=%02" }, func(f *flow) {
+			uitest.Settle()
+			f.sheet.scroll.ScrollToBottom()
+		}), []uitest.Variant{uitest.Light}, uitest.Small},
+		{"summary-card", on(5, onCard, nil), []uitest.Variant{uitest.Light}, uitest.Window},
 		{"trust", on(2, nil, nil), []uitest.Variant{uitest.Light, uitest.Dark, uitest.Large}, uitest.Window},
 		{"trust-system", on(2, func(d *draft.Draft) { d.SystemTrust, d.RemoteID = true, "" }, (*flow).forward), []uitest.Variant{uitest.German}, uitest.Small},
 		{"traffic", on(3, func(d *draft.Draft) { d.All, d.Networks = false, []string{"10.0.0.0/8", "10.0.0.0/33"} }, func(f *flow) {
@@ -105,9 +111,28 @@ func TestPages(t *testing.T) {
 	uitest.Golden(t, busy, "leave", uitest.Small, on(1, nil, func(f *flow) { f.draft.LocalID = "x"; f.leave() }), uitest.Light)
 }
 
+// onCard is a draft whose certificate is on a card.
+func onCard(d *draft.Draft) {
+	d.OnToken, d.Certificate, d.Key, d.Secret = true, nil, nil, ""
+}
+
+// cards are what the service sees in the readers.
+func cards() api.Tokens {
+	cert := func(uri, subject string, authority bool) api.TokenCertificate {
+		return api.TokenCertificate{URI: uri, Authority: authority, Certificate: api.Certificate{Subject: subject, Issuer: "CN=Example CA",
+			NotBefore: uitest.Now.AddDate(-1, 0, 0), NotAfter: uitest.Now.AddDate(1, 0, 0)}}
+	}
+	return api.Tokens{Modules: []string{"/usr/lib/p11-kit-proxy.so"}, Tokens: []api.Token{
+		{Label: "Alice (Example AG)", Certificates: []api.TokenCertificate{
+			cert("pkcs11:token=Alice;id=%01", "CN=Alice Example, O=Example AG", false), cert("pkcs11:token=Alice;id=%02", "CN=alice@example.com", false),
+			cert("pkcs11:token=Alice;id=%09", "CN=Example CA", true)}},
+	}}
+}
+
 // tested is a world whose tests end with a problem, or without one well.
 func tested(problem *api.Error) api.Backend {
 	b := &ipctest.Backend{}
+	b.SetTokens(cards())
 	b.OnTest = func(context.Context, api.ImportRequest) (api.TestResult, error) {
 		res := api.TestResult{Steps: []api.TestStep{
 			{Name: "resolve", OK: true, Text: "vpn.example.com is 198.51.100.7"},

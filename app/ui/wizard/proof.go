@@ -27,6 +27,7 @@ type proofPage struct {
 	askPass    *tick
 	askFault   *fault
 
+	card *cardFields
 	user *userFields
 
 	byKey     *fyne.Container
@@ -54,9 +55,10 @@ func newProofPage(f *flow) *proofPage {
 	p.byCert = p.certificate()
 	p.byKey = p.psk()
 	p.user = newUserFields(f, p.take)
+	p.card = newCardFields(f, p.take)
 	p.box = kit.Spread(
 		kit.Tight(kit.Heading(i18n.T("wizard.proof.heading")), kit.Muted(i18n.T("wizard.proof.text"))),
-		p.choice, p.byCert, p.user.box, p.byKey, p.user.more.box)
+		p.choice, p.card.use.box, p.card.box, p.byCert, p.user.box, p.byKey, p.user.more.box)
 	p.take()
 	return p
 }
@@ -133,7 +135,10 @@ func (p *proofPage) take() {
 	d := p.f.draft
 	psk := d.Method == draft.PSK
 	kit.SetShown(p.byKey, psk)
-	kit.SetShown(p.byCert, d.Method.Certifies())
+	onCard := d.Method.Certifies() && d.OnToken
+	kit.SetShown(p.card.use.box, d.Method.Certifies() && p.card.offered())
+	kit.SetShown(p.card.box, onCard)
+	kit.SetShown(p.byCert, d.Method.Certifies() && !onCard)
 	p.user.show()
 	if psk {
 		d.Ask = p.askSecret.Checked
@@ -148,6 +153,10 @@ func (p *proofPage) take() {
 	}
 	if !d.Method.Certifies() {
 		d.Ask, d.Secret = false, ""
+		return
+	}
+	if onCard {
+		p.card.take()
 		return
 	}
 	through := d.Method == draft.Certificate && d.Through
@@ -191,6 +200,9 @@ func (p *proofPage) enter()                     { p.take() }
 func (p *proofPage) focus() fyne.Focusable      { return p.choice }
 
 func (p *proofPage) has(field string) bool {
+	if p.card.has(field) {
+		return true
+	}
 	for _, f := range []string{draft.FieldCertificate, draft.FieldKey, draft.FieldSecret, draft.FieldAsk, draft.FieldUser, draft.FieldPassword, "local.eap"} {
 		if strings.HasPrefix(field, f) {
 			return true
@@ -202,6 +214,8 @@ func (p *proofPage) has(field string) bool {
 func (p *proofPage) fault(field, text string) {
 	switch {
 	case p.user.fault(field, text):
+	case p.card.has(field), p.f.draft.OnToken && p.f.draft.Method.Certifies():
+		p.card.fault.set(text)
 	case strings.HasPrefix(field, draft.FieldCertificate):
 		p.cert.fault.set(text)
 	case field == draft.FieldKey:
@@ -220,7 +234,7 @@ func (p *proofPage) fault(field, text string) {
 
 func (p *proofPage) clear() {
 	p.user.clear()
-	for _, f := range []*fault{p.cert.fault, p.key.fault, p.passFault, p.askFault, p.secFault} {
+	for _, f := range []*fault{p.cert.fault, p.key.fault, p.passFault, p.askFault, p.secFault, p.card.fault} {
 		f.set("")
 	}
 }

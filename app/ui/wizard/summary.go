@@ -76,6 +76,9 @@ func (p *summaryPage) enter() {
 	case draft.Both:
 		proof = i18n.T("wizard.proof.both")
 	}
+	if d.Method.Certifies() && d.OnToken {
+		proof += ", " + i18n.T("wizard.summary.card")
+	}
 	user := ""
 	if d.Method.Names() || d.Method == draft.Certificate && d.Through {
 		user = d.User
