@@ -12,6 +12,7 @@ import (
 	"sallyport/core/eap"
 	"sallyport/core/host"
 	"sallyport/core/ike"
+	"sallyport/core/ike/auth"
 	"sallyport/core/pki"
 	"sallyport/core/profile"
 )
@@ -198,6 +199,8 @@ func byIKE(err error, e *api.Error) bool {
 	switch {
 	case f.Code == ike.FailAuthRefused && errors.Is(f.Err, eap.ErrRefused):
 		byUser(f.Err, e)
+	case f.Code == ike.FailAuthRefused:
+		byProof(f.Err, e)
 	case f.Code == ike.FailExpired:
 		e.Why = "The lifetime of the connection ended before new keys were agreed on."
 		e.Next = "Connect again. If it keeps happening, compare the lifetimes of both ends."
@@ -221,6 +224,39 @@ func byIKE(err error, e *api.Error) bool {
 	return e.Code != ""
 }
 
+// byProof explains what the gateway does not accept of us, as far as we know
+// ourselves.
+func byProof(err error, e *api.Error) {
+	r, ok := errors.AsType[*ike.RefusedProof](err)
+	if !ok {
+		return
+	}
+	why := general[api.CodeAuthRefused].why
+	c := r.Certificate
+	if c == nil {
+		e.Params[ParamProof] = "psk"
+		e.Why = fmt.Sprintf("%s It was shown the pre-shared key of %q.", why, r.ID)
+		e.Next = "Check the pre-shared key and this connection's own identity (local.id) with the gateway's administrator."
+		return
+	}
+	e.Params[ParamSubject], e.Params[ParamIssuer] = pki.Subject(c).String(), auth.FromDN(c.RawIssuer).String()
+	const day = "2006-01-02"
+	switch {
+	case r.Expired:
+		e.Params[ParamProof] = "expired"
+		e.Why = fmt.Sprintf("The own certificate, %s, is valid from %s to %s only, and the gateway does not accept it.", pki.Subject(c), c.NotBefore.Format(day), c.NotAfter.Format(day))
+		e.Next = "Check the date of this machine. If it is right, ask for a new certificate and import the connection again with it."
+	case r.Unasked:
+		e.Params[ParamProof] = "unasked"
+		e.Why = fmt.Sprintf("The gateway asks for certificates of other authorities than the one of ours, %s, and does not accept it.", auth.FromDN(c.RawIssuer))
+		e.Next = "Ask the gateway's administrator for a certificate of an authority that it trusts, and import the connection again with it."
+	default:
+		e.Params[ParamProof] = "certificate"
+		e.Why = fmt.Sprintf("%s It was shown the certificate of %s, issued by %s.", why, pki.Subject(c), auth.FromDN(c.RawIssuer))
+		e.Next = "Ask the gateway's administrator whether it knows the authority that issued this certificate, whether it was revoked, and whether a connection is there for this identity (local.id)."
+	}
+}
+
 // refusals are the reasons that MSCHAPv2 knows (RFC 2759, section 6).
 var refusals = map[int]struct{ why, next string }{
 	646: {"The account may not be used at this time of day.", "Try again within the hours that your company allows, or ask its administrator."},
@@ -233,6 +269,11 @@ var refusals = map[int]struct{ why, next string }{
 // byUser explains why the gateway refuses the user.
 func byUser(err error, e *api.Error) {
 	e.Code = api.CodePasswordRefused
+	if errors.Is(err, ike.ErrUserCertificate) {
+		e.Params[ParamProof] = "certificate"
+		e.Why = "The gateway, or the server behind it, does not accept the user's certificate."
+		e.Next = "Ask its administrator whether the certificate was revoked or has expired, and whether the server trusts the authority that issued it. Nothing is tried by itself."
+	}
 	var r *eap.RefusedError
 	if !errors.As(err, &r) {
 		return

@@ -2,6 +2,9 @@ package explain
 
 import (
 	"context"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"go/ast"
@@ -11,11 +14,13 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"sallyport/core/api"
 	"sallyport/core/eap"
 	"sallyport/core/host"
 	"sallyport/core/ike"
+	"sallyport/core/ike/auth"
 	"sallyport/core/ike/message"
 	"sallyport/core/pki"
 	"sallyport/core/profile"
@@ -98,6 +103,16 @@ func TestExplain(t *testing.T) {
 	fail := func(code ike.FailureCode, err error) error {
 		return fmt.Errorf("x: %w", &ike.Failure{Code: code, Err: err})
 	}
+	who := auth.Identity{Type: auth.IDRFC822, Data: []byte("alice@vpn.test")}
+	name := func(s string) []byte {
+		der, err := asn1.Marshal(pkix.Name{CommonName: s}.ToRDNSequence())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return der
+	}
+	shown := &x509.Certificate{RawSubject: name("alice"), RawIssuer: name("ca"),
+		NotBefore: time.Date(2020, 1, 2, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2021, 1, 2, 0, 0, 0, 0, time.UTC)}
 	for _, tt := range []struct {
 		name string
 		err  error
@@ -109,6 +124,11 @@ func TestExplain(t *testing.T) {
 		{"proposal", &ike.Failure{Code: ike.FailNoProposal, Notify: message.NotifyNoProposalChosen, Unauthenticated: true}, api.CodeNoProposal, "anyone on the way"},
 		{"PSK", fail(ike.FailPSKMismatch, nil), api.CodePSKMismatch, "another pre-shared key than ours"},
 		{"refused", fail(ike.FailAuthRefused, nil), api.CodeAuthRefused, "AUTHENTICATION_FAILED"},
+		{"pre-shared key refused", fail(ike.FailAuthRefused, &ike.RefusedProof{ID: who}), api.CodeAuthRefused, `the pre-shared key of "alice@vpn.test"`},
+		{"certificate refused", fail(ike.FailAuthRefused, &ike.RefusedProof{ID: who, Certificate: shown}), api.CodeAuthRefused, "the certificate of CN=alice, issued by CN=ca."},
+		{"expired certificate refused", fail(ike.FailAuthRefused, &ike.RefusedProof{ID: who, Certificate: shown, Expired: true, Unasked: true}), api.CodeAuthRefused, "valid from 2020-01-02 to 2021-01-02 only"},
+		{"certificate of another authority refused", fail(ike.FailAuthRefused, &ike.RefusedProof{ID: who, Certificate: shown, Unasked: true}), api.CodeAuthRefused, "other authorities than the one of ours, CN=ca,"},
+		{"user's certificate refused", fail(ike.FailAuthRefused, fmt.Errorf("%w: %w", ike.ErrUserCertificate, eap.ErrRefused)), api.CodePasswordRefused, "the user's certificate"},
 		{"user refused", fail(ike.FailAuthRefused, &eap.RefusedError{Code: 691, Message: "no"}), api.CodePasswordRefused, "name and password"},
 		{"password expired", fail(ike.FailAuthRefused, &eap.RefusedError{Code: 648}), api.CodePasswordRefused, "has expired"},
 		{"method of EAP", fail(ike.FailEAPMethod, eap.ErrNoMethod), api.CodeEAPMethod, "method of EAP"},

@@ -83,6 +83,45 @@ func (u *Undecided) Error() string {
 	return fmt.Sprintf("the gateway takes %d of our certificates, and none is preferred", len(u.Choices))
 }
 
+// A RefusedProof is what a peer does not accept of us without saying why, and
+// what we know ourselves that may stand against it.
+type RefusedProof struct {
+	ID          auth.Identity
+	Certificate *x509.Certificate // nil: a pre-shared key
+	// Expired says that the certificate is not valid at this time; Unasked that
+	// the peer names authorities (CERTREQ), and none of its.
+	Expired, Unasked bool
+}
+
+func (r *RefusedProof) Error() string {
+	switch {
+	case r.Certificate == nil:
+		return fmt.Sprintf("it was shown the pre-shared key of %q", r.ID)
+	case r.Expired:
+		return fmt.Sprintf("it was shown a certificate of %q that is not valid at this time", r.ID)
+	case r.Unasked:
+		return fmt.Sprintf("it was shown a certificate of %q, and asks for those of other authorities", r.ID)
+	}
+	return fmt.Sprintf("it was shown a certificate of %q", r.ID)
+}
+
+// refusedProof says what the peer was shown; nil without a proof.
+func (sa *SA) refusedProof(now time.Time) error {
+	own := sa.hs.own
+	switch {
+	case own == nil || own.Key == nil && sa.cfg.Local.EAP != nil:
+		return nil
+	case own.Key == nil:
+		return &RefusedProof{ID: sa.localID}
+	}
+	r := &RefusedProof{ID: sa.localID, Certificate: own.Chain[0]}
+	r.Expired = now.Before(r.Certificate.NotBefore) || now.After(r.Certificate.NotAfter)
+	names := slices.ContainsFunc(sa.hs.certReqs, func(q message.CertReq) bool { return len(q.Hashes()) > 0 })
+	known := len(own.Authorities) > 0 || len(own.Chain) > 1
+	r.Unasked = names && known && !sa.asksFor(own)
+	return r
+}
+
 // credential returns the n-th of the certificates that an end has, from 1 on.
 func (l *LocalAuth) credential(n int) *Credential {
 	if n > 1 {

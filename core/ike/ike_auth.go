@@ -95,7 +95,11 @@ func (sa *SA) wishes() (*offer, []message.Payload) {
 // refused ends the SA: the peer authenticated neither us nor itself.
 func (t *authTask) refused(sa *SA, n *message.Notify, now time.Time) {
 	t.offer.free(sa)
-	sa.close(refusalOf(n, nil), now)
+	var why error
+	if n.Kind == message.NotifyAuthenticationFailed {
+		why = sa.refusedProof(now)
+	}
+	sa.close(refusalOf(n, why), now)
 }
 
 // isPattern reports whether an identity cannot be anyone's own.

@@ -33,6 +33,9 @@ type userAuth struct {
 	now    time.Time           // of the call under way, for the judge of certificates
 }
 
+// ErrUserCertificate says that what the server of EAP refused is a certificate.
+var ErrUserCertificate = errors.New("the user's certificate is not accepted")
+
 // patience is how long a user may take for an answer, in all.
 const patience = 5 * time.Minute
 
@@ -156,6 +159,9 @@ func (sa *SA) stepEAP(step eap.Step, err error, now time.Time) *notifyError {
 	u := sa.hs.user
 	switch {
 	case err != nil:
+		if errors.Is(err, eap.ErrRefused) && u.peer.Method() == eap.TypeTLS {
+			err = fmt.Errorf("%w: %w", ErrUserCertificate, err)
+		}
 		return eapFailure(err)
 	case step.Waits:
 		return sa.whenGood(u.offer, now, func(now time.Time) *notifyError {
