@@ -108,8 +108,17 @@ func TestToken(t *testing.T) {
 				extra = `signatures = ["rsa-pss-sha384"]`
 			}
 			file := tokenFiles(t, l, pki, k.name, k.ca, tokenProfile(fmt.Sprintf("pkcs11:token=Alice;id=%%0%d", i+1), k.gateway, extra))
-			s.Must("import", "--replace", file)
 			mark := gw.Mark()
+			if k.name == "ecdsa256" { // tried before it is stored
+				out, err := withPIN(t, s, tokenPIN, "test", "--password-stdin", file)
+				if err != nil {
+					t.Errorf("test: %v\n%s", err, out)
+				}
+				if out, err = withPIN(t, s, wrongPIN, "test", "--password-stdin", file); err == nil || !strings.Contains(out, "refused the PIN") {
+					t.Errorf("test with a wrong PIN: %v\n%s", err, out)
+				}
+			}
+			s.Must("import", "--replace", file)
 			if out, err := withPIN(t, s, tokenPIN, "connect", "office", "--wait", "20s", "--password-stdin"); err != nil {
 				t.Fatalf("connect: %v\n%s\n%s", err, out, gw.Since(mark))
 			}
