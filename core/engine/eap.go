@@ -93,6 +93,7 @@ func (e *Engine) askUser(x ike.Ask) {
 			if c.held == nil {
 				c.held = &held{}
 			}
+			clear(c.held.password)
 			c.held.password = bytes.Clone(ans.secret)
 		}
 		e.perform(x.SA.Answer(ans.secret, time.Now()))

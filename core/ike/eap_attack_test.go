@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"bytes"
 	"errors"
 	"net/netip"
 	"runtime"
@@ -188,5 +189,55 @@ func TestEndedHandshakesLeaveNothing(t *testing.T) {
 	}
 	if n := runtime.NumGoroutine(); n > before+5 {
 		t.Errorf("%d goroutines, %d before", n, before)
+	}
+}
+
+// A user whom the server lets in without a name would count as whoever it calls
+// itself in IKE, which nothing has proved: with the addresses and the place of
+// another user, whose name it says.
+func TestNamelessUserTakesNoOthersPlace(t *testing.T) {
+	l := newEAPLab(t, eap.TypeMSCHAPv2)
+	l.gw.Peer.EAP = &EAPServer{}
+	l.user.Local.ID = auth.Identity{Type: auth.IDKeyID, Data: []byte("victim")}
+	l.user.Local.EAP.Password = []byte("s3cret")
+	w := newWorld(t, testOptions{cfgA: l.user, cfgB: l.gw})
+	w.connect()
+	w.flush()
+	x, ok := effect[RelayEAP](w.b)
+	if !ok {
+		t.Fatal("nobody is asked")
+	}
+	key := bytes.Repeat([]byte{7}, 64)
+	w.b.do(x.SA.Relayed(Relayed{Packet: []byte{3, x.Packet[1], 0, 4}, Accepted: true, MSK: key}, w.now))
+	w.flush()
+	if len(w.b.e.sas) != 0 || count[Established](w.b) != 0 {
+		t.Error("a user without a name is let in")
+	}
+	if !bytes.Equal(key, make([]byte, 64)) {
+		t.Error("the key that nobody needs is still there")
+	}
+}
+
+// Keys that come with a verdict which lets nobody in are wiped.
+func TestKeysOfRefusedUsersAreWiped(t *testing.T) {
+	for name, r := range map[string]Relayed{
+		"failure": {Packet: []byte{4, 1, 0, 4}, User: "alice"},
+		"request": {Packet: []byte{1, 2, 0, 5, 6}, User: "alice", Accepted: true},
+		"error":   {Packet: []byte{3, 1, 0, 4}, User: "alice", Accepted: true, Err: errors.New("no answer")},
+	} {
+		l := newEAPLab(t, eap.TypeMSCHAPv2)
+		l.gw.Peer.EAP = &EAPServer{}
+		w := newWorld(t, testOptions{cfgA: l.user, cfgB: l.gw})
+		w.connect()
+		w.flush()
+		x, ok := effect[RelayEAP](w.b)
+		if !ok {
+			t.Fatal("nobody is asked")
+		}
+		r.MSK = bytes.Repeat([]byte{7}, 64)
+		w.b.do(x.SA.Relayed(r, w.now))
+		if !bytes.Equal(r.MSK, make([]byte, 64)) {
+			t.Errorf("%s: the key is still there", name)
+		}
 	}
 }

@@ -236,6 +236,7 @@ func TestRelayedEAP(t *testing.T) {
 		"another key":         {func(r *Relayed) { r.MSK = make([]byte, 64) }, false},
 		"no key":              {func(r *Relayed) { r.MSK = nil }, false},
 		"nonsense":            {func(r *Relayed) { r.Packet = []byte{9} }, false},
+		"nobody by name":      {func(r *Relayed) { r.User = "" }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newEAPLab(t, eap.TypeMSCHAPv2)

@@ -36,6 +36,8 @@ func (g *guestAuth) wipe() {
 	g.msk = nil
 }
 
+var errNameless = errors.New("the server lets a user in and does not say whom")
+
 // guestPatience is how long a guest may take, with a user who types.
 const guestPatience = 2 * time.Minute
 
@@ -156,8 +158,15 @@ func (sa *SA) Relayed(r Relayed, now time.Time) []Effect {
 		sa.turnAway(r.User, err)
 	case p.Code == eap.CodeFailure:
 		sa.turnAway(r.User, nil)
+	case p.Code == eap.CodeSuccess && r.User == "":
+		// It would be whoever it calls itself in IKE, which nothing has proved.
+		payloads = []message.Payload{&message.Notify{Kind: message.NotifyAuthenticationFailed}}
+		sa.turnAway("", errNameless)
 	case p.Code == eap.CodeSuccess:
 		g.passed, g.user, g.method, g.groups, g.msk = true, r.User, "RADIUS", r.Groups, r.MSK
+	}
+	if !g.passed {
+		transform.Wipe(r.MSK)
 	}
 	sa.respond(h, payloads, now)
 	if sa.end != nil {

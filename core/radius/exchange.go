@@ -33,9 +33,10 @@ type Verdict struct {
 }
 
 // Request returns the packet that carries a packet of EAP to the server. The
-// same bytes are repeated until an answer fits.
+// same bytes are repeated until an answer fits. The user is who the peer said
+// first: one that calls itself otherwise in the midst of it does not become that.
 func (s *Session) Request(eap []byte, user string) ([]byte, error) {
-	if user != "" {
+	if s.user == "" {
 		s.user = user
 	}
 	s.next++

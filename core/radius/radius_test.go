@@ -210,3 +210,18 @@ func FuzzParse(f *testing.F) {
 		_, _ = MSK(p, s.request, secret)
 	})
 }
+
+// A peer that says another name in the midst of a conversation stays who it was.
+func TestUserOfAConversationStays(t *testing.T) {
+	s := &Session{Secret: secret}
+	for _, says := range []string{"mallory", "", "alice"} {
+		b, err := s.Request([]byte{2, 1, 0, 5, 1}, says)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := Parse(b)
+		if err != nil || string(p.Get(UserName)) != "mallory" {
+			t.Errorf("after %q the server hears of %q, %v", says, p.Get(UserName), err)
+		}
+	}
+}
