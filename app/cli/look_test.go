@@ -52,7 +52,7 @@ func aPlan() []api.PlanLine {
 		{Setting: "gateways", Wanted: "vpn.example.com", Becomes: "vpn.example.com"},
 		{Setting: "ike.proposals", Wanted: "aes128-sha1-modp1024", Becomes: "AES_CBC_128/HMAC_SHA1_96/PRF_HMAC_SHA1/MODP_1024", Weak: true, Note: "SHA-1 is broken"},
 		{Setting: "ike.rekey_time", Becomes: "4h"},
-		{Setting: "mobike", Wanted: "yes", Note: "MOBIKE is not negotiated yet"},
+		{Setting: "updown", Wanted: "/usr/lib/ipsec/_up", Note: "no script is ever run"},
 	}
 }
 

@@ -150,6 +150,9 @@ func (c *command) printDynamic(d api.Dynamic) {
 		if !sa.ReauthAt.IsZero() {
 			t.add("Reauthenticate", c.until(sa.ReauthAt))
 		}
+		if sa.Mobile {
+			t.add("Roaming", "outlives changes of network (MOBIKE), "+strconv.Itoa(sa.Moves)+" so far")
+		}
 		if sa.Resumed {
 			t.add("Resumed", "with a ticket: nobody was asked again")
 		}

@@ -149,6 +149,10 @@ type IKESA struct {
 	// Resumed says that a ticket brought the SA back, without a proof of anybody's
 	// identity: the proofs named here are from before.
 	Resumed bool `json:"resumed,omitzero"`
+	// Mobile says that both ends speak MOBIKE: the SA outlives a change of network.
+	// Moves counts those of its line.
+	Mobile bool `json:"mobile,omitzero"`
+	Moves  int  `json:"moves,omitzero"`
 }
 
 // A ChildSA is one pair of ESP SAs (quick mode SA).

@@ -100,6 +100,7 @@ type attempt struct {
 	addrs   []netip.AddrPort   // not tried yet
 	session *session
 	reauth  bool // beside a session that still works
+	doubt   bool // or may not
 	// resuming is the address that a ticket is tried with; zero: none is.
 	resuming netip.AddrPort
 	anew     bool  // the ticket did not serve

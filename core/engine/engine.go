@@ -75,6 +75,7 @@ type Engine struct {
 	pins      pinGuard                       // locks by itself
 	guard     guard
 	stopping  bool
+	slept     time.Duration     // how long the machine had slept when last looked
 	lost      map[string]uint64 // drops of networks that are closed, by reason
 }
 
@@ -149,6 +150,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.listen()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	e.slept = e.sleep()
 	poll := time.NewTicker(pollInterval)
 	defer poll.Stop()
 	done, netChanges := ctx.Done(), e.opt.Host.NetMonitor.Changes()
@@ -162,6 +164,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.openFirewall()
 			return nil
 		}
+		e.watchSleep()
 		timer.Reset(e.untilNextTimeout())
 		select {
 		case <-done:

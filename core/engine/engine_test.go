@@ -84,7 +84,7 @@ type world struct {
 }
 
 // newWorld starts both engines. It must run in a synctest bubble.
-func newWorld(t *testing.T, client, gateway string) *world {
+func newWorld(t *testing.T, client, gateway string, prepare ...func(client *hosttest.Machine, h *simnet.Host)) *world {
 	t.Helper()
 	w := &world{net: simnet.New(1)}
 	w.net.SetFaults(simnet.Faults{Delay: 5 * time.Millisecond})
@@ -96,6 +96,11 @@ func newWorld(t *testing.T, client, gateway string) *world {
 		if text != "" {
 			m.Profiles.Write(name+".toml", []byte(text))
 			m.Secrets.Write(name+"+psk", []byte(psk))
+		}
+		for _, f := range prepare {
+			if addr == clientAddr {
+				f(m, h)
+			}
 		}
 		e := New(Options{Host: m.System(), Version: "test"})
 		end := make(chan error, 1)

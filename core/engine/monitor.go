@@ -139,7 +139,7 @@ func (e *Engine) dynamic() api.Dynamic {
 			LocalID: i.LocalID.String(), RemoteID: i.PeerID.String(),
 			Proposal: i.Suite.String(), LocalAuth: i.LocalAuth, RemoteAuth: i.PeerAuth,
 			NATLocal: i.NATLocal, NATRemote: i.NATRemote,
-			Established: i.Established, RekeyAt: i.RekeyAt, Rekeys: i.Rekeys, ReauthAt: i.ReauthAt, Resumed: i.Resumed,
+			Established: i.Established, RekeyAt: i.RekeyAt, Rekeys: i.Rekeys, ReauthAt: i.ReauthAt, Resumed: i.Resumed, Mobile: i.Mobile, Moves: i.Moves,
 		})
 		for _, c := range sa.Children() {
 			d.ChildSAs = append(d.ChildSAs, e.childView(i.Name, c.InSPI, c.RekeyAt))

@@ -15,6 +15,7 @@ import (
 // A roam is what a change of network does to a session.
 type roam struct {
 	moving bool      // the peer has not answered since
+	doubt  bool      // it was silent for so long that the peer may have forgotten us
 	since  time.Time // of the change, or of the wake-up
 	asked  time.Time // when the peer was last asked for a sign of life
 }
@@ -22,6 +23,9 @@ type roam struct {
 // askAgain is the least time between two liveness checks for changes of the
 // network that leave the session's path as it is.
 const askAgain = 5 * time.Second
+
+// forgets is for how long without a network a peer may be trusted to know us.
+const forgets = 30 * time.Second
 
 // maxRemotes bounds the addresses of a peer that are tried.
 const maxRemotes = 8
@@ -51,13 +55,14 @@ func (e *Engine) handleNetworkChange() {
 // roam decides what a change of network means for the session that carries a
 // tunnel.
 func (e *Engine) roam(c *conn, s *session, now time.Time) {
-	path, paths := s.sa.Path(), e.pathsFor(c, s)
+	path, paths, stranded := s.sa.Path(), e.pathsFor(c, s), s.sa.Info().Stranded
 	switch {
 	case len(paths) == 0:
-		if !c.machine.Waiting() {
+		if !stranded {
+			s.roam.since = now
 			e.logf(api.LogInfo, "net", c.name, "there is no way to %v any more; waiting for one", path.Remote.Addr())
 		}
-		s.roam.moving, s.roam.since = true, now
+		s.roam.moving = true
 		e.perform(s.sa.Move(nil, now))
 		_, err := e.opt.Host.NetMonitor.Source(path.Remote.Addr())
 		e.stall(c, now, &explain.RouteError{Remote: path.Remote.Addr().String(), Err: err})
@@ -68,9 +73,15 @@ func (e *Engine) roam(c *conn, s *session, now time.Time) {
 			s.roam.asked = now
 			e.perform(s.sa.CheckLiveness(now))
 		}
+	case paths[0] == path && !stranded:
+		e.perform(s.sa.Move(paths, now))
+		e.perform(s.sa.Hurry(now))
 	default:
 		e.logf(api.LogInfo, "net", c.name, "the network has changed: going on from %v to %v", paths[0].Local.Addr(), paths[0].Remote.Addr())
 		again := paths[0] != path && !s.sa.Mobile()
+		if stranded && now.Sub(s.roam.since) > forgets {
+			s.roam.doubt = true
+		}
 		s.roam.moving, s.roam.since = true, now
 		e.perform(s.sa.Move(paths, now))
 		if c.holds {
@@ -153,6 +164,7 @@ func (e *Engine) moved(x ike.Moved) {
 	now := time.Now()
 	s.roam.moving = false
 	c := s.conn
+	e.dispelled(c, s)
 	e.logf(api.LogInfo, "net", c.name, "the peer answers over %v, %v after the change", x.Path, now.Sub(s.roam.since).Round(time.Millisecond))
 	if c.current != s {
 		return
@@ -175,6 +187,7 @@ func (e *Engine) pathSilent(x ike.PathSilent) {
 		e.perform(s.sa.Move(paths, now))
 	}
 	if s.roam.moving {
+		e.doubt(s.conn, s, now)
 		e.stall(s.conn, now, &ike.Failure{Code: ike.FailPeerDead, Err: fmt.Errorf("%v does not answer since the network has changed", s.sa.Path().Remote.Addr())})
 	}
 }

@@ -27,7 +27,7 @@ func (e *Engine) keepTicket(x ike.TicketIssued) {
 // reauthentication is no use with a ticket, which proves nothing.
 func (e *Engine) initiate(c *conn, a *attempt, path ike.Path) (*ike.SA, []ike.Effect) {
 	now := time.Now()
-	if a.reauth || a.anew || c.ticket == nil || !now.Before(c.ticket.Until()) {
+	if a.reauth && !a.doubt || a.anew || c.ticket == nil || !now.Before(c.ticket.Until()) {
 		return e.ep.Initiate(c.cfg, path, now)
 	}
 	a.resuming = path.Remote
@@ -64,7 +64,7 @@ func (e *Engine) notResumed(c *conn, err error) bool {
 // it does.
 func (e *Engine) resumeRather(c *conn, a *attempt) bool {
 	s := a.session
-	if !a.anew || a.again || a.reauth || c.ticket == nil || !time.Now().Before(c.ticket.Until()) {
+	if !a.anew || a.again || a.reauth && !a.doubt || c.ticket == nil || !time.Now().Before(c.ticket.Until()) {
 		return false
 	}
 	e.logf(api.LogInfo, "ike", c.name, "the gateway answers again; resuming rather than asking the user")

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"net"
 	"net/netip"
+	"time"
 )
 
 // A System is one machine, assembled by platform/host.
@@ -37,6 +38,11 @@ type System struct {
 
 	// Tokens are the smart cards and tokens of the machine. nil: it has none.
 	Tokens Tokens
+
+	// Slept returns for how long the machine has slept since it started: a time in
+	// which clocks for waits stand still. It may be called at any time, and is
+	// cheap. nil: it cannot tell.
+	Slept func() time.Duration
 
 	Router     Router
 	DNS        DNS

@@ -471,3 +471,35 @@ func TestMobikeAddressesChange(t *testing.T) {
 		t.Errorf("%d addresses kept: %v", len(b.mob.peer), b.mob.peer)
 	}
 }
+
+// TestSlept: lifetimes run on while the machine sleeps; waits for answers do not.
+func TestSlept(t *testing.T) {
+	w, a, _ := mobileWorld(t, func(a, b *Config) { a.RekeyTime, a.HardLifetime = time.Hour, 2*time.Hour })
+	before := a.spiLocal
+	w.a.do(w.a.e.Slept(30*time.Minute, w.now))
+	w.advance(20 * time.Minute)
+	if w.a.one().spiLocal != before {
+		t.Fatal("rekeyed too early")
+	}
+	w.advance(11 * time.Minute)
+	if w.a.one().spiLocal == before {
+		t.Error("not rekeyed, an hour later of which half was slept")
+	}
+	w.agree()
+
+	w, a, _ = mobileWorld(t)
+	w.a.do(a.CheckLiveness(w.now))
+	w.lose()
+	w.a.do(w.a.e.Slept(30*time.Minute, w.now))
+	w.advance(30 * time.Second) // the retransmissions go on
+	if a.state != StateUp {
+		t.Errorf("state %v: the sleep counted as silence of the peer", a.state)
+	}
+
+	w, a, _ = mobileWorld(t, func(a, b *Config) { a.RekeyTime, a.HardLifetime = time.Hour, 2*time.Hour })
+	w.a.do(w.a.e.Slept(3*time.Hour, w.now))
+	w.advance(time.Second)
+	if f := w.a.closed(); a.state == StateUp || f.Code != FailExpired {
+		t.Errorf("state %v, %v: its lifetime ended in the sleep", a.state, f)
+	}
+}

@@ -50,6 +50,7 @@ func New(o Options) (*host.System, error) {
 		},
 		Fetch:  fetch,
 		Roots:  x509.SystemCertPool,
+		Slept:  slept,
 		Router: route.New(o.StateDir),
 		DNS:    dns.New(o.StateDir),
 

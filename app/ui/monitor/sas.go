@@ -72,7 +72,7 @@ func mainFields(env *kit.Env, sa *api.IKESA) []kit.Field {
 	if sa.Initiator {
 		side = i18n.T("monitor.initiator")
 	}
-	return []kit.Field{
+	fields := []kit.Field{
 		{Label: i18n.T("monitor.col.connection"), Value: kit.Clean(sa.Connection)},
 		{Label: i18n.T("monitor.col.state"), Value: mainState(sa.State) + ", " + side},
 		{Label: i18n.T("monitor.field.local"), Value: address(sa.Local, sa.NATLocal), Mono: true},
@@ -88,6 +88,10 @@ func mainFields(env *kit.Env, sa *api.IKESA) []kit.Field {
 		{Label: i18n.T("monitor.field.rekey"), Value: rekey(env, sa.RekeyAt)},
 		{Label: i18n.T("monitor.field.rekeys"), Value: strconv.Itoa(sa.Rekeys)},
 	}
+	if sa.Mobile {
+		fields = append(fields, kit.Field{Label: i18n.T("monitor.field.moves"), Value: strconv.Itoa(sa.Moves)})
+	}
+	return fields
 }
 
 // quickFields are all that is known of a quick mode SA.

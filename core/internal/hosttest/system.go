@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"sallyport/core/host"
 )
@@ -35,6 +36,9 @@ type Machine struct {
 
 	// Card is in a reader; nil: there is none, nor a module.
 	Card *Card
+
+	// Slept tells how long the machine has slept; nil: it cannot tell.
+	Slept func() time.Duration
 
 	// NoFirewall makes a machine that has none.
 	NoFirewall bool
@@ -72,6 +76,7 @@ func (m *Machine) System() *host.System {
 			return t, nil
 		},
 		OpenUDP: m.OpenUDP,
+		Slept:   m.Slept,
 		Fetch: func(ctx context.Context, r host.FetchRequest) (host.FetchResponse, error) {
 			if m.Fetch == nil {
 				return host.FetchResponse{}, errors.New("nobody is there")

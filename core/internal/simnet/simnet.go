@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -63,14 +64,36 @@ func (n *Net) Inject(p Packet) { n.deliver(p) }
 // A Host is a machine with an address per family.
 type Host struct {
 	net    *Net
-	v4, v6 netip.Addr
+	v4, v6 netip.Addr // guarded by net.mu
+	socks  []*Conn    // guarded by net.mu
 }
 
 // Host adds a machine. An invalid address means that it lacks the family.
 func (n *Net) Host(v4, v6 netip.Addr) *Host { return &Host{net: n, v4: v4, v6: v6} }
 
+// Readdress gives the host other addresses, as when it moves to another network;
+// its sockets stay open. Invalid ones leave it without a network.
+func (h *Host) Readdress(v4, v6 netip.Addr) {
+	h.net.mu.Lock()
+	defer h.net.mu.Unlock()
+	h.v4, h.v6 = v4, v6
+	for _, c := range h.socks {
+		delete(h.net.socks, c.addr)
+		addr := v4
+		if c.v6 {
+			addr = v6
+		}
+		c.addr = netip.AddrPortFrom(addr, c.addr.Port())
+		if addr.IsValid() {
+			h.net.socks[c.addr] = c
+		}
+	}
+}
+
 // OpenUDP fulfils host.System.
 func (h *Host) OpenUDP(v6 bool, port uint16) (host.UDPConn, error) {
+	h.net.mu.Lock()
+	defer h.net.mu.Unlock()
 	addr := h.v4
 	if v6 {
 		addr = h.v6
@@ -78,8 +101,6 @@ func (h *Host) OpenUDP(v6 bool, port uint16) (host.UDPConn, error) {
 	if !addr.IsValid() {
 		return nil, fmt.Errorf("simnet: no address of that family")
 	}
-	h.net.mu.Lock()
-	defer h.net.mu.Unlock()
 	if port == 0 {
 		for port = 40000; h.net.socks[netip.AddrPortFrom(addr, port)] != nil; port++ {
 		}
@@ -88,13 +109,16 @@ func (h *Host) OpenUDP(v6 bool, port uint16) (host.UDPConn, error) {
 	if h.net.socks[at] != nil {
 		return nil, fmt.Errorf("simnet: %v: %w", at, host.ErrPortInUse)
 	}
-	c := &Conn{net: h.net, addr: at, in: make(chan Packet, 4096), closed: make(chan struct{})}
+	c := &Conn{net: h.net, host: h, v6: v6, port: port, addr: at, in: make(chan Packet, 4096), closed: make(chan struct{})}
 	h.net.socks[at] = c
+	h.socks = append(h.socks, c)
 	return c, nil
 }
 
 // Source tells the address that the host reaches dst from.
 func (h *Host) Source(dst netip.Addr) (netip.Addr, error) {
+	h.net.mu.Lock()
+	defer h.net.mu.Unlock()
 	addr := h.v4
 	if dst.Unmap().Is6() {
 		addr = h.v6
@@ -108,7 +132,10 @@ func (h *Host) Source(dst netip.Addr) (netip.Addr, error) {
 // A Conn is a socket of a host.
 type Conn struct {
 	net    *Net
-	addr   netip.AddrPort
+	host   *Host
+	v6     bool
+	port   uint16
+	addr   netip.AddrPort // guarded by net.mu
 	in     chan Packet
 	once   sync.Once
 	closed chan struct{}
@@ -118,7 +145,7 @@ type Conn struct {
 func (c *Conn) Recv(b []byte) (n, segment int, remote netip.AddrPort, local netip.Addr, tos uint8, err error) {
 	select {
 	case p := <-c.in:
-		return copy(b, p.Data), 0, p.From, c.addr.Addr(), 0, nil
+		return copy(b, p.Data), 0, p.From, p.To.Addr(), 0, nil
 	case <-c.closed:
 		return 0, 0, netip.AddrPort{}, netip.Addr{}, 0, net.ErrClosed
 	}
@@ -129,9 +156,15 @@ func (c *Conn) Send(b []byte, segment int, remote netip.AddrPort, _ netip.Addr, 
 	if segment == 0 {
 		segment = len(b)
 	}
+	c.net.mu.Lock()
+	from := c.addr
+	c.net.mu.Unlock()
+	if !from.Addr().IsValid() {
+		return fmt.Errorf("simnet: no route to %v", remote)
+	}
 	for len(b) > 0 {
 		n := min(segment, len(b))
-		c.net.send(Packet{c.addr, remote, append([]byte(nil), b[:n]...)})
+		c.net.send(Packet{from, remote, append([]byte(nil), b[:n]...)})
 		b = b[n:]
 	}
 	return nil
@@ -141,15 +174,18 @@ func (c *Conn) Send(b []byte, segment int, remote netip.AddrPort, _ netip.Addr, 
 func (c *Conn) Offload() bool { return true }
 
 // LocalPort returns the socket's port.
-func (c *Conn) LocalPort() uint16 { return c.addr.Port() }
+func (c *Conn) LocalPort() uint16 { return c.port }
 
 // Close ends the socket.
 func (c *Conn) Close() error {
 	c.once.Do(func() {
 		close(c.closed)
 		c.net.mu.Lock()
-		delete(c.net.socks, c.addr)
-		c.net.mu.Unlock()
+		defer c.net.mu.Unlock()
+		if c.net.socks[c.addr] == c {
+			delete(c.net.socks, c.addr)
+		}
+		c.host.socks = slices.DeleteFunc(c.host.socks, func(o *Conn) bool { return o == c })
 	})
 	return nil
 }

@@ -1,0 +1,166 @@
+package engine
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sallyport/core/api"
+	"sallyport/core/internal/hosttest"
+	"sallyport/core/internal/simnet"
+)
+
+// roamWorld is a world whose client can move, and sleep.
+type roamWorld struct {
+	*world
+	host  *simnet.Host
+	slept time.Duration
+}
+
+func newRoamWorld(t *testing.T, client, gateway string) *roamWorld {
+	t.Helper()
+	r := &roamWorld{}
+	r.world = newWorld(t, client, gateway, func(m *hosttest.Machine, h *simnet.Host) {
+		r.host, m.Slept = h, func() time.Duration { return r.slept }
+	})
+	return r
+}
+
+// within waits until the connection is in a state, and returns how long it took.
+func (r *roamWorld) within(t *testing.T, limit time.Duration, want func(api.Connection) bool) time.Duration {
+	t.Helper()
+	begun := time.Now()
+	for {
+		c := connection(t, r.client)
+		if want(c) {
+			return time.Since(begun)
+		}
+		if time.Since(begun) > limit {
+			t.Fatalf("after %v still %s, %v, %s", limit, c.State, c.Problem, c.Path)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func spi(t *testing.T, e *Engine) string {
+	t.Helper()
+	d, err := e.Dynamic(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(d.IKESAs) != 1 {
+		t.Fatalf("%d IKE SAs, want 1: %+v", len(d.IKESAs), d.IKESAs)
+	}
+	return d.IKESAs[0].LocalSPI
+}
+
+var elsewhere = netip.MustParseAddr("203.0.113.9")
+
+// TestRoam moves the client, under each profile: to another address, and through
+// a time without any network. The IKE SA stays, and nothing but the tunnel is
+// ever open.
+func TestRoam(t *testing.T) {
+	for _, profile := range []string{clientProfile, requestProfile, requireProfile} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRoamWorld(t, profile, gatewayProfile)
+			defer r.stop()
+			if err := connect(t, r.client, time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			first := spi(t, r.client)
+			r.host.Readdress(elsewhere, netip.Addr{})
+			r.cm.NetworkChanged()
+			time.Sleep(100 * time.Millisecond)
+			r.carries(t, "10.20.0.1")
+			if c := connection(t, r.client); !strings.HasPrefix(c.Path, elsewhere.String()) || c.State != api.Connected {
+				t.Errorf("%s over %s", c.State, c.Path)
+			}
+
+			r.host.Readdress(netip.Addr{}, netip.Addr{})
+			r.cm.NetworkChanged()
+			time.Sleep(20 * time.Second)
+			c := connection(t, r.client)
+			if c.State != api.Reconnecting || c.Problem == nil || c.Problem.Code != api.CodeNoNetwork || c.Protection != api.Protected {
+				t.Errorf("without a network: %s, %s, %v", c.State, c.Protection, c.Problem)
+			}
+			r.host.Readdress(clientAddr, netip.Addr{})
+			r.cm.NetworkChanged()
+			if took := r.within(t, time.Second, func(c api.Connection) bool { return c.State == api.Connected }); took > 100*time.Millisecond {
+				t.Errorf("back after %v", took)
+			}
+			r.carries(t, "10.20.0.1")
+			if now := spi(t, r.client); now != first {
+				t.Error("the IKE SA was made anew")
+			}
+		})
+	}
+}
+
+// TestRoamWithoutMOBIKE makes the tunnel anew from the new address, beside the
+// old one, and lets go of that.
+func TestRoamWithoutMOBIKE(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		never := strings.Replace(gatewayProfile, "[local]", "[ike]\nmobike = \"never\"\n\n[local]", 1)
+		r := newRoamWorld(t, requireProfile, never)
+		defer r.stop()
+		if err := connect(t, r.client, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		first := spi(t, r.client)
+		r.host.Readdress(elsewhere, netip.Addr{})
+		r.cm.NetworkChanged()
+		time.Sleep(time.Second)
+		r.carries(t, "10.20.0.1")
+		time.Sleep(time.Minute) // until the old one has gone
+		if now := spi(t, r.client); now == first {
+			t.Error("the IKE SA was not made anew")
+		}
+		spi(t, r.gateway) // has but one
+	})
+}
+
+// TestWake puts the machine to sleep for half an hour: with a gateway that still
+// knows it, and with one that has given it up. There is no question, and traffic
+// within half a second.
+func TestWake(t *testing.T) {
+	for _, forgotten := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRoamWorld(t, requireProfile, gatewayProfile)
+			defer r.stop()
+			if err := connect(t, r.client, time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			first := spi(t, r.client)
+			r.host.Readdress(netip.Addr{}, netip.Addr{})
+			if forgotten {
+				if err := r.gateway.call(t.Context(), func() {
+					for sa := range r.gateway.sas {
+						r.gateway.perform(sa.Abandon(time.Now()))
+					}
+				}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := r.client.call(t.Context(), func() { r.slept += 30 * time.Minute }); err != nil {
+				t.Fatal(err)
+			}
+			r.host.Readdress(elsewhere, netip.Addr{})
+			r.cm.NetworkChanged()
+			time.Sleep(10 * time.Millisecond)
+			took := r.within(t, 5*time.Second, func(c api.Connection) bool {
+				d, err := r.client.Dynamic(t.Context())
+				newest := d.IKESAs[len(d.IKESAs)-1]
+				return err == nil && c.State == api.Connected && newest.LocalSPI != first == forgotten && newest.Resumed == forgotten
+			})
+			if took > 500*time.Millisecond {
+				t.Errorf("forgotten %v: back after %v", forgotten, took)
+			}
+			r.carries(t, "10.20.0.1")
+			if st, err := r.client.State(t.Context()); err != nil || len(st.Prompts) > 0 {
+				t.Errorf("asked: %+v, %v", st.Prompts, err)
+			}
+		})
+	}
+}
