@@ -10,8 +10,15 @@ import (
 	"sallyport/platform/internal/lab"
 )
 
+// The passwords of these files. They hold what encodings write in their own ways.
+const (
+	containerPassword      = `canary container <"quoted" & \\> 1`
+	wrongContainerPassword = `canary container <"quoted" & \\> 2`
+)
+
 // TestPKCS12 connects with certificate, intermediate and key out of one file
-// that OpenSSL has made, in the old encryption and in the new one.
+// that OpenSSL has made, in the old encryption and in the new one, and looks for
+// its password in everything that the service tells.
 func TestPKCS12(t *testing.T) {
 	l := lab.New(t)
 	pki := newPKI(t)
@@ -22,7 +29,7 @@ func TestPKCS12(t *testing.T) {
 			dir := l.SwanDir("p12-"+kind, "")
 			pki.Install(t, dir, []string{"alice-inter", "inter", "ca-ecdsa256"}, []string{"alice-inter"})
 			args := []string{"pkcs12", "-export", "-in", "x509/alice-inter.crt", "-certfile", findFile(t, dir, "inter.crt"),
-				"-inkey", "private/alice-inter.key", "-passout", "pass:opensesame", "-out", "alice.p12"}
+				"-inkey", "private/alice-inter.key", "-passout", "pass:" + containerPassword, "-out", "alice.p12"}
 			if kind == "old" {
 				args = append(args, "-legacy")
 			}
@@ -49,16 +56,20 @@ name = "net"
 remote_ts = ["10.10.0.0/16", "fd00:10::/64"]
 `)
 			s := l.Client.Service("p12-" + kind)
-			for password, good := range map[string]bool{"opensesame": true, "barley": false} {
+			var said []byte
+			for password, good := range map[string]bool{containerPassword: true, wrongContainerPassword: false} {
 				cmd := s.Command("import", "--dry-run", "--password-stdin", file)
 				cmd.Stdin = strings.NewReader(password)
-				if out, err := cmd.CombinedOutput(); (err == nil) != good || !good && !strings.Contains(string(out), "passphrase does not open") {
+				out, err := cmd.CombinedOutput()
+				said = append(said, out...)
+				if (err == nil) != good || !good && !strings.Contains(string(out), "passphrase does not open") {
 					t.Errorf("with %q: %v\n%s", password, err, out)
 				}
 			}
 			cmd := s.Command("import", "--password-stdin", file)
-			cmd.Stdin = strings.NewReader("opensesame")
-			if out, err := cmd.CombinedOutput(); err != nil {
+			cmd.Stdin = strings.NewReader(containerPassword)
+			out, err := cmd.CombinedOutput()
+			if err != nil {
 				t.Fatalf("import: %v\n%s", err, out)
 			}
 			mark := gw.Mark()
@@ -67,6 +78,7 @@ remote_ts = ["10.10.0.0/16", "fd00:10::/64"]
 			if err != nil || !strings.Contains(page, lab.Marker) {
 				t.Errorf("through the tunnel came %q, %v\n%s", page, err, gw.Since(mark))
 			}
+			mustNotTell(t, "the user's service", s, append(said, out...), containerPassword, wrongContainerPassword)
 			s.Must("disconnect", "office")
 		})
 	}
