@@ -153,10 +153,16 @@ func (e *Engine) fetchOnce(ctx context.Context, where string, f pki.Fetch, priva
 func (e *Engine) fetchFrom(ctx context.Context, r host.FetchRequest) (host.FetchResponse, error) {
 	var err error
 	if bad := e.call(ctx, func() {
+		if err = e.notOurs(r.Server.Addr()); err != nil {
+			return
+		}
 		e.guard.fetches = append(e.guard.fetches, r.Server)
 		err = e.enforce()
 	}); bad != nil {
 		return host.FetchResponse{}, bad
+	}
+	if errors.Is(err, errOurs) {
+		return host.FetchResponse{}, err
 	}
 	defer e.post(func() {
 		if i := slices.Index(e.guard.fetches, r.Server); i >= 0 {
@@ -170,12 +176,43 @@ func (e *Engine) fetchFrom(ctx context.Context, r host.FetchRequest) (host.Fetch
 	return e.opt.Host.Fetch(ctx, r)
 }
 
+// errOurs says that an address is one of this machine.
+var errOurs = errors.New("it is an address of this machine, from which nothing is fetched")
+
+// notOurs refuses the addresses of this machine, where the host knows them.
+func (e *Engine) notOurs(a netip.Addr) error {
+	if l, ok := e.opt.Host.NetMonitor.(host.InterfaceLister); ok {
+		list, _ := l.Interfaces() // what it knows of them, when it fails
+		for _, i := range list {
+			if slices.ContainsFunc(i.Prefixes, func(p netip.Prefix) bool { return slices.Contains(embedded(a), p.Addr().Unmap()) }) {
+				return fmt.Errorf("%v: %w", a, errOurs)
+			}
+		}
+	}
+	return nil
+}
+
+// embedded is an address and the IPv4 address that it carries within.
+func embedded(a netip.Addr) []netip.Addr {
+	a = a.Unmap()
+	b := a.As16()
+	switch {
+	case nat64.Contains(a) || compat.Contains(a) || translated.Contains(a):
+		return []netip.Addr{a, netip.AddrFrom4([4]byte(b[12:16]))}
+	case sixToFour.Contains(a):
+		return []netip.Addr{a, netip.AddrFrom4([4]byte(b[2:6]))}
+	}
+	return []netip.Addr{a}
+}
+
 // The addresses that carry an IPv4 address within: NAT64 (RFC 6052), 6to4 (RFC
-// 3056), and the deprecated form that is compatible with IPv4.
+// 3056), that of stateless translation (RFC 2765), and the deprecated form that is
+// compatible with IPv4.
 var (
-	nat64     = netip.MustParsePrefix("64:ff9b::/96")
-	sixToFour = netip.MustParsePrefix("2002::/16")
-	compat    = netip.MustParsePrefix("::/96")
+	nat64      = netip.MustParsePrefix("64:ff9b::/96")
+	sixToFour  = netip.MustParsePrefix("2002::/16")
+	compat     = netip.MustParsePrefix("::/96")
+	translated = netip.MustParsePrefix("::ffff:0:0:0/96")
 	// Beside what netip calls private: shared by carriers (RFC 6598), used for
 	// protocols (RFC 6890) and tests (RFC 2544), and local NAT64 (RFC 8215).
 	alsoPrivate = [...]netip.Prefix{netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
@@ -188,16 +225,11 @@ var (
 // machines; and those of private networks unless they are allowed.
 func fetchable(a netip.Addr, private bool) error {
 	a = a.Unmap()
-	b := a.As16()
-	switch {
-	case a.Zone() != "":
+	if a.Zone() != "" {
 		return fmt.Errorf("%v is on the link, and not one to fetch from", a)
-	case nat64.Contains(a) || compat.Contains(a):
-		if err := fetchable(netip.AddrFrom4([4]byte(b[12:16])), private); err != nil {
-			return err
-		}
-	case sixToFour.Contains(a):
-		if err := fetchable(netip.AddrFrom4([4]byte(b[2:6])), private); err != nil {
+	}
+	for _, within := range embedded(a)[1:] {
+		if err := fetchable(within, private); err != nil {
 			return err
 		}
 	}

@@ -14,9 +14,11 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"sallyport/core/api"
 	"sallyport/core/host"
+	"sallyport/core/internal/hosttest"
 	"sallyport/core/pki"
 )
 
@@ -228,10 +230,59 @@ func TestCVE202240617Fetch(t *testing.T) {
 		if err := fetchable(netip.MustParseAddr("10.1.2.3"), true); err != nil {
 			t.Errorf("a private server is refused where it is allowed: %v", err)
 		}
-		for _, a := range []string{"127.0.0.1", "::1", "169.254.1.1", "ff02::1", "64:ff9b::a9fe:a9fe"} {
+		for _, a := range []string{"127.0.0.1", "::1", "169.254.1.1", "ff02::1", "64:ff9b::a9fe:a9fe", "::ffff:0:127.0.0.1", "2002:7f00:1::1"} {
 			if fetchable(netip.MustParseAddr(a), true) == nil {
 				t.Errorf("%s is allowed with the private ones", a)
 			}
 		}
 	})
+}
+
+// A listing is a NetMonitor that knows the addresses of the machine.
+type listing struct {
+	host.NetMonitor
+	prefixes []netip.Prefix
+}
+
+func (l listing) Interfaces() ([]host.Interface, error) {
+	return []host.Interface{{Name: "lo", Loopback: true}, {Name: "eth0", Prefixes: l.prefixes}}, nil
+}
+
+// Nothing is fetched from this machine, whichever of its addresses a certificate
+// names: what listens there may trust whoever is on the machine.
+func TestNothingIsFetchedFromOwnAddresses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _ := revocable(t, "")
+		defer w.stop()
+		var asked []string
+		w.cm.Fetch = func(_ context.Context, r host.FetchRequest) (host.FetchResponse, error) {
+			asked = append(asked, r.Server.String())
+			return host.FetchResponse{Status: 200, Body: []byte("list")}, nil
+		}
+		w.client.opt.Host.NetMonitor = listing{w.client.opt.Host.NetMonitor, []netip.Prefix{
+			netip.MustParsePrefix("203.0.113.5/24"), netip.MustParsePrefix("2001:db8::5/64"), netip.MustParsePrefix("10.9.0.5/16")}}
+		for _, own := range []string{"203.0.113.5", "[2001:db8::5]", "[::ffff:203.0.113.5]", "[64:ff9b::203.0.113.5]", "10.9.0.5"} {
+			if body, err := w.client.fetch(t.Context(), pki.Fetch{URL: "http://" + own + ":8080/", Last: true}, true); err == nil {
+				t.Errorf("%s: %q", own, body)
+			}
+		}
+		if len(asked) > 0 {
+			t.Errorf("asked %q", asked)
+		}
+		for _, other := range []string{"203.0.113.6", "[2001:db8::6]", "10.9.0.6"} {
+			if _, err := w.client.fetch(t.Context(), pki.Fetch{URL: "http://" + other + ":8080/", Last: true}, true); err != nil {
+				t.Errorf("%s: %v", other, err)
+			}
+		}
+	})
+}
+
+// What strangers say does not fill the memory by way of the log.
+func TestLogLinesAreBounded(t *testing.T) {
+	e := New(Options{Host: (&hosttest.Machine{}).System()})
+	e.logf(api.LogWarn, "ike", "office", "%s", strings.Repeat("ü", 100_000))
+	log, err := e.Log(t.Context(), 1)
+	if err != nil || len(log) != 1 || len(log[0].Text) > maxLogText+10 || !utf8.ValidString(log[0].Text) || !strings.HasSuffix(log[0].Text, "…") {
+		t.Errorf("%d lines, %v", len(log), err)
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"sallyport/core/api"
@@ -441,6 +442,14 @@ func (e *Engine) explain(c *conn, err error) *api.Error {
 	return explain.Explain(err, x)
 }
 
+// maxLogText bounds a line of the log in bytes: thousands of them are kept, and
+// some quote strangers.
+const maxLogText = 8 << 10
+
 func logEntry(level api.LogLevel, topic, connection, format string, args ...any) api.LogEntry {
-	return api.LogEntry{Level: level, Topic: topic, Connection: connection, Text: fmt.Sprintf(format, args...)}
+	text := fmt.Sprintf(format, args...)
+	if len(text) > maxLogText {
+		text = strings.ToValidUTF8(text[:maxLogText], "") + "…"
+	}
+	return api.LogEntry{Level: level, Topic: topic, Connection: connection, Text: text}
 }

@@ -27,7 +27,7 @@ type cached struct {
 	until time.Time
 }
 
-func (f *Fetch) key() string { return f.URL + "\x00" + string(f.Request) }
+func (f *Fetch) key() string { return f.URL + "\x00" + string(f.Request) + "\x00" + f.from }
 
 // Get returns what is kept of a Fetch; nil: nothing that serves.
 func (c *Cache) Get(f Fetch, now time.Time) []byte {

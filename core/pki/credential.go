@@ -70,12 +70,19 @@ func (c *Credential) Signer() crypto.Signer { return confine(c.Chain[0], c.Key) 
 func Subject(cert *x509.Certificate) auth.Identity { return auth.FromDN(cert.RawSubject) }
 
 // Identity returns the identity to claim for the one that the profile names:
-// "%any" stands for the certificate's subject, and a DN is sent in the
-// certificate's own encoding. An identity that the certificate does not hold
+// "%any" stands for the certificate's subject, or for the first of its other names
+// when that is empty, and a DN is sent in the certificate's own encoding. An identity that the certificate does not hold
 // is an *Error of kind Identity, for no peer would believe it.
 func (c *Credential) Identity(id auth.Identity) (auth.Identity, error) {
 	leaf := c.Chain[0]
-	if id.IsAny() || id.Equal(Subject(leaf)) {
+	if id.IsAny() && nameless(leaf) {
+		others := Names(leaf)[1:]
+		if len(others) == 0 {
+			return id, &Error{Kind: Identity, Issuer: issuerName(leaf), Detail: "names nobody"}
+		}
+		return others[0], nil
+	}
+	if id.IsAny() || !nameless(leaf) && id.Equal(Subject(leaf)) {
 		return Subject(leaf), nil
 	}
 	return id, checkIdentity(leaf, id)

@@ -10,18 +10,12 @@ import (
 	"time"
 )
 
-// The extensions of CRLs that are understood (RFC 5280, section 5.2).
 var (
-	oidAuthorityKeyID     = asn1.ObjectIdentifier{2, 5, 29, 35}
-	oidCRLNumber          = asn1.ObjectIdentifier{2, 5, 29, 20}
-	oidDeltaCRL           = asn1.ObjectIdentifier{2, 5, 29, 27}
-	oidDistributionPoint  = asn1.ObjectIdentifier{2, 5, 29, 28}
-	oidReasonCode         = asn1.ObjectIdentifier{2, 5, 29, 21}
-	oidCertificateIssuer  = asn1.ObjectIdentifier{2, 5, 29, 29}
-	oidInvalidityDate     = asn1.ObjectIdentifier{2, 5, 29, 24}
 	errDelta              = errors.New("it is a delta CRL, which is not read")
 	errIndirect           = errors.New("it is an indirect CRL, which is not read")
 	errOtherCRL           = errors.New("the CRL is another authority's")
+	errCRLSigner          = errors.New("the CRL is not signed by the authority")
+	errCRLForm            = errors.New("the CRL cannot be read")
 	errCRLSize            = fmt.Errorf("the CRL is larger than %d bytes", MaxCRL)
 	errCRLScope           = errors.New("the CRL does not cover this certificate")
 	errCRLWithoutEnd      = errors.New("the CRL does not say how long it serves")
@@ -32,59 +26,54 @@ var (
 )
 
 // takeCRL judges the certificate by a CRL (RFC 5280, section 6.3), which must
-// be its issuer's own, whole, and in its time.
+// be its issuer's own, whole, and in its time. The list is walked through in
+// place, and only when its signature holds: unfolded in memory it would be many
+// times as large, and whoever sits on the way to its server can send one.
 func (x *checked) takeCRL(der []byte, now time.Time) (time.Time, error) {
 	if len(der) > MaxCRL {
 		return time.Time{}, errCRLSize
 	}
-	list, err := x509.ParseRevocationList(der)
+	list, err := parseCRL(der)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("the CRL cannot be read: %w", err)
-	}
-	if !bytes.Equal(list.RawIssuer, x.cert.RawIssuer) {
-		return time.Time{}, errOtherCRL
-	}
-	if weakSignature(list.SignatureAlgorithm) {
-		return time.Time{}, errWeakAnswer
-	}
-	if err := list.CheckSignatureFrom(x.issuer); err != nil {
-		return time.Time{}, fmt.Errorf("the CRL is not signed by the authority: %w", err)
-	}
-	if list.NextUpdate.IsZero() {
-		return time.Time{}, errCRLWithoutEnd
-	}
-	if err := current(list.ThisUpdate, list.NextUpdate, now); err != nil {
 		return time.Time{}, err
 	}
-	for _, e := range list.Extensions {
+	if !bytes.Equal(list.issuer, x.cert.RawIssuer) {
+		return time.Time{}, errOtherCRL
+	}
+	holds, err := signatureOf(list.algorithm, list.raw, list.signature)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if x.issuer.KeyUsage != 0 && x.issuer.KeyUsage&x509.KeyUsageCRLSign == 0 || x.issuer.BasicConstraintsValid && !x.issuer.IsCA || !holds(x.issuer) {
+		return time.Time{}, errCRLSigner
+	}
+	if err := list.parseBody(); err != nil {
+		return time.Time{}, err
+	}
+	if list.next.IsZero() {
+		return time.Time{}, errCRLWithoutEnd
+	}
+	if err := current(list.this, list.next, now); err != nil {
+		return time.Time{}, err
+	}
+	for e := range list.extensions.all {
 		switch {
-		case e.Id.Equal(oidDeltaCRL):
+		case e.id == idDeltaCRL:
 			return time.Time{}, errDelta
-		case e.Id.Equal(oidDistributionPoint):
-			if err := x.inScope(e.Value); err != nil {
+		case e.id == idDistributionPoint:
+			if err := x.inScope(e.value); err != nil {
 				return time.Time{}, err
 			}
-		case e.Critical && !e.Id.Equal(oidAuthorityKeyID) && !e.Id.Equal(oidCRLNumber):
+		case e.critical && e.id != idAuthorityKeyID && e.id != idCRLNumber:
 			return time.Time{}, errCRLExtension
 		}
 	}
-	for i := range list.RevokedCertificateEntries {
-		entry := &list.RevokedCertificateEntries[i]
-		for _, e := range entry.Extensions {
-			switch {
-			case e.Id.Equal(oidCertificateIssuer):
-				return time.Time{}, errIndirect
-			case e.Critical && !e.Id.Equal(oidReasonCode) && !e.Id.Equal(oidInvalidityDate):
-				return time.Time{}, errCRLExtension
-			}
-		}
-		if entry.SerialNumber != nil && entry.SerialNumber.Cmp(x.cert.SerialNumber) == 0 {
-			x.settle(true, entry.RevocationTime, entry.ReasonCode)
-			return list.NextUpdate, nil
-		}
+	at, reason, err := list.find(x.cert.SerialNumber)
+	if err != nil {
+		return time.Time{}, err
 	}
-	x.settle(false, time.Time{}, 0)
-	return list.NextUpdate, nil
+	x.settle(!at.IsZero(), at, reason)
+	return list.next, nil
 }
 
 // An issuingPoint is the extension that limits what a CRL covers (RFC 5280,

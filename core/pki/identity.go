@@ -33,16 +33,20 @@ func checkIdentity(c *x509.Certificate, id auth.Identity) error {
 			held = held || id.Equal(auth.Identity{Type: auth.IDRFC822, Data: []byte(m)})
 		}
 	case auth.IDDN:
-		held = id.Equal(Subject(c))
+		held = !nameless(c) && id.Equal(Subject(c))
 	case auth.IDKeyID:
 		held = len(c.SubjectKeyId) > 0 && bytes.Equal(id.Data, c.SubjectKeyId)
 	}
 	if held {
 		return nil
 	}
-	return &Error{Kind: Identity, Subject: name(c), Issuer: issuerName(c), Expected: id.String(), Found: names(c),
-		Detail: fmt.Sprintf("does not name %q; it names %s", id, names(c))}
+	return &Error{Kind: Identity, Subject: name(c), Issuer: issuerName(c), Expected: said(id), Found: names(c),
+		Detail: fmt.Sprintf("does not name %q; it names %s", said(id), names(c))}
 }
+
+// nameless reports whether a certificate has an empty subject, as those may whose
+// names are all alternative ones (RFC 5280, section 4.1.2.6).
+func nameless(c *x509.Certificate) bool { return bytes.Equal(c.RawSubject, []byte{0x30, 0}) }
 
 // matchHost reports whether a dNSName of a certificate covers a host name: the
 // same name, or a wildcard that is the whole leftmost label and stands for one
@@ -108,14 +112,28 @@ func names(c *x509.Certificate) string {
 			list = append(list, "...")
 			break
 		}
-		list = append(list, fmt.Sprintf("%q", id))
+		list = append(list, fmt.Sprintf("%q", said(id)))
 	}
 	return strings.Join(list, ", ")
 }
 
-func name(c *x509.Certificate) string { return Subject(c).String() }
+// name and issuerName are for sentences: a stranger's certificate may be full of
+// names.
+func name(c *x509.Certificate) string { return said(Subject(c)) }
 
-func issuerName(c *x509.Certificate) string { return auth.FromDN(c.RawIssuer).String() }
+func issuerName(c *x509.Certificate) string { return said(auth.FromDN(c.RawIssuer)) }
+
+// maxSaid is how much of a name is said, in bytes.
+const maxSaid = 300
+
+// said is an identity as it stands in a sentence.
+func said(id auth.Identity) string {
+	s := id.String()
+	if len(s) <= maxSaid {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxSaid], "") + "…"
+}
 
 // Fingerprint is the SHA-256 hash of a certificate as people compare it:
 // "AB:CD:…".

@@ -84,8 +84,8 @@ var ocspHashes = []struct {
 	{oidSHA256, crypto.SHA256}, {oidSHA384, crypto.SHA384}, {oidSHA512, crypto.SHA512},
 }
 
-// ocspSignatures are the algorithms that an answer may be signed with.
-var ocspSignatures = []struct {
+// answerSignatures are the algorithms that an answer may be signed with.
+var answerSignatures = []struct {
 	oid       asn1.ObjectIdentifier
 	algorithm x509.SignatureAlgorithm
 }{
@@ -193,7 +193,7 @@ func keyBits(c *x509.Certificate) ([]byte, bool) {
 // for just that (RFC 6960, section 4.2.2.2), whose certificate it returns when it
 // may have been revoked in its turn.
 func (b *ocspBasic) signed(issuer *x509.Certificate, weak bool, now time.Time) (*x509.Certificate, error) {
-	holds, err := b.signature()
+	holds, err := signatureOf(b.Algorithm, b.Data.Raw, b.Signature.RightAlign())
 	if err != nil {
 		return nil, err
 	}
@@ -238,11 +238,11 @@ func forGood(c *x509.Certificate) bool {
 		slices.ContainsFunc(c.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(oidOCSPNoCheck) })
 }
 
-// signature returns what says whether a certificate's key has signed the answer.
-func (b *ocspBasic) signature() (holds func(*x509.Certificate) bool, err error) {
-	sig := b.Signature.RightAlign()
-	if b.Algorithm.Algorithm.Equal(oidRSASSAPSS) {
-		hash, err := pssHash(b.Algorithm.Parameters.FullBytes)
+// signatureOf returns what says whether the key of a certificate has signed an
+// answer, by an algorithm that holds.
+func signatureOf(algorithm pkix.AlgorithmIdentifier, signed, sig []byte) (holds func(*x509.Certificate) bool, err error) {
+	if algorithm.Algorithm.Equal(oidRSASSAPSS) {
+		hash, err := pssHash(algorithm.Parameters.FullBytes)
 		if err != nil || hash == 0 { // without parameters it is SHA-1
 			return nil, errWeakAnswer
 		}
@@ -255,12 +255,12 @@ func (b *ocspBasic) signature() (holds func(*x509.Certificate) bool, err error) 
 				pub = k.Key
 			}
 			k, ok := pub.(*rsa.PublicKey)
-			return ok && rsa.VerifyPSS(k, hash, digest(hash, b.Data.Raw), sig, &rsa.PSSOptions{SaltLength: hash.Size()}) == nil
+			return ok && rsa.VerifyPSS(k, hash, digest(hash, signed), sig, &rsa.PSSOptions{SaltLength: hash.Size()}) == nil
 		}, nil
 	}
-	for _, s := range ocspSignatures {
-		if s.oid.Equal(b.Algorithm.Algorithm) {
-			return func(c *x509.Certificate) bool { return c.CheckSignature(s.algorithm, b.Data.Raw, sig) == nil }, nil
+	for _, s := range answerSignatures {
+		if s.oid.Equal(algorithm.Algorithm) {
+			return func(c *x509.Certificate) bool { return c.CheckSignature(s.algorithm, signed, sig) == nil }, nil
 		}
 	}
 	return nil, errWeakAnswer

@@ -123,8 +123,12 @@ func extensions(c *x509.Certificate) error {
 	}
 	if len(c.UnhandledCriticalExtensions) > 0 {
 		var ids []string
-		for _, id := range c.UnhandledCriticalExtensions {
-			ids = append(ids, id.String())
+		for i, id := range c.UnhandledCriticalExtensions {
+			if i == maxNames {
+				ids = append(ids, "...")
+				break
+			}
+			ids = append(ids, shorten(id.String()))
 		}
 		return &Error{Kind: Usage, Subject: name(c), Issuer: issuerName(c), Detail: "has critical extensions that are not understood: " + strings.Join(ids, ", ")}
 	}
@@ -183,7 +187,7 @@ func checkMailConstraint(ca, leaf *x509.Certificate) error {
 		within := func(c string) bool { return mailWithin(mail, c) }
 		if slices.ContainsFunc(ca.ExcludedEmailAddresses, within) ||
 			len(ca.PermittedEmailAddresses) > 0 && !slices.ContainsFunc(ca.PermittedEmailAddresses, within) {
-			return &Error{Kind: NameConstraints, Subject: name(leaf), Issuer: issuerName(leaf), Detail: fmt.Sprintf("holds the mail address %q, for which the authority %q may not issue certificates", mail, name(ca))}
+			return &Error{Kind: NameConstraints, Subject: name(leaf), Issuer: issuerName(leaf), Detail: fmt.Sprintf("holds the mail address %q, for which the authority %q may not issue certificates", shorten(mail), name(ca))}
 		}
 	}
 	return nil

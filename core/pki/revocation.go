@@ -80,6 +80,7 @@ type Fetch struct {
 	// Last says that nothing else can be asked about the certificate.
 	Last bool
 	cert int
+	from string // whose answer it is: an address may serve several authorities
 }
 
 // Max is how many bytes of an answer are read.
@@ -152,7 +153,7 @@ func (x *checked) findSources(n int) {
 				x.problem("%s: %v", shorten(s), err)
 			case count < maxSources:
 				count++
-				x.sources = append(x.sources, Fetch{URL: s, Request: request, cert: n})
+				x.sources = append(x.sources, Fetch{URL: s, Request: request, cert: n, from: string(x.issuer.RawSubject) + string(x.issuer.RawSubjectPublicKeyInfo)})
 			}
 		}
 	}

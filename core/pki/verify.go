@@ -121,8 +121,8 @@ func (v *Verifier) VerifyPath(chain []*x509.Certificate, req Request, now time.T
 		return nil, nil, err
 	}
 	if !req.Claimed.Matches(req.Wanted) {
-		return nil, nil, &Error{Kind: Identity, Subject: name(leaf), Expected: req.Wanted.String(), Found: req.Claimed.String(),
-			Detail: fmt.Sprintf("was shown by a peer that calls itself %q, not %q", req.Claimed, req.Wanted)}
+		return nil, nil, &Error{Kind: Identity, Subject: name(leaf), Expected: said(req.Wanted), Found: said(req.Claimed),
+			Detail: fmt.Sprintf("was shown by a peer that calls itself %q, not %q", said(req.Claimed), said(req.Wanted))}
 	}
 	if err := checkIdentity(leaf, req.Claimed); err != nil {
 		return nil, nil, err
