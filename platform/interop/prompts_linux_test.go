@@ -157,7 +157,7 @@ func testAskedSecret(t *testing.T, l *lab.Lab) {
 		}
 		return lab.Result{Out: out, Err: errOut, Exit: cmd.ProcessState.ExitCode()}
 	}
-	if r := connect("another horse"); r.Exit != 1 || !strings.Contains(r.Err, "secret") || strings.Contains(r.Err+r.Out, "horse") {
+	if r := connect("another horse"); r.Exit != 1 || !strings.Contains(r.Err, "pre-shared key") || strings.Contains(r.Err+r.Out, "horse") {
 		t.Errorf("a wrong secret: exit %d\n%s%s", r.Exit, r.Out, r.Err)
 	}
 	if r := connect(secret); r.Exit != 0 {
