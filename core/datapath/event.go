@@ -29,12 +29,15 @@ const (
 	// PathMTU: the system refused a datagram as too big for the path, and the
 	// pair's Path has a smaller MTU now.
 	PathMTU EventKind = 6
+	// Lost: a packet came for an SPI that no pair has. Raised at most every
+	// LostInterval, whoever sends.
+	Lost EventKind = 7
 )
 
 // String returns the kind's name.
 func (k EventKind) String() string {
 	names := [...]string{FirstInbound: "first-inbound", SoftLifetime: "soft-lifetime",
-		HardLifetime: "hard-lifetime", PeerMoved: "peer-moved", Acquire: "acquire", PathMTU: "path-mtu"}
+		HardLifetime: "hard-lifetime", PeerMoved: "peer-moved", Acquire: "acquire", PathMTU: "path-mtu", Lost: "lost"}
 	if int(k) < len(names) && names[k] != "" {
 		return names[k]
 	}
@@ -45,9 +48,9 @@ func (k EventKind) String() string {
 type Event struct {
 	Kind  EventKind
 	Group uint32
-	InSPI uint32 // of the pair; 0 for Acquire
+	InSPI uint32 // of the pair, or for Lost of none; 0 for Acquire
 
-	// Set for FirstInbound and PeerMoved: where the packet came from and to.
+	// Set for FirstInbound, PeerMoved and Lost: where the packet came from and to.
 	Remote netip.AddrPort
 	Local  netip.Addr
 	Socket int

@@ -43,6 +43,7 @@ type inbound struct {
 	spare          *super
 	cache          [flowCacheLen]inFlow
 	events         []Event
+	toldLost       time.Time
 
 	drops drops
 }
@@ -188,6 +189,20 @@ func (in *inbound) event(kind EventKind) {
 	})
 }
 
+// LostInterval is the least time between two events of kind Lost.
+const LostInterval = 100 * time.Millisecond
+
+// lost tells of a packet for an SPI that nobody has, now and then.
+func (in *inbound) lost(spi uint32) {
+	now := time.Now()
+	if now.Sub(in.toldLost) < LostInterval {
+		return
+	}
+	in.toldLost = now
+	in.leave()
+	in.d.cfg.Notify(Event{Kind: Lost, InSPI: spi, Remote: in.from.remote, Local: in.from.local, Socket: in.index})
+}
+
 // esp opens an ESP packet straight into the super-packet that grows. There the
 // inner header overwrites the end of the data so far, which is put back once it
 // has been looked at: so the payload of the next segment lands where it
@@ -198,6 +213,7 @@ func (in *inbound) esp(pkt []byte) {
 		sa := in.d.sas.Lookup(spi)
 		if sa == nil {
 			in.drops.add(InUnknownSPI, 1)
+			in.lost(spi)
 			return
 		}
 		in.enter(sa)

@@ -628,7 +628,7 @@ func (e *Engine) openNetwork(tun bool) error {
 			return fmt.Errorf("open the IKE ports: %w", err)
 		}
 		e.net = n
-		e.ep = ike.NewEndpoint(ike.Options{Rand: e.opt.Rand, Resolver: resolver{e}, NATTPort: n.nattPort(), Trace: true})
+		e.ep = ike.NewEndpoint(ike.Options{Rand: e.opt.Rand, Resolver: resolver{e}, NATTPort: n.nattPort(), CrashSecret: e.crashSecret(), Trace: true})
 		if !n.wellKnown {
 			e.logf(api.LogWarn, "net", "", "another program has UDP port 500 or 4500; connecting from other ports, and no peer can reach us")
 		}

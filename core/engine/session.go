@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -563,6 +564,12 @@ func (e *Engine) handleDatapathEvent(ev datapath.Event) {
 	case datapath.HardLifetime:
 		e.logf(api.LogWarn, "esp", "", "Child SA %08x has reached the end of its lifetime", ev.InSPI)
 		e.perform(e.ep.CloseChild(ev.InSPI, now))
+	case datapath.Lost:
+		local := netip.AddrPortFrom(ev.Local, e.net.nattPort())
+		if !ev.Local.IsValid() {
+			local, _ = e.localFor(ev.Remote)
+		}
+		e.perform(e.ep.NoteLost(ev.InSPI, ike.Path{Local: local, Remote: ev.Remote}, now))
 	case datapath.PathMTU:
 		if k := e.kids[ev.InSPI]; k != nil {
 			e.logf(api.LogInfo, "esp", k.session.conn.name, "the path takes packets of %d bytes", ev.MTU)

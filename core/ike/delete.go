@@ -145,6 +145,9 @@ func (sa *SA) answerInformational(in *inbox, now time.Time) ([]message.Payload, 
 	if sa.state == StateUp {
 		sa.takeTicket(in, now) // one that was announced with TICKET_ACK
 		answer = append(answer, sa.ticketFor(in, now)...)
+		if in.notify(message.NotifyQuickCrashDetection) != nil {
+			answer = append(answer, sa.tokenNotify()...)
+		}
 	}
 	if len(deleted) > 0 {
 		answer = append(answer, &message.Delete{Protocol: transform.ProtoESP, SPIs: deleted})

@@ -45,6 +45,10 @@ type Options struct {
 	// MTU is the largest IP packet that a message is sent in before it is
 	// fragmented (RFC 7383), where the peer can; 0: 1280.
 	MTU int
+	// CrashSecret makes the tokens with which peers learn that we have lost their
+	// SAs (RFC 6290). It outlives this Endpoint, and is nobody else's. Empty: none
+	// are made.
+	CrashSecret []byte
 	// Trace asks for a Trace effect with each message.
 	Trace bool
 }
@@ -81,6 +85,8 @@ type Endpoint struct {
 	tickets   ticketOffice
 	drops     map[string]uint64
 	replies   bucket // unprotected answers that hold no state
+	doubts    bucket // unprotected INVALID_SPI that are looked into
+	coming    coming
 	incoming  incoming
 	addresses []netip.Addr // of this machine, see SetAddresses
 	strangers bucket       // traces of what strangers send
@@ -141,8 +147,7 @@ func (e *Endpoint) HandleDatagram(d Datagram, now time.Time) []Effect {
 }
 
 // route hands a message to the SA that it names (RFC 7296, section 2.6).
-// There is no answer for an unknown SPI: an unprotected INVALID_IKE_SPI could
-// neither be believed nor be kept from being abused.
+// The answer for an unknown SPI is none that could be abused: see answerLost.
 func (e *Endpoint) route(h message.Header, d Datagram, now time.Time) {
 	local, remote := h.ResponderSPI, h.InitiatorSPI
 	if !h.Initiator() {
@@ -155,8 +160,10 @@ func (e *Endpoint) route(h message.Header, d Datagram, now time.Time) {
 	switch {
 	case sa == nil && e.graves.answer(e, local, d):
 		e.fault("repeated request to an IKE SA that is closed")
+	case h.InitiatorSPI|h.ResponderSPI == 0 && h.Exchange == message.Informational && !h.Response():
+		e.doubt(d, now)
 	case sa == nil:
-		e.drop("unknown SPI")
+		e.answerLost(h, d, now)
 	case sa.initiator == h.Initiator() || sa.spiRemote != remote:
 		e.drop("SPI of another role or peer")
 	default:

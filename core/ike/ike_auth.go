@@ -87,6 +87,7 @@ func (sa *SA) wishes() (*offer, []message.Payload) {
 	if sa.wantsTicket() {
 		payloads = append(payloads, status(message.NotifyTicketRequest))
 	}
+	payloads = append(payloads, sa.tokenNotify()...)
 	o := sa.newOffer(&sa.cfg.Children[0], transform.WithoutKE(sa.cfg.Children[0].Proposals))
 	sa.wanted = len(sa.cfg.Children)
 	return o, append(payloads, o.sa(), o.tsi(), o.tsr(), status(message.NotifyESPTFCPaddingNotSupported))
@@ -396,6 +397,7 @@ func (sa *SA) authLifetime(d time.Duration, now time.Time) {
 // noteNotifies takes the notifies of authenticated messages that concern the
 // SA as a whole.
 func (sa *SA) noteNotifies(in *inbox, now time.Time) {
+	sa.takeToken(in)
 	for _, n := range in.notifies {
 		switch n.Kind {
 		case message.NotifyAuthLifetime:
@@ -483,6 +485,7 @@ func (sa *SA) admit(payloads []message.Payload, in *inbox, now time.Time) ([]mes
 			Data: binary.BigEndian.AppendUint32(nil, uint32(sa.reauthBy.Sub(now)/time.Second))})
 	}
 	payloads = append(payloads, sa.ticketFor(in, now)...)
+	payloads = append(payloads, sa.tokenNotify()...)
 	sa.e.closeOthers(sa, in.notify(message.NotifyInitialContact) != nil, now)
 
 	hs := sa.hs

@@ -77,6 +77,7 @@ func (t *ikeRekeyTask) request(sa *SA, now time.Time) ([]message.Payload, bool) 
 		return nil, false
 	}
 	t.ke, t.nonce, t.spi = ke, sa.e.random(nonceLen), sa.e.newSPI()
+	sa.e.coming.add(t.spi, now)
 	return []message.Payload{
 		message.NewSA(numbered(sa.rekeyProposals(), ikeSPI(t.spi))...),
 		&message.Nonce{Data: t.nonce},
@@ -268,6 +269,7 @@ func (sa *SA) heir(suite transform.Suite, shared, more, ni, nr []byte, local, re
 	if d := sa.cfg.hardLifetime(); d > 0 {
 		next.expireAt = now.Add(d)
 	}
+	delete(sa.e.coming, local)
 	sa.e.add(next)
 	sa.e.touch(next)
 	return next, nil
@@ -289,6 +291,9 @@ func (sa *SA) handOver(next *SA, now time.Time) {
 		next.expireAt = sa.reauthBy // the authentication ends when it ends, rekeyed or not
 	}
 	next.announced, next.elder = true, nil
+	if sa.token != nil && next.initiator {
+		next.enqueue(tokenTask{}, now)
+	}
 	for _, q := range sa.queue {
 		if q.task.kind() != kindIKERekey {
 			next.queue = append(next.queue, q)

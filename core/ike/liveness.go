@@ -37,7 +37,10 @@ func (sa *SA) checkLiveness(now time.Time) {
 	sa.enqueue(livenessTask{}, now)
 }
 
+// alive takes what may come along with a sign of life: how the peer sees us, and a
+// token.
 func (sa *SA) alive(_ task, in *inbox, _ []uint32, now time.Time) *notifyError {
+	sa.takeToken(in)
 	sa.noteMapping(in, now)
 	return nil
 }

@@ -340,6 +340,9 @@ func (sa *SA) takeHint(d Datagram, now time.Time) {
 	if err != nil || !m.Response() || m.MessageID != sa.flight.id {
 		return
 	}
+	if sa.crashed(m.Payloads, now) {
+		return
+	}
 	for _, p := range m.Payloads {
 		if n, ok := p.(*message.Notify); ok && n.Kind.IsError() {
 			sa.hintAt(refusalOf(n, nil), now)

@@ -50,7 +50,8 @@ type SA struct {
 	lease               *lease       // the peer's inner addresses
 	guestUser           string       // who proved itself to us with EAP
 	guestGroups         []string
-	resumed             bool // with a ticket, it or an elder
+	token               []byte // with which the peer says that it has lost the SA
+	resumed             bool   // with a ticket, it or an elder
 
 	// Our requests: the one in flight, the ones that wait.
 	nextID uint32

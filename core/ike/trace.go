@@ -112,7 +112,7 @@ func (sa *SA) tellSent(h message.Header, datagrams [][]byte, payloads []message.
 	if !sa.e.opt.Trace {
 		return
 	}
-	t := &Trace{SA: sa, Path: sa.path, Sent: true, Header: h, Retransmit: repeated, Encrypted: h.Exchange != message.IKESAInit, Payloads: payloads}
+	t := &Trace{SA: sa, Path: sa.path, Sent: true, Header: h, Retransmit: repeated, Encrypted: h.Exchange != message.IKESAInit && h.Exchange != message.IKESessionResume, Payloads: payloads}
 	for _, b := range datagrams {
 		t.Size += len(b)
 	}

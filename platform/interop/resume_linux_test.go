@@ -71,3 +71,37 @@ func TestResume(t *testing.T) {
 		t.Errorf("show dynamic does not tell:\n%s", out)
 	}
 }
+
+// TestGatewayRestarts kills our own gateway and starts it again: the client, which
+// sends, learns that its tunnel is gone and makes another one, long before a
+// liveness check would give up. strongSwan has no tokens to tell it with.
+func TestGatewayRestarts(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	gw := newResponder(t, l, newPKI(t), "", "")
+	dir := l.SwanDir("client", pskConf("198.51.100.1", "psk.vpn.test", "", split))
+	s := l.Client.Service("client")
+	s.Must("import", dir+"/swanctl.conf")
+	s.Must("connect", "office", "--wait", "20s")
+	if got := l.Client.Pings(lab.InsideV4, 10); got.Lost > 0 {
+		t.Errorf("ping: %v", got)
+	}
+	gw.Proc.Kill()
+	gw.Start()
+	for end := time.Now().Add(10 * time.Second); gw.Connection("psk").State != api.Listening; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the gateway does not come back")
+		}
+	}
+	up := time.Now()
+	ping := l.Client.Ping(lab.InsideV4, 10*time.Millisecond, 56)
+	first, err := ping.First(10 * time.Second)
+	ping.Close()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, s.Must("log"))
+	}
+	t.Logf("the first answer came %v after the gateway", first.Sub(up))
+	if first.Sub(up) > time.Second || !strings.Contains(s.Must("log"), "has lost the IKE SA") {
+		t.Errorf("it took %v\n%s\n%s", first.Sub(up), s.Must("log"), gw.Must("log"))
+	}
+}

@@ -75,7 +75,7 @@ func parseHeader(b []byte) (Header, PayloadType, error) {
 	case uint64(n) < uint64(len(b)):
 		return h, 0, fmt.Errorf("message: header: length %d in %d bytes: %w", n, len(b), ErrMalformed)
 	}
-	if h.InitiatorSPI == 0 {
+	if h.InitiatorSPI == 0 && (h.Exchange != Informational || h.ResponderSPI != 0) { // see RFC 7296, section 1.5
 		return h, 0, fmt.Errorf("message: header: initiator's SPI is zero: %w", ErrMalformed)
 	}
 	return h, PayloadType(b[16]), nil
