@@ -194,7 +194,7 @@ const LostInterval = 100 * time.Millisecond
 
 // lost tells of a packet for an SPI that nobody has, now and then.
 func (in *inbound) lost(spi uint32) {
-	now := time.Now()
+	now := in.d.cfg.Now()
 	if now.Sub(in.toldLost) < LostInterval {
 		return
 	}
