@@ -1,8 +1,10 @@
 package auth
 
 import (
+	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"testing"
 )
 
@@ -14,7 +16,8 @@ func TestWeakKeyServesWhereAllowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	octets := []byte("octets")
-	raw, err := RSAPSSSHA256.sign(rand.Reader, key, octets)
+	digest := sha256.Sum256(octets)
+	raw, err := rsa.SignPSS(rand.Reader, key, crypto.SHA256, digest[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
 	if err != nil {
 		t.Fatal(err)
 	}
