@@ -3,6 +3,7 @@
 # make gui    the window alone into bin/                make unit   tests without privilege
 # make walk   10 minutes at random before the real window     make screens  the pictures of docs/screens
 # make lifetimes [LIFETIMES=1h]   new keys every few seconds under load, for as long
+# make soak [SOAK=100000] [SOAK_FROM=0]   both ends of IKE through as many storms
 # make bench  benchmarks, against strongSwan where a claim is made     make fuzz [FUZZTIME=1m]
 
 SHELL := /bin/bash
@@ -25,11 +26,13 @@ STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 TARGETS := linux/amd64 linux/arm64 windows/amd64 windows/arm64 darwin/amd64 darwin/arm64
 FUZZTIME ?= 30s
 LIFETIMES ?= 1h
+SOAK ?= 100000
+SOAK_FROM ?= 0
 
 # What cgo needs for the window; empty when it is there.
 GUILACKS := $(shell .ci/setup lacks gui 2>/dev/null)
 
-.PHONY: build gui demo test lint cross unit root walk lifetimes screens bench fuzz clean
+.PHONY: build gui demo test lint cross unit root walk soak lifetimes screens bench fuzz clean
 
 build:
 	@mkdir -p bin
@@ -86,6 +89,11 @@ root: build
 walk: build
 	@.ci/setup test
 	@$(ROOTENV) SALLYPORT_WALK=$${SALLYPORT_WALK:-10m} SALLYPORT_WALK_SEED="$${SALLYPORT_WALK_SEED:-}" go test -count=1 -v -timeout 60m -run '^TestDesktopWalk$$' ./platform/interop
+
+# So many seeds of TestStorm, of which make test does 1000. Without the race detector:
+# nothing in it runs at the same time. A seed that fails says how it is run again.
+soak:
+	@go test -count=1 -timeout 24h -run '^TestStorm$$' ./core/ike -storm.seeds $(SOAK) -storm.from $(SOAK_FROM)
 
 # Both ends rekey every few seconds under load, and authenticate anew: LIFETIMES long
 # with strongSwan, and as long with our own gateway. make test does 14 seconds.

@@ -50,7 +50,20 @@ type peer struct {
 	sas      map[*SA]bool
 	refuse   bool // Resolve refuses
 	lines    int
-	seen     int // effects that the walk has looked at
+	seen     int           // effects that the walk has looked at
+	late     time.Duration // how long the machine has slept, its clock with it
+}
+
+// clock is the time as the peer's machine has it.
+func (p *peer) clock() time.Time { return p.w.now.Add(-p.late) }
+
+// timeout is when the peer's next timer fires, in the time of the world.
+func (p *peer) timeout() time.Time {
+	t := p.e.NextTimeout()
+	if t.IsZero() {
+		return t
+	}
+	return t.Add(p.late)
 }
 
 // A fakeChild is a Child SA in a peer's data path.
@@ -175,7 +188,7 @@ func pskConfig(side string) *Config {
 
 // connect starts an SA from a.
 func (w *world) connect() *SA {
-	sa, fx := w.a.e.Initiate(w.a.cfg, w.path(), w.now)
+	sa, fx := w.a.e.Initiate(w.a.cfg, w.path(), w.a.clock())
 	w.a.do(fx)
 	return sa
 }
@@ -276,7 +289,7 @@ func (w *world) deliver(i int) {
 
 func (w *world) hand(k packet) {
 	p := w.at(k.to.Addr())
-	p.do(p.e.HandleDatagram(Datagram{Data: bytes.Clone(k.data), Local: k.to, Remote: k.from, NATT: k.natt, TCP: k.tcp}, w.now))
+	p.do(p.e.HandleDatagram(Datagram{Data: bytes.Clone(k.data), Local: k.to, Remote: k.from, NATT: k.natt, TCP: k.tcp}, p.clock()))
 }
 
 // flush delivers everything in order until the wire is quiet.
@@ -305,8 +318,8 @@ func (w *world) run(d time.Duration, between func()) {
 		if n > 100000 {
 			w.t.Fatal("timers without end")
 		}
-		next := w.a.e.NextTimeout()
-		if x := w.b.e.NextTimeout(); next.IsZero() || !x.IsZero() && x.Before(next) {
+		next := w.a.timeout()
+		if x := w.b.timeout(); next.IsZero() || !x.IsZero() && x.Before(next) {
 			next = x
 		}
 		if next.IsZero() || next.After(end) {
@@ -315,8 +328,8 @@ func (w *world) run(d time.Duration, between func()) {
 		if next.After(w.now) {
 			w.now = next
 		}
-		w.a.do(w.a.e.HandleTimeout(w.now))
-		w.b.do(w.b.e.HandleTimeout(w.now))
+		w.a.do(w.a.e.HandleTimeout(w.a.clock()))
+		w.b.do(w.b.e.HandleTimeout(w.b.clock()))
 		between()
 	}
 	w.now = end

@@ -300,6 +300,7 @@ func (sa *SA) handOver(next *SA, now time.Time) {
 		}
 	}
 	sa.queue = nil
+	sa.handOverPath(next, now)
 	sa.dropUnfinished()
 	sa.state = StateRekeyed
 	sa.giveUpAt = now.Add(rekeyedPatience)

@@ -157,8 +157,12 @@ func (sa *SA) oweUpdate(now time.Time) {
 }
 
 // updateTask tells the peer our addresses (RFC 4555, section 3.5): those that
-// the request comes from.
-type updateTask struct{ path Path }
+// the request comes from. Sent over several paths, it tells one of them, whichever
+// the peer heard it over first.
+type updateTask struct {
+	path      Path
+	scattered bool
+}
 
 func (*updateTask) kind() kind                     { return kindUpdate }
 func (*updateTask) exchange() message.ExchangeType { return message.Informational }
@@ -180,7 +184,7 @@ func (sa *SA) updated(x task, in *inbox, _ []uint32, now time.Time) *notifyError
 		return nil
 	}
 	sa.noteNAT(in)
-	if t.path != sa.path { // it went on while this was on its way
+	if t.path != sa.path || t.scattered { // it went on while this was on its way
 		sa.oweUpdate(now)
 		return nil
 	}
@@ -299,10 +303,11 @@ func (sa *SA) followUpdate(in *inbox, now time.Time) *notifyError {
 	}
 	sa.noteNAT(in)
 	if sa.cfg.CheckPath && sa.from.Path != sa.path {
-		sa.checkPath(sa.from.Path, now)
+		sa.enqueueCheck(sa.from.Path, now)
 		return nil
 	}
 	sa.adopt(sa.from.Path, sa.from.NATT)
+	sa.dropChecks()
 	return nil
 }
 

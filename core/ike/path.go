@@ -26,6 +26,10 @@ func (sa *SA) sendFlight(f *flight, now time.Time) {
 		own = t.path
 	}
 	sa.lastSent = now
+	update, _ := f.task.(*updateTask)
+	if update != nil && own != update.path {
+		update.scattered = true
+	}
 	sa.sendOver(origin{own, sa.natt}, f.datagrams)
 	if f.sends < 2 {
 		return
@@ -36,6 +40,9 @@ func (sa *SA) sendFlight(f *flight, now time.Time) {
 	}
 	for _, p := range sa.mob.paths {
 		if p != own {
+			if update != nil {
+				update.scattered = true
+			}
 			sa.sendOver(origin{p, sa.natt}, f.datagrams)
 		}
 	}
@@ -73,13 +80,44 @@ func (sa *SA) peerMoved(p Path, now time.Time) {
 	}
 }
 
+// handOverPath tells the heir where sa has moved to since the heir was made, and
+// lets it ask or tell again what sa was about to: nobody listens to sa any more.
+func (sa *SA) handOverPath(next *SA, now time.Time) {
+	if sa.mob.moves > next.mob.moves {
+		next.path, next.natt, next.natLocal, next.natRemote = sa.path, sa.natt, sa.natLocal, sa.natRemote
+	}
+	if next.mob.moves <= sa.mob.moves {
+		next.mob = sa.mob.heir()
+	}
+	if _, ok := inFlight[*updateTask](sa); ok {
+		next.oweUpdate(now)
+	}
+	if t, ok := inFlight[*checkTask](sa); ok && t.path != next.path {
+		next.enqueueCheck(t.path, now)
+	}
+}
+
 // checkPath asks whether the peer is at a path (RFC 4555, section 3.7), unless a
 // request is on its way already.
 func (sa *SA) checkPath(p Path, now time.Time) {
-	if sa.flight != nil || slices.ContainsFunc(sa.queue, func(q queued) bool { return q.task.kind() == kindCheck }) {
-		return
+	if sa.flight == nil && !slices.ContainsFunc(sa.queue, func(q queued) bool { return q.task.kind() == kindCheck }) {
+		sa.enqueueCheck(p, now)
 	}
+}
+
+// enqueueCheck asks as soon as it can, and no longer for other paths.
+func (sa *SA) enqueueCheck(p Path, now time.Time) {
+	sa.dropChecks()
 	sa.enqueue(&checkTask{path: p, cookie: sa.e.random(16)}, now)
+}
+
+// dropChecks forgets where the peer was thought to be: it has said itself where it
+// is. A check in flight cannot be taken back, and moves nothing any more.
+func (sa *SA) dropChecks() {
+	sa.queue = slices.DeleteFunc(sa.queue, func(q queued) bool { return q.task.kind() == kindCheck })
+	if t, ok := inFlight[*checkTask](sa); ok {
+		t.path = sa.path
+	}
 }
 
 // checkTask is a return routability check: whoever answers it at a path holds

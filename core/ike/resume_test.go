@@ -25,14 +25,14 @@ func (p *peer) ticket() *Ticket {
 
 // resume starts an SA from a with a ticket.
 func (w *world) resume(t *Ticket) *SA {
-	sa, fx := w.a.e.Resume(w.a.cfg, t, w.path(), w.now)
+	sa, fx := w.a.e.Resume(w.a.cfg, t, w.path(), w.a.clock())
 	w.a.do(fx)
 	return sa
 }
 
 // lost is the end of a's SA without a word to b, as after a long sleep.
 func (w *world) lost() {
-	w.a.do(w.a.one().Abandon(w.now))
+	w.a.do(w.a.one().Abandon(w.a.clock()))
 }
 
 func TestResume(t *testing.T) {

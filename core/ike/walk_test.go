@@ -142,26 +142,26 @@ func (w *walker) act(p *peer) {
 	switch n := w.rng.IntN(12); {
 	case n < 5:
 		for _, c := range sa.children {
-			p.do(p.e.RekeyChild(c.in, w.now))
+			p.do(p.e.RekeyChild(c.in, p.clock()))
 			break
 		}
 	case n < 8:
-		p.do(sa.Rekey(w.now))
+		p.do(sa.Rekey(p.clock()))
 	case n < 9:
-		p.do(sa.CheckLiveness(w.now))
+		p.do(sa.CheckLiveness(p.clock()))
 	case n < 10:
 		for _, c := range sa.children {
 			if q := w.other(p).children[c.out]; q != nil && q.active {
-				p.do(p.e.NoteInbound(c.in, w.now))
+				p.do(p.e.NoteInbound(c.in, p.clock()))
 			}
 		}
 	case n < 11 && w.deletes:
 		for _, c := range sa.children {
-			p.do(p.e.CloseChild(c.in, w.now))
+			p.do(p.e.CloseChild(c.in, p.clock()))
 			break
 		}
 	case w.deletes && w.rng.IntN(3) == 0:
-		p.do(sa.Close(w.now))
+		p.do(sa.Close(p.clock()))
 	}
 }
 
@@ -179,6 +179,7 @@ func (w *walker) accepts() {
 		for _, x := range p.effects[min(len(p.effects), p.seen):] {
 			if r, ok := x.(RemoveChild); ok {
 				w.gone[p][r.InSPI] = w.now.Add(r.Grace)
+				w.deletes = w.deletes || r.Err != nil // its lifetime is over
 			}
 			if c, ok := x.(Closed); ok && c.Err != nil {
 				w.deletes = true // a peer given up for dead is a deletion, too
