@@ -193,6 +193,9 @@ func (c *command) changeText(conn api.Connection) string {
 	if conn.Path != "" {
 		more = append(more, conn.Path)
 	}
+	if way := transportText(conn.Transport); way != "" {
+		more = append(more, way)
+	}
 	if len(conn.Addresses) > 0 {
 		more = append(more, "address "+list(conn.Addresses))
 	}

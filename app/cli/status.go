@@ -156,6 +156,7 @@ func (c *command) printConnection(conn api.Connection) {
 func (t *table) addTunnel(conn api.Connection) {
 	for _, row := range []struct{ label, text string }{
 		{"Path", conn.Path},
+		{"Transport", transportText(conn.Transport)},
 		{"Peer", conn.PeerID},
 		{"Address", list(conn.Addresses)},
 		{"DNS", list(conn.DNS)},

@@ -89,6 +89,7 @@ var known = map[api.ErrorCode]bool{
 	api.CodeNoNetwork:         true,
 	api.CodeResolve:           true,
 	api.CodeGatewaySilent:     true,
+	api.CodeNoTransport:       true,
 	api.CodeNoProposal:        true,
 	api.CodeAuthRefused:       true,
 	api.CodePasswordRefused:   true,

@@ -27,6 +27,7 @@ const (
 	CodeNoNetwork         ErrorCode = "no_network"         // no route to the gateway
 	CodeResolve           ErrorCode = "resolve"            // the gateway's name does not resolve
 	CodeGatewaySilent     ErrorCode = "gateway_silent"     // no answer before the timeout
+	CodeNoTransport       ErrorCode = "no_transport"       // no answer, and no TCP connection either
 	CodeNoProposal        ErrorCode = "no_proposal"        // NO_PROPOSAL_CHOSEN
 	CodeAuthRefused       ErrorCode = "auth_refused"       // the gateway refused our credentials
 	CodePasswordRefused   ErrorCode = "password_refused"   // the gateway refused the user's password or code; Params["user"]

@@ -54,7 +54,7 @@ type Service struct {
 	Version    string    `json:"version"`
 	APIVersion int       `json:"api_version"`
 	Started    time.Time `json:"started"`
-	Ports      []string  `json:"ports,omitempty"` // local UDP addresses that IKE uses
+	Ports      []string  `json:"ports,omitempty"` // local ports that IKE uses: "udp/4500", "tcp/443"
 	// TokenModules names the PKCS #11 modules; none: it sees no smart cards.
 	TokenModules []string `json:"token_modules,omitempty"`
 	// Warnings are conditions of the whole service that a user should know.
@@ -88,6 +88,7 @@ type Connection struct {
 
 	// Set while the tunnel is up.
 	Path      string         `json:"path,omitempty"` // "192.0.2.7:4500 → 198.51.100.1:4500"
+	Transport *Transport     `json:"transport,omitempty"`
 	PeerID    string         `json:"peer_id,omitempty"`
 	Addresses []netip.Addr   `json:"addresses,omitempty"` // virtual addresses
 	DNS       []netip.Addr   `json:"dns,omitempty"`

@@ -52,7 +52,7 @@ func (o *outbound) seal(j *job, buf []byte, start, end int) {
 		return
 	}
 	if g.count != 0 && (g.short || size > g.size || g.count == maxSegments || g.n+size > maxDatagram ||
-		g.path != j.path || g.sa != j.sa || g.tos != j.tos || !o.d.cfg.Sockets[j.path.Socket].Conn.Offload()) {
+		g.path != j.path || g.sa != j.sa || g.tos != j.tos || !o.inGroups(j.path.Socket)) {
 		o.flush()
 	}
 	n, err := j.sa.Out.Sealer.Seal(g.buf[g.n:], buf[:end+esp.MaxTrailer], start, end, j.next)
@@ -83,14 +83,29 @@ func (o *outbound) flush() {
 	if g.count == 1 {
 		segment = 0
 	}
+	defer o.empty()
+	if g.path.Socket < 0 || g.path.Socket >= len(o.d.cfg.Sockets) {
+		o.sendStream(o.d.streamOf(g.path.Socket))
+		return
+	}
 	conn := o.d.cfg.Sockets[g.path.Socket].Conn
 	if g.size+outerLen(g.path.V6()) > g.path.OuterMTU() {
 		o.sendFragments(conn, false)
 	} else if err := conn.Send(g.buf[:g.n], segment, g.path.Remote, g.path.Local, g.tos); err != nil {
 		o.sendFailed(conn, err)
 	}
+}
+
+// empty makes the batch ready for the next one.
+func (o *outbound) empty() {
+	g := &o.batch
 	g.n, g.count, g.short = 0, 0, false
 	g.sa, g.path = nil, nil
+}
+
+// inGroups reports whether a socket takes several packets with one call.
+func (o *outbound) inGroups(socket int) bool {
+	return socket < 0 || socket >= len(o.d.cfg.Sockets) || o.d.cfg.Sockets[socket].Conn.Offload()
 }
 
 // sendFailed deals with a batch that the system refused whole. When it was too

@@ -54,8 +54,9 @@ type Datagram struct {
 	Data   []byte         // without marker; the callee owns it
 	Local  netip.AddrPort // address invalid when the system did not tell it
 	Remote netip.AddrPort
-	NATT   bool // it came on a NAT-T socket, behind a marker
-	Socket int  // index in Config.Sockets
+	NATT   bool // it came on a NAT-T socket or a stream, behind a marker
+	TCP    bool // it came on a stream
+	Socket int  // index in Config.Sockets, or the stream's number
 }
 
 // A Datapath moves packets. All its methods may be called at any time, also
@@ -67,6 +68,9 @@ type Datapath struct {
 	policy atomic.Pointer[policy]
 	out    outbound
 	in     []*inbound // one per socket
+
+	streams atomic.Pointer[streams]
+	gone    drops // of streams that have ended
 
 	tun atomic.Pointer[device]
 	// mu guards the fields below and the life of the TUN's goroutine.
@@ -93,6 +97,7 @@ func New(cfg Config) (*Datapath, error) {
 	}
 	d := &Datapath{cfg: cfg, failed: make(chan error, 1)}
 	d.out.init(d)
+	d.streams.Store(&streams{next: len(cfg.Sockets)})
 	for i, s := range cfg.Sockets {
 		d.in = append(d.in, newInbound(d, i, s))
 	}
@@ -118,6 +123,9 @@ func (d *Datapath) Run(ctx context.Context) error {
 	for _, in := range d.in {
 		d.wg.Go(func() { d.fail(ctx, in.run()) })
 	}
+	for _, in := range d.streams.Load().byNumber {
+		d.wg.Go(in.runStream)
+	}
 	if t := d.tun.Load(); t != nil {
 		d.startLocked(t)
 	}
@@ -134,6 +142,7 @@ func (d *Datapath) Run(ctx context.Context) error {
 	for _, s := range d.cfg.Sockets {
 		s.Conn.Close()
 	}
+	d.closeStreamsLocked()
 	if t := d.tun.Swap(nil); t != nil {
 		t.close()
 	}
@@ -270,7 +279,8 @@ func (d *Datapath) Counters(inSPI uint32) (sad.Counters, error) {
 }
 
 func (d *Datapath) checkPath(p sad.Path) error {
-	if p.Socket < 0 || p.Socket >= len(d.cfg.Sockets) || !d.cfg.Sockets[p.Socket].NATT {
+	natt := p.Socket >= 0 && p.Socket < len(d.cfg.Sockets) && d.cfg.Sockets[p.Socket].NATT
+	if !natt && p.Socket != Nowhere && !d.isStream(p.Socket) {
 		return fmt.Errorf("datapath: socket %d carries no ESP", p.Socket)
 	}
 	if !p.Remote.IsValid() {

@@ -22,6 +22,8 @@ const (
 	OutHardLimit               // the SA is beyond its hard lifetime
 	OutPathTooBig              // the system refused the datagram's size
 	OutSend                    // the system refused to send
+	OutCongested               // the TCP connection that carries it is congested
+	OutNoPath                  // the TCP connection that carried it has ended
 	OutICMPLimited             // a "too big" answer was not sent: too many (counts answers)
 	InMalformed                // neither keepalive, IKE nor ESP
 	InUnknownSPI               // no SA has this SPI
@@ -44,7 +46,7 @@ var dropNames = [numDrops]string{
 	OutMalformed: "out-malformed", OutNoPolicy: "out-no-policy", OutDiscard: "out-discard",
 	OutBypass: "out-bypass", OutSelectors: "out-selectors", OutStageFull: "out-stage-full",
 	OutStageStale: "out-stage-stale", OutTooBig: "out-too-big", OutHardLimit: "out-hard-limit",
-	OutPathTooBig: "out-path-too-big", OutSend: "out-send-failed", OutICMPLimited: "out-icmp-limited",
+	OutPathTooBig: "out-path-too-big", OutSend: "out-send-failed", OutCongested: "out-tcp-congested", OutNoPath: "out-no-path", OutICMPLimited: "out-icmp-limited",
 	InMalformed: "in-malformed", InUnknownSPI: "in-unknown-spi", InShort: "in-short",
 	InReplay: "in-replay", InICV: "in-bad-icv", InPadding: "in-bad-padding", InDummy: "in-dummy",
 	InHardLimit: "in-hard-limit", InInner: "in-bad-inner", InSelectors: "in-selectors", InECN: "in-ecn",
@@ -67,6 +69,13 @@ type drops struct {
 
 func (c *drops) add(r Drop, n int) { c.n[r].Add(uint64(n)) }
 
+// take adds the counts of another.
+func (c *drops) take(from *drops) {
+	for r := range numDrops {
+		c.n[r].Add(from.n[r].Load())
+	}
+}
+
 // Stats are what a Datapath counted.
 type Stats struct {
 	Drops map[string]uint64 // by reason; without the zero ones
@@ -83,6 +92,12 @@ func (d *Datapath) Stats() Stats {
 		}
 	}
 	sum(&d.out.drops)
+	d.mu.Lock() // a stream that ends is counted once
+	defer d.mu.Unlock()
+	sum(&d.gone)
+	for _, in := range d.streams.Load().byNumber {
+		sum(&in.drops)
+	}
 	for _, in := range d.in {
 		sum(&in.drops)
 	}

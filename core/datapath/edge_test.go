@@ -248,14 +248,14 @@ func TestNames(t *testing.T) {
 			seen[s] = true
 		}
 	}
-	for k := FirstInbound; k <= PathMTU; k++ {
+	for k := FirstInbound; k <= StreamEnded; k++ {
 		if s := k.String(); seen[s] || s == "" || s[0] == 'E' {
 			t.Errorf("event %d is called %q", k, s)
 		} else {
 			seen[s] = true
 		}
 	}
-	if numDrops.String() != "Drop(26)" || EventKind(99).String() != "EventKind(99)" {
+	if numDrops.String() != "Drop(28)" || EventKind(99).String() != "EventKind(99)" {
 		t.Errorf("got %v, %v", numDrops, EventKind(99))
 	}
 }

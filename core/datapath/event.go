@@ -32,12 +32,14 @@ const (
 	// Lost: a packet came for an SPI that no pair has. Raised at most every
 	// LostInterval, whoever sends.
 	Lost EventKind = 7
+	// StreamEnded: a stream is over. Paths that lead to it lead nowhere now.
+	StreamEnded EventKind = 8
 )
 
 // String returns the kind's name.
 func (k EventKind) String() string {
 	names := [...]string{FirstInbound: "first-inbound", SoftLifetime: "soft-lifetime",
-		HardLifetime: "hard-lifetime", PeerMoved: "peer-moved", Acquire: "acquire", PathMTU: "path-mtu", Lost: "lost"}
+		HardLifetime: "hard-lifetime", PeerMoved: "peer-moved", Acquire: "acquire", PathMTU: "path-mtu", Lost: "lost", StreamEnded: "stream-ended"}
 	if int(k) < len(names) && names[k] != "" {
 		return names[k]
 	}
@@ -50,10 +52,12 @@ type Event struct {
 	Group uint32
 	InSPI uint32 // of the pair, or for Lost of none; 0 for Acquire
 
-	// Set for FirstInbound, PeerMoved and Lost: where the packet came from and to.
+	// Set for FirstInbound, PeerMoved and Lost: where the packet came from and to; for
+	// StreamEnded, the ends of the stream.
 	Remote netip.AddrPort
 	Local  netip.Addr
 	Socket int
+	TCP    bool // Socket is a stream's number
 
 	Flow     ippkt.Flow // of the packet, for Acquire
 	Outbound bool       // direction, for the lifetimes

@@ -33,6 +33,7 @@ type inbound struct {
 	d     *Datapath
 	index int
 	Socket
+	stream Stream // in place of Conn
 
 	from arrival
 	// sa is the pair of the current run of packets. Its In lock is held from
@@ -41,7 +42,7 @@ type inbound struct {
 	packets, bytes uint64
 	super          *super // that grows
 	spare          *super
-	cache          [flowCacheLen]inFlow
+	cache          []inFlow
 	events         []Event
 	toldLost       time.Time
 
@@ -65,9 +66,18 @@ type arrival struct {
 func newInbound(d *Datapath, index int, s Socket) *inbound {
 	in := &inbound{d: d, index: index, Socket: s}
 	if s.NATT {
-		in.super, in.spare = newSuper(), newSuper()
+		in.prepare()
 	}
 	return in
+}
+
+// prepare makes the buffers that ESP needs. Streams, which strangers can open,
+// have none before the first packet with the SPI of one of our SAs comes.
+func (in *inbound) prepare() {
+	if in.super == nil {
+		in.super, in.spare = newSuper(), newSuper()
+		in.cache = make([]inFlow, flowCacheLen)
+	}
 }
 
 // run receives until the socket is closed or fails for good.
@@ -136,11 +146,18 @@ func (in *inbound) ike(msg []byte) {
 		return
 	}
 	in.leave()
+	port := uint16(0)
+	if in.stream != nil {
+		port = in.stream.Local().Port()
+	} else {
+		port = in.Conn.LocalPort()
+	}
 	in.d.cfg.IKE(Datagram{
 		Data:   append([]byte(nil), msg...),
-		Local:  netip.AddrPortFrom(in.from.local, in.Conn.LocalPort()),
+		Local:  netip.AddrPortFrom(in.from.local, port),
 		Remote: in.from.remote,
 		NATT:   in.NATT,
+		TCP:    in.stream != nil,
 		Socket: in.index,
 	})
 }
@@ -185,7 +202,7 @@ func (in *inbound) count() {
 func (in *inbound) event(kind EventKind) {
 	in.events = append(in.events, Event{
 		Kind: kind, Group: in.sa.Group.ID, InSPI: in.sa.InSPI,
-		Remote: in.from.remote, Local: in.from.local, Socket: in.index,
+		Remote: in.from.remote, Local: in.from.local, Socket: in.index, TCP: in.stream != nil,
 	})
 }
 
@@ -200,7 +217,7 @@ func (in *inbound) lost(spi uint32) {
 	}
 	in.toldLost = now
 	in.leave()
-	in.d.cfg.Notify(Event{Kind: Lost, InSPI: spi, Remote: in.from.remote, Local: in.from.local, Socket: in.index})
+	in.d.cfg.Notify(Event{Kind: Lost, InSPI: spi, Remote: in.from.remote, Local: in.from.local, Socket: in.index, TCP: in.stream != nil})
 }
 
 // esp opens an ESP packet straight into the super-packet that grows. There the
@@ -216,6 +233,7 @@ func (in *inbound) esp(pkt []byte) {
 			in.lost(spi)
 			return
 		}
+		in.prepare()
 		in.enter(sa)
 	}
 	sa := in.sa

@@ -76,7 +76,9 @@ type conn struct {
 	addrs    []netip.Addr        // virtual addresses
 	dns      []netip.Addr
 	domains  []string
-	awaits   uint64 // the wish that the machine waits for
+	awaits   uint64   // the wish that the machine waits for
+	mending  *mending // the TCP connection of current, when it broke
+	healing  healing
 
 	staples map[string]*staple // the state of our own certificates, by certificate
 
@@ -96,17 +98,23 @@ type waiter struct {
 
 // An attempt tries the addresses of the gateway, one after the other.
 type attempt struct {
-	cancel  context.CancelFunc // of the name look-up
-	addrs   []netip.AddrPort   // not tried yet
-	session *session
-	reauth  bool // beside a session that still works
-	doubt   bool // or may not
-	// resuming is the address that a ticket is tried with; zero: none is.
-	resuming netip.AddrPort
-	anew     bool  // the ticket did not serve
-	again    bool  // and was tried once more
-	asked    int   // questions to the user
-	card     *card // whose PIN is asked for
+	ctx     context.Context // of the name look-up, and of TCP connections that are made
+	cancel  context.CancelFunc
+	session *session // was answered, and goes on
+	reauth  bool     // beside a session that still works
+	doubt   bool     // or may not
+	anew    bool     // the ticket did not serve
+	again   bool     // and was tried once more
+	asked   int      // questions to the user
+	card    *card    // whose PIN is asked for
+
+	addrs    []netip.AddrPort
+	climbing bool // the addresses are known, and tried
+	rungs    []rung
+	racing   []*session // IKE SAs that nobody has answered yet
+	dials    int        // TCP connections that are made
+	last     error      // why a way led nowhere
+	tcp      error      // why no TCP connection was made
 }
 
 func (c *conn) responder() bool { return c.profile != nil && c.profile.IsResponder() }
@@ -333,7 +341,8 @@ func (e *Engine) startAttempt(c *conn, reauth bool) {
 			e.closeSession(a.session)
 		}
 	}
-	c.attempt = &attempt{cancel: func() {}, reauth: reauth}
+	c.attempt = &attempt{reauth: reauth}
+	c.attempt.ctx, c.attempt.cancel = context.WithCancel(context.Background())
 	if c.profile.Local.OnToken() {
 		e.askToken(c, c.attempt)
 		return
@@ -370,15 +379,13 @@ func (e *Engine) negotiate(c *conn, a *attempt) {
 	}
 	wipe(c.cfg)
 	c.cfg = cfg
-	ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
-	a.cancel = cancel
 	e.logf(api.LogInfo, "ike", c.name, "connecting to %s", c.profile.Gateways)
 	gateways := slices.Clone(c.profile.Gateways)
 	if addrs, ok := literal(gateways); ok {
-		a.addrs = addrs
-		e.tryNext(c, nil)
+		e.startClimbing(c, a, addrs)
 		return
 	}
+	ctx, cancel := context.WithTimeout(a.ctx, resolveTimeout)
 	go func() {
 		defer cancel()
 		addrs, err := resolve(ctx, e.opt.Resolve, gateways)
@@ -445,28 +452,15 @@ func (e *Engine) resolved(c *conn, a *attempt, addrs []netip.AddrPort, err error
 	} else {
 		e.rememberAddresses(c.profile.Gateways, addrs)
 	}
-	a.addrs = addrs
-	e.tryNext(c, nil)
+	e.startClimbing(c, a, addrs)
 }
 
-// tryNext tries the next address of the gateway; last is why the one before
-// failed.
-func (e *Engine) tryNext(c *conn, last error) {
-	a := c.attempt
-	for len(a.addrs) > 0 {
-		remote := a.addrs[0]
-		a.addrs = a.addrs[1:]
-		local, err := e.localFor(remote)
-		if err != nil {
-			last = err
-			continue
-		}
-		sa, effects := e.initiate(c, a, ike.Path{Local: local, Remote: remote})
-		a.session = e.newSession(c, sa)
-		e.perform(effects)
-		return
-	}
-	e.attemptFailed(c, last)
+// startClimbing tries the addresses of the gateway.
+func (e *Engine) startClimbing(c *conn, a *attempt, addrs []netip.AddrPort) {
+	now := time.Now()
+	a.addrs, a.climbing, a.last, a.tcp = addrs, true, nil, nil
+	a.rungs = e.ladder(c, addrs, now)
+	e.climb(c, now)
 }
 
 // localFor returns the local address and port for IKE with remote.
@@ -514,6 +508,9 @@ func (e *Engine) endAttempt(c *conn) {
 		c.held.token.forgetPIN()
 	}
 	c.attempt = nil
+	for _, s := range a.racing {
+		e.abandon(s)
+	}
 	wipe(c.cfg)
 	c.cfg = nil
 }
@@ -522,7 +519,7 @@ func (e *Engine) endAttempt(c *conn) {
 // user. Trying refused credentials again would lock accounts.
 func worthRetrying(code api.ErrorCode) bool {
 	switch code {
-	case api.CodeGatewaySilent, api.CodePeerDead, api.CodePeerClosed, api.CodeNoNetwork, api.CodeResolve, api.CodeNetworkSetup, api.CodeFirewall,
+	case api.CodeGatewaySilent, api.CodeNoTransport, api.CodePeerDead, api.CodePeerClosed, api.CodeNoNetwork, api.CodeResolve, api.CodeNetworkSetup, api.CodeFirewall,
 		api.CodeNoProposal, api.CodeTSUnacceptable, api.CodeNoAddress, api.CodePeerRefused, api.CodeProtocol:
 		return true
 	}
@@ -661,7 +658,7 @@ func (e *Engine) settle() {
 		e.net.dp.SetTUN(nil)
 		e.net.tun = nil
 	}
-	if len(e.sas)+len(e.probes) > 0 {
+	if len(e.sas)+len(e.probes)+len(e.knocks) > 0 {
 		return
 	}
 	e.closeNetwork()
@@ -677,6 +674,8 @@ func (e *Engine) closeNetwork() {
 	}
 	e.net, e.ep, e.graces, e.drains = nil, nil, nil, nil
 	clear(e.kids)
+	clear(e.knocks)
+	e.closeStreams()
 	if err := n.close(); err != nil {
 		e.logf(api.LogDebug, "net", "", "data path: %v", err)
 	}
@@ -694,6 +693,7 @@ func (e *Engine) handleNetworkEnd(err error) {
 	e.net.done <- err // for close
 	e.logf(api.LogError, "net", "", "the data path failed: %v", err)
 	clear(e.sas)
+	clear(e.knocks)
 	e.loseProbes(err)
 	e.closeNetwork()
 	e.guard.deaf = true

@@ -67,6 +67,8 @@ type Engine struct {
 	wish      uint64                         // number of the newest wish of the host
 	granted   uint64                         // number of the newest one that the host has followed
 	ready     []afterWish                    // what waits for the host
+	streams   streams                        // TCP connections
+	knocks    map[*ike.SA]*conn              // what asks whether UDP is answered again
 	relays    map[*ike.SA]*relay             // peers whose users a RADIUS server knows
 	checks    map[*ike.SA]context.CancelFunc // of whether a peer\'s certificates were revoked
 	answers   pki.Cache                      // of those who know
@@ -111,6 +113,8 @@ func New(opt Options) *Engine {
 		sas:     make(map[*ike.SA]*session),
 		kids:    make(map[uint32]*childSA),
 		probes:  make(map[*ike.SA]*probe),
+		streams: streams{byPath: make(map[ike.Path]*carrier)},
+		knocks:  make(map[*ike.SA]*conn),
 		relays:  make(map[*ike.SA]*relay),
 		checks:  make(map[*ike.SA]context.CancelFunc),
 		dirty:   make(map[*conn]bool),
@@ -194,6 +198,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.watchFirewall()
 		case <-poll.C:
 			e.pollTraffic()
+			e.reapStreams(time.Now())
 			e.rewatch()
 			if e.guard.mute {
 				e.watchFirewall()
@@ -259,6 +264,7 @@ func (e *Engine) untilNextTimeout() time.Duration {
 	for _, c := range e.conns {
 		if c.machine != nil {
 			earlier(c.machine.NextTimeout())
+			earlier(c.nextStep())
 		}
 		earlier(c.nextStaple())
 		if c.wanted && c.mode == api.Request && !e.stopping {
@@ -294,6 +300,7 @@ func (e *Engine) handleTimeouts() {
 		if actions := c.machine.HandleTimeout(now); len(actions) > 0 {
 			e.act(c, actions)
 		}
+		e.step(c, now)
 	}
 	e.endDrains(now)
 	e.endGraces(now)

@@ -93,6 +93,7 @@ func newWorld(t *testing.T, client, gateway string, prepare ...func(client *host
 	start := func(addr netip.Addr, name, text, psk string) (*Engine, *hosttest.Machine) {
 		h := w.net.Host(addr, netip.Addr{})
 		m := hosttest.NewMachine(h.OpenUDP, h.Source)
+		m.DialTCP, m.ListenTCP = h.DialTCP, h.ListenTCP
 		if text != "" {
 			m.Profiles.Write(name+".toml", []byte(text))
 			m.Secrets.Write(name+"+psk", []byte(psk))
@@ -294,7 +295,7 @@ func TestWrongPSK(t *testing.T) {
 // protected networks stay routed into the tunnel.
 func TestGatewayDiesAndComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, requireProfile, gatewayProfile)
+		w := newWorld(t, strings.Replace(requireProfile, "gateways", "transport = \"udp\"\ngateways", 1), gatewayProfile)
 		defer w.stop()
 		if err := connect(t, w.client, 30*time.Second); err != nil {
 			t.Fatal(err)

@@ -510,6 +510,8 @@ func (e *Engine) firewallIntent(now time.Time) host.FirewallIntent {
 		}
 	}
 	intent := e.guard.compiled.Firewall(s)
+	intent.Exempt.TCP = slices.Compact(slices.SortedFunc(slices.Values(e.streams.gateways), netip.AddrPort.Compare))
+	intent.Exempt.TCPPorts = slices.Sorted(slices.Values(e.streams.listened))
 	intent.Exempt.Fetch = slices.Compact(slices.SortedFunc(slices.Values(e.guard.fetches), netip.AddrPort.Compare))
 	intent.Rules = append(peers, intent.Rules...)
 	intent.Rules = idle(decisive(append(intent.Rules, secured[defaultResponse]...))) // last: what no rule decides

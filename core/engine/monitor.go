@@ -27,6 +27,9 @@ func (e *Engine) state() api.State {
 	}
 	if e.net != nil {
 		s.Service.Ports = e.net.addresses()
+		for _, p := range e.streams.listened {
+			s.Service.Ports = append(s.Service.Ports, fmt.Sprintf("tcp/%d", p))
+		}
 		if !e.net.wellKnown {
 			s.Service.Warnings = append(s.Service.Warnings, "Another program has UDP port 500 or 4500: peers cannot reach this machine.")
 		}
@@ -83,6 +86,7 @@ func (e *Engine) view(c *conn) api.Connection {
 			v.Warnings = append(slices.Clip(v.Warnings), fmt.Sprintf("Weak: %s; only the profile's weak_certificates lets it pass.", w))
 		}
 		v.Path = s.sa.Path().String()
+		v.Transport = s.way.shown(c.mending != nil)
 		v.PeerID = s.est.PeerID.String()
 		v.Addresses = s.est.Addresses
 		v.DNS = s.est.DNS
@@ -299,6 +303,12 @@ func (e *Engine) firewallCounts() map[string]host.FirewallCount {
 // exemptions says in words what passes whatever the rules say.
 func exemptions(i *host.FirewallIntent) []string {
 	out := []string{"loopback", fmt.Sprintf("IKE and ESP of the service itself (UDP %v)", i.Exempt.IKE)}
+	for _, s := range i.Exempt.TCP {
+		out = append(out, fmt.Sprintf("the service's own connection to the gateway %v (TCP)", s))
+	}
+	if len(i.Exempt.TCPPorts) > 0 {
+		out = append(out, fmt.Sprintf("peers of the service itself (TCP %v)", i.Exempt.TCPPorts))
+	}
 	if i.Exempt.Lookup {
 		out = append(out, "the service's own look-ups of gateway names (DNS)")
 	}
@@ -425,6 +435,11 @@ func (e *Engine) drops() map[string]uint64 {
 	}
 	for reason, n := range e.net.dp.Stats().Drops {
 		out["esp: "+reason] += n
+	}
+	if d := e.streams.door; d != nil {
+		if n := d.turnedAway(); n > 0 {
+			out["tcp: no room"] += n
+		}
 	}
 	return out
 }

@@ -48,6 +48,9 @@ func (e *Engine) startListening(c *conn) {
 		if !e.net.wellKnown {
 			return fmt.Errorf("open UDP ports 500 and 4500: %w", host.ErrPortInUse)
 		}
+		if err := e.listenTCP(c.profile.TCP()); err != nil {
+			return err
+		}
 		c.cfg = cfg
 		return nil
 	}()

@@ -55,6 +55,10 @@ func (e *Engine) handleNetworkChange() {
 // roam decides what a change of network means for the session that carries a
 // tunnel.
 func (e *Engine) roam(c *conn, s *session, now time.Time) {
+	if s.sa.Path().TCP {
+		e.roamTCP(c, s, now)
+		return
+	}
 	path, paths, stranded := s.sa.Path(), e.pathsFor(c, s), s.sa.Info().Stranded
 	switch {
 	case len(paths) == 0:
@@ -183,9 +187,13 @@ func (e *Engine) pathSilent(x ike.PathSilent) {
 		return
 	}
 	now := time.Now()
+	if s.sa.Path().TCP {
+		return // TCP repeats what is lost, and tells when it ends
+	}
 	if paths := e.pathsFor(s.conn, s); len(paths) > 0 {
 		e.perform(s.sa.Move(paths, now))
 	}
+	e.seekTCP(s.conn, s)
 	if s.roam.moving {
 		e.doubt(s.conn, s, now)
 		e.stall(s.conn, now, &ike.Failure{Code: ike.FailPeerDead, Err: fmt.Errorf("%v does not answer since the network has changed", s.sa.Path().Remote.Addr())})

@@ -32,6 +32,10 @@ type session struct {
 	kids   map[uint32]*childSA // by inbound SPI
 	rekeys int
 	roam   roam
+	way    transport
+	// How it began, as one of an attempt's ways, and whether with a ticket.
+	rung     rung
+	resuming bool
 }
 
 // A childSA is an installed pair of ESP SAs.
@@ -104,12 +108,13 @@ func (e *Engine) handleIKE(d datapath.Datagram) {
 	if !local.Addr().IsValid() {
 		local, _ = e.localFor(d.Remote)
 	}
-	e.perform(e.ep.HandleDatagram(ike.Datagram{Data: d.Data, Local: local, Remote: d.Remote, NATT: d.NATT}, time.Now()))
+	e.perform(e.ep.HandleDatagram(ike.Datagram{Data: d.Data, Local: local, Remote: d.Remote, NATT: d.NATT, TCP: d.TCP}, time.Now()))
 }
 
 // perform carries out what the IKE engine wants, in its order.
 func (e *Engine) perform(effects []ike.Effect) {
 	answering := false
+	var late *ike.SA // was answered when another one had been
 	for _, x := range effects {
 		if e.probed(x) {
 			continue
@@ -118,6 +123,9 @@ func (e *Engine) perform(effects []ike.Effect) {
 		case *ike.Trace:
 			e.trace(x)
 		case ike.Send:
+			if late != nil && x.SA == late {
+				continue
+			}
 			if answering {
 				e.afterHost(func() { e.sendIKE(x) })
 			} else {
@@ -159,7 +167,12 @@ func (e *Engine) perform(effects []ike.Effect) {
 			e.relay(x)
 		case ike.CheckRevocation:
 			e.checkRevocation(x)
-		case ike.Answered: // nobody else is asked
+		case ike.Answered:
+			if c := e.knocks[x.SA]; c != nil {
+				e.udpAnswers(c)
+			} else if !e.won(x.SA) {
+				late = x.SA
+			}
 		case ike.PathChanged:
 			e.pathChanged(x)
 		case ike.Moved:
@@ -180,7 +193,11 @@ func (e *Engine) sendIKE(x ike.Send) {
 	if e.net == nil {
 		return // closed since
 	}
-	if err := e.net.send(x); err != nil {
+	send := e.net.send
+	if x.Path.TCP {
+		send = e.sendStream
+	}
+	if err := send(x); err != nil {
 		e.logf(api.LogDebug, "ike", e.nameOf(x.SA), "%v", err)
 	}
 }
@@ -226,7 +243,7 @@ func (e *Engine) established(x ike.Established) {
 	e.logf(api.LogInfo, "ike", s.conn.name, "IKE SA established with %v (%s)", x.PeerID, how)
 	if a := s.conn.attempt; a != nil && a.session == s {
 		if x.Resumed {
-			s.conn.resumed(a)
+			s.conn.resumed()
 		}
 	}
 	if w := weakAuth(s.est); w != "" {
@@ -326,7 +343,7 @@ func splitKey(c *ike.ChildSA, key []byte) esp.Keys {
 }
 
 func (e *Engine) sadPath(p ike.Path) sad.Path {
-	return sad.Path{Socket: e.net.socket(p.Remote.Addr(), true), Local: p.Local.Addr(), Remote: p.Remote}
+	return sad.Path{Socket: e.socketOf(p), Local: p.Local.Addr(), Remote: p.Remote}
 }
 
 // negotiated follows the first Child SA of an attempt, and each further one.
@@ -337,6 +354,7 @@ func (e *Engine) negotiated(c *conn, s *session) {
 		e.rememberChoice(c)
 		old := c.current
 		c.current = s
+		e.tookWay(c, s)
 		if old != nil && old != s {
 			e.retireSession(old)
 		}
@@ -464,6 +482,7 @@ func (e *Engine) pathChanged(x ike.PathChanged) {
 			e.logf(api.LogWarn, "esp", s.conn.name, "new path %v: %v", x.Path, err)
 		}
 	}
+	e.wayChanged(s, x.Path)
 	e.changed(s.conn)
 }
 
@@ -487,6 +506,7 @@ func (e *Engine) closeSession(s *session) {
 func (e *Engine) closed(x ike.Closed) {
 	s := e.sas[x.SA]
 	delete(e.sas, x.SA)
+	delete(e.knocks, x.SA)
 	if r := e.relays[x.SA]; r != nil {
 		delete(e.relays, x.SA)
 		r.end()
@@ -504,16 +524,7 @@ func (e *Engine) closed(x ike.Closed) {
 		if x.Err != nil {
 			e.logf(api.LogInfo, "ike", c.name, "IKE SA closed: %v", x.Err)
 		}
-	case c.attempt != nil && c.attempt.session == s:
-		c.attempt.session = nil
-		if e.notResumed(c, x.Err) {
-			break
-		}
-		if len(c.attempt.addrs) > 0 && tryElsewhere(x.Err) {
-			e.tryNext(c, x.Err)
-		} else if !e.askCertificate(c, c.attempt, x.Err) && !e.askServer(c, c.attempt, x.Err) {
-			e.attemptFailed(c, x.Err)
-		}
+	case e.runnerEnded(c, s, x.Err):
 	case c.current == s:
 		c.current = nil
 		err := x.Err
@@ -552,7 +563,7 @@ func (e *Engine) handleDatapathEvent(ev datapath.Event) {
 		}
 		e.perform(e.ep.NoteInbound(ev.InSPI, now))
 	case datapath.PeerMoved:
-		e.perform(e.ep.PeerMoved(ev.InSPI, ike.Path{Remote: ev.Remote}, now))
+		e.perform(e.ep.PeerMoved(ev.InSPI, e.pathOf(ev), now))
 	case datapath.SoftLifetime:
 		switch k := e.kids[ev.InSPI]; {
 		case k == nil || k.retired:
@@ -565,17 +576,23 @@ func (e *Engine) handleDatapathEvent(ev datapath.Event) {
 		e.logf(api.LogWarn, "esp", "", "Child SA %08x has reached the end of its lifetime", ev.InSPI)
 		e.perform(e.ep.CloseChild(ev.InSPI, now))
 	case datapath.Lost:
-		local := netip.AddrPortFrom(ev.Local, e.net.nattPort())
-		if !ev.Local.IsValid() {
-			local, _ = e.localFor(ev.Remote)
+		path := e.pathOf(ev)
+		switch {
+		case path.Local.IsValid():
+		case ev.Local.IsValid():
+			path.Local = netip.AddrPortFrom(ev.Local, e.net.nattPort())
+		default:
+			path.Local, _ = e.localFor(ev.Remote)
 		}
-		e.perform(e.ep.NoteLost(ev.InSPI, ike.Path{Local: local, Remote: ev.Remote}, now))
+		e.perform(e.ep.NoteLost(ev.InSPI, path, now))
 	case datapath.PathMTU:
 		if k := e.kids[ev.InSPI]; k != nil {
 			e.logf(api.LogInfo, "esp", k.session.conn.name, "the path takes packets of %d bytes", ev.MTU)
 		}
 	case datapath.Acquire:
 		e.acquire(ev)
+	case datapath.StreamEnded:
+		e.streamEnded(ev.Socket)
 	}
 }
 

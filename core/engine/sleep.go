@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"time"
 
 	"sallyport/core/api"
@@ -51,7 +52,8 @@ func (e *Engine) doubt(c *conn, s *session, now time.Time) {
 	}
 	s.roam.doubt = false
 	e.logf(api.LogInfo, "ike", c.name, "no answer yet; connecting anew beside it")
-	c.attempt = &attempt{cancel: func() {}, reauth: true, doubt: true}
+	c.attempt = &attempt{reauth: true, doubt: true}
+	c.attempt.ctx, c.attempt.cancel = context.WithCancel(context.Background())
 	e.negotiate(c, c.attempt)
 }
 

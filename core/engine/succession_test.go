@@ -12,13 +12,13 @@ import (
 	"sallyport/core/internal/hosttest"
 )
 
-// A stream sends a packet every millisecond and notes which arrive.
-type stream struct {
+// A train sends a packet every millisecond and notes which arrive.
+type train struct {
 	sent, got int
 	bad       int
 }
 
-func (w *world) stream(from, to *hosttest.Machine, src, dst string, until time.Time, s *stream) {
+func (w *world) stream(from, to *hosttest.Machine, src, dst string, until time.Time, s *train) {
 	done := make(chan struct{})
 	go func() {
 		for {
@@ -56,7 +56,7 @@ func TestReauthenticationLosesNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var up, down stream
+		var up, down train
 		until := time.Now().Add(2 * time.Minute)
 		ready := make(chan struct{})
 		go func() {
@@ -65,7 +65,7 @@ func TestReauthenticationLosesNothing(t *testing.T) {
 		}()
 		w.stream(w.cm, w.gm, "10.20.0.1", "10.10.0.10", until, &up)
 		<-ready
-		for name, s := range map[string]stream{"up": up, "down": down} {
+		for name, s := range map[string]train{"up": up, "down": down} {
 			if s.got != s.sent || s.bad > 0 || s.sent < 100_000 {
 				t.Errorf("%s: %d of %d packets arrived, %d strange ones", name, s.got, s.sent, s.bad)
 			}
@@ -98,7 +98,7 @@ func TestReauthenticationOneWay(t *testing.T) {
 		if err := connect(t, w.client, time.Minute); err != nil {
 			t.Fatal(err)
 		}
-		var down stream
+		var down train
 		w.stream(w.gm, w.cm, "10.10.0.10", "10.20.0.1", time.Now().Add(time.Minute), &down)
 		if down.got != down.sent || down.sent < 50_000 {
 			t.Errorf("%d of %d packets arrived", down.got, down.sent)

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"net/netip"
 	"slices"
 	"time"
 
@@ -25,37 +24,49 @@ func (e *Engine) keepTicket(x ike.TicketIssued) {
 // initiate begins an IKE SA with the gateway of an attempt: with the ticket, when
 // there is one that may serve, and from the beginning otherwise. A
 // reauthentication is no use with a ticket, which proves nothing.
-func (e *Engine) initiate(c *conn, a *attempt, path ike.Path) (*ike.SA, []ike.Effect) {
-	now := time.Now()
-	if a.reauth && !a.doubt || a.anew || c.ticket == nil || !now.Before(c.ticket.Until()) {
-		return e.ep.Initiate(c.cfg, path, now)
+func (e *Engine) initiate(c *conn, a *attempt, r rung, path ike.Path, now time.Time) {
+	var sa *ike.SA
+	var effects []ike.Effect
+	resuming := (!a.reauth || a.doubt) && !a.anew && c.ticket != nil && now.Before(c.ticket.Until())
+	if resuming {
+		sa, effects = e.ep.Resume(c.cfg, c.ticket, path, now)
+	} else {
+		sa, effects = e.ep.Initiate(c.cfg, path, now)
 	}
-	a.resuming = path.Remote
-	return e.ep.Resume(c.cfg, c.ticket, path, now)
+	s := e.newSession(c, sa)
+	s.rung, s.resuming = r, resuming
+	a.racing = append(a.racing, s)
+	e.perform(effects)
 }
 
-// resumed notes that the ticket has served.
-func (c *conn) resumed(a *attempt) {
-	a.resuming = netip.AddrPort{}
+// resumed notes that the ticket has served, or never will.
+func (c *conn) resumed() {
 	c.ticket.Wipe()
 	c.ticket = nil
 }
 
-// notResumed goes on from the beginning where a ticket did not serve, with the
-// same address first: nothing failed that a user has to know of. It reports
-// whether that is the case.
-func (e *Engine) notResumed(c *conn, err error) bool {
+// notResumed goes on from the beginning where a ticket did not serve: nothing
+// failed that a user has to know of. It reports whether that is the case. s has
+// left the attempt.
+func (e *Engine) notResumed(c *conn, s *session, err error) bool {
 	a := c.attempt
-	if !a.resuming.IsValid() {
+	switch {
+	case !s.resuming || a.anew && tryElsewhere(err):
 		return false
+	case !tryElsewhere(err): // somebody answered: it is worth nothing
+		c.resumed()
+		s.rung.due = time.Now()
+		a.rungs = slices.Insert(a.rungs, 0, s.rung)
+	case !a.idle() || len(a.rungs) > 0:
+		return false // another way may still lead there
 	}
 	e.logf(api.LogInfo, "ike", c.name, "not resumed (%v); connecting from the beginning", err)
-	a.addrs, a.anew = slices.Insert(a.addrs, 0, a.resuming), true
-	if !tryElsewhere(err) { // somebody answered: it is worth nothing
-		c.resumed(a)
+	a.anew = true
+	if len(a.rungs) == 0 {
+		e.startClimbing(c, a, a.addrs)
+	} else {
+		e.climb(c, time.Now())
 	}
-	a.resuming = netip.AddrPort{}
-	e.tryNext(c, nil)
 	return true
 }
 
@@ -64,14 +75,16 @@ func (e *Engine) notResumed(c *conn, err error) bool {
 // it does.
 func (e *Engine) resumeRather(c *conn, a *attempt) bool {
 	s := a.session
-	if !a.anew || a.again || a.reauth && !a.doubt || c.ticket == nil || !time.Now().Before(c.ticket.Until()) {
+	now := time.Now()
+	if !a.anew || a.again || a.reauth && !a.doubt || c.ticket == nil || !now.Before(c.ticket.Until()) {
 		return false
 	}
 	e.logf(api.LogInfo, "ike", c.name, "the gateway answers again; resuming rather than asking the user")
 	a.anew, a.again, a.session = false, true, nil
-	a.addrs = slices.Insert(a.addrs, 0, s.sa.Path().Remote)
+	s.rung.due = now
+	a.rungs = slices.Insert(a.rungs, 0, s.rung)
 	e.closeSession(s)
-	e.tryNext(c, nil)
+	e.climb(c, now)
 	return true
 }
 
@@ -80,7 +93,7 @@ func (e *Engine) resumeRather(c *conn, a *attempt) bool {
 // retransmission waits for nothing, and the ticket may serve.
 func (e *Engine) beginAgain(c *conn) {
 	a := c.attempt
-	if a != nil && !a.reauth && a.session != nil && a.session.sa.State() == ike.StateInitSent {
+	if a != nil && !a.reauth && a.climbing && a.session == nil && !a.answered() {
 		e.startAttempt(c, false)
 	}
 }

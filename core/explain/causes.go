@@ -99,8 +99,11 @@ func byHost(err error, e *api.Error) bool {
 	var resolve *ResolveError
 	var route *RouteError
 	var setup *HostError
+	var transport *TransportError
 	var firewall *FirewallError
 	switch {
+	case errors.As(err, &transport): // before what it wraps, which may be a deadline
+		e.Code, err = api.CodeNoTransport, transport
 	case errors.As(err, &firewall):
 		e.Code, err = api.CodeFirewall, firewall.Err
 	case errors.Is(err, host.ErrNoTUN):

@@ -39,6 +39,23 @@ func (e *RouteError) Error() string { return fmt.Sprintf("no route to %s: %v", e
 // Unwrap returns the cause.
 func (e *RouteError) Unwrap() error { return e.Err }
 
+// A TransportError says that no transport reached the gateway.
+type TransportError struct {
+	UDP bool  // nobody answered on UDP either
+	Err error // why there was no TCP connection
+}
+
+// Error implements error.
+func (e *TransportError) Error() string {
+	if !e.UDP {
+		return e.Err.Error()
+	}
+	return "no answer on UDP; TCP: " + e.Err.Error()
+}
+
+// Unwrap returns the cause.
+func (e *TransportError) Unwrap() error { return e.Err }
+
 // A HostError says that the machine refused addresses, routes or DNS.
 type HostError struct{ Err error }
 

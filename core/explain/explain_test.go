@@ -145,6 +145,7 @@ func TestExplain(t *testing.T) {
 		{"lifetime", fail(ike.FailExpired, nil), api.CodePeerClosed, "before new keys"},
 		{"replaced", fail(ike.FailReplaced, nil), api.CodePeerClosed, "same identity"},
 		{"dead", fail(ike.FailPeerDead, nil), api.CodePeerDead, "stopped answering"},
+		{"no transport", &TransportError{true, fmt.Errorf("dial: %w", context.DeadlineExceeded)}, api.CodeNoTransport, "No answer on UDP; TCP: dial"},
 		{"no TUN", fmt.Errorf("open /dev/net/tun: %w", host.ErrNoTUN), api.CodeNoTUN, "Open /dev/net/tun: the TUN driver is missing. On Linux load"},
 		{"privilege", fmt.Errorf("open tun: %w", host.ErrPrivilege), api.CodeNoPrivilege, "as root"},
 		{"ports", fmt.Errorf("bind: %w", host.ErrPortInUse), api.CodePortInUse, "ss -ulpn"},

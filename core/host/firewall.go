@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"sallyport/core/ts"
@@ -84,7 +85,7 @@ const (
 //  2. A packet to an address of Inner that arrives on another interface than
 //     Device is dropped (CVE-2019-14899).
 //  3. ICMP redirects that arrive are dropped.
-//  4. Exempt.IKE, Lookup, Fetch, DHCP and NDP pass.
+//  4. Exempt.IKE, TCP, TCPPorts, Lookup, Fetch, DHCP and NDP pass.
 //  5. With DNSInside, DNS passes through Device alone.
 //  6. Rules, in their order, and with them Exempt.LAN.
 //  7. Default.
@@ -140,6 +141,11 @@ type FirewallExempt struct {
 	// Lookup lets the service's own sockets, known likewise, ask name servers
 	// (UDP and TCP to port 53), and be answered.
 	Lookup bool
+	// TCP are gateways (address and TCP port) that the service's own sockets, known
+	// likewise, may connect to, and be answered by; TCPPorts are local ports of the
+	// service where peers may.
+	TCP      []netip.AddrPort
+	TCPPorts []uint16
 	// Fetch are servers (address and TCP port) that the service's own sockets,
 	// known likewise, may ask, and be answered by: where the state of a peer's
 	// certificate is told, for as long as that takes.
@@ -165,7 +171,7 @@ func (i *FirewallIntent) IsZero() bool {
 }
 
 func (e *FirewallExempt) isZero() bool {
-	return len(e.IKE) == 0 && !e.Lookup && len(e.Fetch) == 0 && !e.DHCP && !e.NDP && len(e.LAN) == 0 && !e.LANDiscovery
+	return len(e.IKE) == 0 && len(e.TCP) == 0 && len(e.TCPPorts) == 0 && !e.Lookup && len(e.Fetch) == 0 && !e.DHCP && !e.NDP && len(e.LAN) == 0 && !e.LANDiscovery
 }
 
 // Limits of an intent.
@@ -186,7 +192,7 @@ func (i *FirewallIntent) Check() error {
 	if len(i.Rules) > MaxFirewallRules {
 		return fmt.Errorf("%d rules, more than %d", len(i.Rules), MaxFirewallRules)
 	}
-	if max(len(i.Inner), len(i.Exempt.IKE), len(i.Exempt.LAN), len(i.Exempt.Fetch)) > maxFirewallList {
+	if max(len(i.Inner), len(i.Exempt.IKE), len(i.Exempt.LAN), len(i.Exempt.Fetch), len(i.Exempt.TCP), len(i.Exempt.TCPPorts)) > maxFirewallList {
 		return fmt.Errorf("more than %d inner addresses, ports or local networks", maxFirewallList)
 	}
 	for _, a := range i.Inner {
@@ -207,12 +213,12 @@ func (i *FirewallIntent) Check() error {
 	if !i.Default.valid() {
 		return fmt.Errorf("default: %v is no action", i.Default)
 	}
-	for _, port := range i.Exempt.IKE {
+	for _, port := range slices.Concat(i.Exempt.IKE, i.Exempt.TCPPorts) {
 		if port == 0 {
 			return errors.New("port 0 cannot be exempt")
 		}
 	}
-	for _, s := range i.Exempt.Fetch {
+	for _, s := range slices.Concat(i.Exempt.Fetch, i.Exempt.TCP) {
 		if !s.IsValid() || s.Port() == 0 || s.Addr().Zone() != "" || s.Addr().Is4In6() || s.Addr().IsUnspecified() || s.Addr().IsMulticast() {
 			return fmt.Errorf("%v is no server", s)
 		}

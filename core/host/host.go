@@ -19,6 +19,13 @@ type System struct {
 	// its packets out of the tunnel (see Router).
 	OpenUDP func(v6 bool, port uint16) (UDPConn, error)
 
+	// DialTCP connects to a gateway that is spoken to over TCP, and ListenTCP waits
+	// for peers who do so, on every address of one family (RFC 9329). The sockets
+	// carry the mark of OpenUDP's, send at once what they are given and hold little
+	// that has not left yet. nil: there is no TCP.
+	DialTCP   func(ctx context.Context, remote netip.AddrPort) (net.Conn, error)
+	ListenTCP func(v6 bool, port uint16) (net.Listener, error)
+
 	// Resolve looks up a name outside of every tunnel of ours, through sockets
 	// that carry the mark of OpenUDP's. nil: the machine's resolver.
 	Resolve func(ctx context.Context, name string) ([]netip.Addr, error)

@@ -56,13 +56,15 @@ func certRequest(roots ...*x509.Certificate) *message.CertReq {
 // startInit begins the handshake as the initiator.
 func (sa *SA) startInit(now time.Time) {
 	sa.state = StateInitSent
-	if err := sa.cfg.Local.check(); err != nil {
-		sa.close(&Failure{Code: FailLocalCredential, Err: err}, now)
-		return
-	}
-	if err := sa.cfg.check(); err != nil {
-		sa.close(&Failure{Code: FailInternal, Err: err}, now)
-		return
+	if !sa.hs.knock {
+		if err := sa.cfg.Local.check(); err != nil {
+			sa.close(&Failure{Code: FailLocalCredential, Err: err}, now)
+			return
+		}
+		if err := sa.cfg.check(); err != nil {
+			sa.close(&Failure{Code: FailInternal, Err: err}, now)
+			return
+		}
 	}
 	sa.natt = sa.path.TCP || sa.path.Remote.Port() != portIKE
 	sa.quantum.offered = offersQuantum(sa.cfg.Proposals)
@@ -149,6 +151,9 @@ func (sa *SA) receiveInit(h message.Header, d Datagram, now time.Time) {
 		return
 	}
 	sa.e.tellUnproved(m.Payloads, now)
+	if sa.knocked(h, now) {
+		return
+	}
 	in, bad := sortPayloads(m.Payloads)
 	if bad != nil {
 		sa.e.drop("malformed or unprotected")

@@ -16,6 +16,7 @@ func (sa *SA) Reroute(p Path, now time.Time) []Effect {
 }
 
 func (sa *SA) reroute(p Path, now time.Time) {
+	sa.mob.paths, sa.mob.stranded = nil, false
 	if p != sa.path {
 		if sa.mob.on && p.TCP != sa.path.TCP && sa.state == StateUp {
 			sa.oweUpdate(now) // RFC 9329, section 7.6
@@ -33,3 +34,21 @@ func (sa *SA) reroute(p Path, now time.Time) {
 	sa.tellSent(sa.header(f.task.exchange(), f.id, false), f.datagrams, nil, 1)
 	sa.send(f.datagrams, now)
 }
+
+// Silent reports whether nothing at all has come from the peer of an IKE SA that
+// we began: neither an answer to IKE_SA_INIT nor, after that, one to the first
+// IKE_AUTH request, nor a hint of a reason.
+func (sa *SA) Silent() bool {
+	switch {
+	case sa.hint != nil || sa.hs == nil:
+		return false
+	case sa.state == StateInitSent:
+		return sa.hs.cookies == 0 && len(sa.hs.groups) <= 1
+	case sa.state == StateAuthSent:
+		return sa.flight != nil && sa.flight.id == 1
+	}
+	return false
+}
+
+// Asking reports whether a request of ours has no answer yet.
+func (sa *SA) Asking() bool { return sa.flight != nil }

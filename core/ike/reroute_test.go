@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sallyport/core/ike/message"
+	"sallyport/core/transform"
 )
 
 // tcpPath is a TCP connection of a's from a port to b.
@@ -158,5 +159,57 @@ func TestAnsweredBeforeAuth(t *testing.T) {
 	}
 	if !told {
 		t.Error("nobody was told")
+	}
+}
+
+// TestSilent: whoever looks for another way knows whether this one is answered.
+func TestSilent(t *testing.T) {
+	w := newWorld(t, testOptions{})
+	a := w.connect()
+	if !a.Silent() {
+		t.Error("not silent before anything was delivered")
+	}
+	w.deliver(0)
+	w.deliver(0)
+	if a.State() != StateAuthSent || !a.Silent() {
+		t.Errorf("%v: IKE_AUTH is answered before it was delivered", a.State())
+	}
+	w.flush()
+	if a.Silent() {
+		t.Error("silent when it is up")
+	}
+
+	w = newWorld(t, testOptions{optB: Options{CookieThreshold: -1}})
+	a = w.connect()
+	w.deliver(0)
+	w.deliver(0)
+	if a.Silent() {
+		t.Error("silent after the peer asked for a cookie")
+	}
+}
+
+// TestKnock finds out whether the peer answers, and tells it nothing more.
+func TestKnock(t *testing.T) {
+	for name, o := range map[string]testOptions{"answer": {}, "cookie": {optB: Options{CookieThreshold: -1}}, "refusal": {termsB: mustProposals(transform.ProtoIKE, "aes128-sha256-modp2048")}} {
+		w := newWorld(t, o)
+		cfg := *w.a.cfg
+		cfg.Local, cfg.Peer = LocalAuth{}, PeerAuth{} // secrets are wiped when a handshake is over
+		_, fx := w.a.e.Knock(&cfg, w.path(), w.now)
+		w.a.do(fx)
+		w.flush()
+		if x, ok := effect[Closed](w.a); count[Answered](w.a) != 1 || !ok || x.Err != nil || len(w.b.sas) != 0 {
+			t.Errorf("%s: %d answers, closed %+v, %d SAs", name, count[Answered](w.a), x, len(w.b.sas))
+		}
+		if len(w.a.e.SAs()) != 0 {
+			t.Errorf("%s: the IKE SA lives on", name)
+		}
+	}
+	w := newWorld(t, testOptions{})
+	_, fx := w.a.e.Knock(w.a.cfg, w.path(), w.now)
+	w.a.do(fx)
+	w.lose()
+	w.run(10*time.Second, w.lose)
+	if x, ok := effect[Closed](w.a); !ok || x.Err == nil || count[Answered](w.a) != 0 {
+		t.Errorf("silence: %+v", x)
 	}
 }

@@ -113,6 +113,7 @@ type handshake struct {
 	signed    []signature       // by such a key
 	certReqs  []message.CertReq // of the peer
 	weak      []string          // what its certificates have that is weak, and allowed
+	knock     bool              // it ends with the answer to IKE_SA_INIT
 	own       *Credential       // what we prove ourselves with, once it is chosen
 	resumed   *resumption       // nil: a handshake from the beginning
 }

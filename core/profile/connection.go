@@ -10,6 +10,16 @@ type Connection struct {
 	Role     string   `toml:"role,omitempty"`     // "initiator" (default) or "responder"
 	Profile  string   `toml:"profile,omitempty"`  // "respond" (default), "request" or "require"
 	Gateways []string `toml:"gateways,omitempty"` // "vpn.example.com", "192.0.2.1:4500", "[2001:db8::1]"
+	// Transport says how an initiator reaches its gateways: over UDP, over TCP
+	// (RFC 9329), or by default over TCP where nobody answers on UDP.
+	Transport string `toml:"transport,omitempty"` // "auto" (default), "udp" or "tcp"
+	// TCPPorts are, "4500" or within TLS "443/tls", the gateway's TCP ports, tried in
+	// order; of a responder, without "/tls", the ports where it waits for both.
+	// Default: an initiator's "4500", a responder's none.
+	TCPPorts []string `toml:"tcp_ports,omitempty"`
+	// TLSName is the name that an initiator asks for within TLS; default: the
+	// gateway's own.
+	TLSName string `toml:"tls_name,omitempty"`
 	// Addresses wanted from the gateway: "0.0.0.0" and "::" ask for any, another address asks for that one.
 	VirtualIPs []string `toml:"virtual_ips,omitempty"`
 

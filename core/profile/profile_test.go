@@ -144,7 +144,7 @@ func full() *Connection {
 	d := func(v time.Duration) Duration { return Duration{Duration: v} }
 	return &Connection{
 		Version: 1, Name: "full", Role: Initiator, Profile: "request",
-		Gateways: []string{"a.example", "192.0.2.1:4500", "[2001:db8::1]:4500"}, VirtualIPs: []string{"0.0.0.0", "::"},
+		Gateways: []string{"a.example", "192.0.2.1:4500", "[2001:db8::1]:4500"}, Transport: TransportTCP, TCPPorts: []string{"4500", "443/tls"}, TLSName: "www.vpn.example.com", VirtualIPs: []string{"0.0.0.0", "::"},
 		Local: Auth{Method: MethodCertificate, ID: `C=CH, O="Bü\ro", CN=a`, Certificates: []string{"a.pem", "i.pem"}, Key: "full+key", Ask: true, Signatures: []string{"ed25519"},
 			Prefer: 2, More: []Own{{ID: "b.example", Certificates: []string{"b.pem"}, Key: "full+key-2"}}},
 		Remote: Auth{Method: MethodPSK, ID: "*.example", Secret: "full+remote-psk"},

@@ -37,6 +37,10 @@ const (
 	MethodCertificate = "certificate"
 	MethodEAP         = "eap" // local of an initiator only
 
+	TransportAuto = "auto"
+	TransportUDP  = "udp"
+	TransportTCP  = "tcp"
+
 	RevocationOff    = "off"
 	RevocationSoft   = "soft"
 	RevocationStrict = "strict"
@@ -97,6 +101,7 @@ func (v *validator) connection(c *Connection) {
 	} else {
 		v.initiator(c)
 	}
+	v.transport(c)
 	v.peerSecrets(c)
 	v.auth("local", &c.Local, true)
 	v.auth("remote", &c.Remote, false)

@@ -3,6 +3,7 @@ package firewall
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -237,7 +238,10 @@ func (b *batch) addOutput() {
 			b.rule(b.ownSocket(), protocol(p), destinationPort(53), accept)
 		}
 	}
-	for _, s := range x.Fetch {
+	for _, port := range x.TCPPorts {
+		b.rule(b.ownSocket(), protocol(tcp), sourcePort(port), accept)
+	}
+	for _, s := range slices.Concat(x.TCP, x.Fetch) {
 		b.rule(b.ownSocket(), family(s.Addr().Is6()), protocol(tcp), daddr(s.Addr()), destinationPort(s.Port()), accept)
 	}
 	if x.DHCP {
@@ -281,7 +285,10 @@ func (b *batch) addInput() {
 			b.rule(protocol(p), sourcePort(53), b.forOwnSocket(), accept)
 		}
 	}
-	for _, s := range x.Fetch {
+	for _, port := range x.TCPPorts {
+		b.rule(protocol(tcp), destinationPort(port), accept)
+	}
+	for _, s := range slices.Concat(x.TCP, x.Fetch) {
 		b.rule(family(s.Addr().Is6()), protocol(tcp), saddr(s.Addr()), sourcePort(s.Port()), b.forOwnSocket(), accept)
 	}
 	if x.DHCP {

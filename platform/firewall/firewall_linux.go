@@ -64,7 +64,8 @@ func (f *Firewall) Set(i host.FirewallIntent) error {
 // clone returns a copy that the caller of Set cannot change.
 func clone(i host.FirewallIntent) host.FirewallIntent {
 	i.Inner, i.Rules, i.Beside = slices.Clone(i.Inner), slices.Clone(i.Rules), slices.Clone(i.Beside)
-	i.Exempt.IKE, i.Exempt.LAN, i.Exempt.Fetch = slices.Clone(i.Exempt.IKE), slices.Clone(i.Exempt.LAN), slices.Clone(i.Exempt.Fetch)
+	x := &i.Exempt
+	x.IKE, x.LAN, x.Fetch, x.TCP, x.TCPPorts = slices.Clone(x.IKE), slices.Clone(x.LAN), slices.Clone(x.Fetch), slices.Clone(x.TCP), slices.Clone(x.TCPPorts)
 	return i
 }
 

@@ -44,6 +44,12 @@ func New(o Options) (*host.System, error) {
 	s := &host.System{
 		OpenTUN: openTUN,
 		OpenUDP: openUDP,
+		DialTCP: func(ctx context.Context, remote netip.AddrPort) (net.Conn, error) {
+			return sockopt.DialTCP(ctx, remote, route.Mark)
+		},
+		ListenTCP: func(v6 bool, port uint16) (net.Listener, error) {
+			return sockopt.ListenTCP(v6, port, route.Mark)
+		},
 		Resolve: resolve,
 		Dial: func(ctx context.Context, server netip.AddrPort) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "udp", server.String())

@@ -41,6 +41,7 @@ func facts(c *model.Connection) []kit.Field {
 		{Label: i18n.T("connections.fact.dns"), Value: lines(c.DNS), Copy: true},
 		{Label: i18n.T("connections.fact.networks"), Value: lines(c.Routes)},
 		{Label: i18n.T("connections.fact.path"), Value: kit.Clean(c.Path)},
+		{Label: i18n.T("connections.fact.transport"), Value: transportText(c.Transport)},
 	}
 	if up(c) {
 		n := c.Counters

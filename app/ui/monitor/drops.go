@@ -24,6 +24,10 @@ func drop(reason string) string {
 		return i18n.T("monitor.drop.hard_limit")
 	case "esp: out-send-failed":
 		return i18n.T("monitor.drop.send_failed")
+	case "esp: out-tcp-congested":
+		return i18n.T("monitor.drop.tcp_congested")
+	case "esp: out-no-path":
+		return i18n.T("monitor.drop.no_path")
 	case "esp: out-icmp-limited":
 		return i18n.T("monitor.drop.icmp_limited")
 	case "esp: in-malformed", "esp: in-short":
@@ -44,6 +48,8 @@ func drop(reason string) string {
 		return i18n.T("monitor.drop.tun")
 	case "esp: in-receive-failed":
 		return i18n.T("monitor.drop.receive_failed")
+	case "tcp: no room":
+		return i18n.T("monitor.drop.tcp_room")
 	case "ike: queue full", "events: queue full":
 		return i18n.T("monitor.drop.queue")
 	case "ike: other IKE version", "ike: malformed header", "ike: malformed or unprotected", "ike: invalid key exchange value":

@@ -85,6 +85,12 @@ func describe(i *host.FirewallIntent) string {
 	if len(x.LAN) > 0 {
 		fmt.Fprintf(&s, " LAN %v", x.LAN)
 	}
+	if len(x.TCP) > 0 {
+		fmt.Fprintf(&s, " TCP %v", x.TCP)
+	}
+	if len(x.TCPPorts) > 0 {
+		fmt.Fprintf(&s, " TCP ports %v", x.TCPPorts)
+	}
 	for _, flag := range []struct {
 		set  bool
 		name string

@@ -40,6 +40,10 @@ type Machine struct {
 	// Slept tells how long the machine has slept; nil: it cannot tell.
 	Slept func() time.Duration
 
+	// DialTCP and ListenTCP are the machine's TCP for IKE; nil: it has none.
+	DialTCP   func(ctx context.Context, remote netip.AddrPort) (net.Conn, error)
+	ListenTCP func(v6 bool, port uint16) (net.Listener, error)
+
 	// NoFirewall makes a machine that has none.
 	NoFirewall bool
 
@@ -75,8 +79,8 @@ func (m *Machine) System() *host.System {
 			m.mu.Unlock()
 			return t, nil
 		},
-		OpenUDP: m.OpenUDP,
 		Slept:   m.Slept,
+		OpenUDP: m.OpenUDP, DialTCP: m.DialTCP, ListenTCP: m.ListenTCP,
 		Fetch: func(ctx context.Context, r host.FetchRequest) (host.FetchResponse, error) {
 			if m.Fetch == nil {
 				return host.FetchResponse{}, errors.New("nobody is there")

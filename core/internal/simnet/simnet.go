@@ -36,11 +36,13 @@ type Net struct {
 	socks  map[netip.AddrPort]*Conn
 	faults Faults
 	tap    func(Packet) bool
+	tcp    tcp
 }
 
 // New returns a network without faults, whose chances follow seed.
 func New(seed uint64) *Net {
-	return &Net{rng: rand.New(rand.NewPCG(seed, 0)), socks: make(map[netip.AddrPort]*Conn)}
+	return &Net{rng: rand.New(rand.NewPCG(seed, 0)), socks: make(map[netip.AddrPort]*Conn),
+		tcp: tcp{listeners: make(map[netip.AddrPort]*listener), open: make(map[*tcpConn]bool)}}
 }
 
 // SetFaults replaces the faults.
