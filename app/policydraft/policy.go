@@ -73,6 +73,8 @@ const (
 // secret store; no secret stands in a policy.
 type AuthMethod struct {
 	Method       string   `toml:"method" must:"yes"`
+	User         string   `toml:"user"`
+	EAPMethods   []string `toml:"eap_methods"`
 	CAs          []string `toml:"cas"`
 	Certificates []string `toml:"certificates"`
 	Key          string   `toml:"key"`
@@ -81,8 +83,7 @@ type AuthMethod struct {
 	RemoteID     string   `toml:"remote_id"`
 }
 
-// The methods of an AuthMethod. The format knows "eap" too, which the service
-// does not offer yet.
+// The methods of an AuthMethod.
 const (
 	Certificate = "certificate"
 	PSK         = "psk"

@@ -69,6 +69,9 @@ func (e *Engine) followPolicy() {
 		for i, p := range e.guard.compiled.Peers {
 			if p.Connection == "" {
 				for j := range p.Auth {
+					if !p.Auth[j].Answers() {
+						continue
+					}
 					c := e.listenerConn(i, &p, &p.Auth[j])
 					wanted[c.name] = true
 				}
@@ -351,14 +354,11 @@ func (e *Engine) listenerConn(i int, p *policy.Peer, a *policy.AuthMethod) *conn
 	return c
 }
 
-// ruleProfile writes the connection that an entry stands for as a profile. The
-// first authentication method that we can use is taken; nil without any.
+// ruleProfile writes the connection that an entry stands for as a profile, with
+// the first authentication method; nil without any.
 func (e *Engine) ruleProfile(x *policy.Entry, peer netip.Addr, p *policy.Peer) *profile.Connection {
 	for i := range p.Auth {
 		a := &p.Auth[i]
-		if a.Method == policy.MethodEAP {
-			continue
-		}
 		out := &profile.Connection{Version: profile.SchemaVersion, Name: peerName(x.Rule, peer), Gateways: []string{peer.String()}}
 		ruleAuth(out, a)
 		out.IKE.Proposals = p.IKE.Methods
@@ -438,6 +438,10 @@ func limits(l ts.List) string {
 func ruleAuth(out *profile.Connection, a *policy.AuthMethod) {
 	out.Local = profile.Auth{Method: a.Method, ID: a.LocalID, Secret: a.Secret, Certificates: a.Certificates, Key: a.Key}
 	out.Remote = profile.Auth{Method: a.Method, ID: a.RemoteID, Secret: a.Secret, CAs: a.CAs}
+	if a.Method == policy.MethodEAP {
+		out.Local.User, out.Local.EAP.Methods = a.User, a.EAPMethods
+		out.Remote.Method, out.Remote.Secret = profile.MethodCertificate, ""
+	}
 }
 
 // allowed reports whether a peer of a rule's listening connection is one that

@@ -30,6 +30,11 @@ func (p *Policy) check() Findings {
 	c.duration("key_exchange.lifetime", p.KeyExchange.Lifetime, time.Minute, maxLifetime)
 	c.proposals("default_response.methods", transform.ProtoESP, p.DefaultResponse.Methods)
 	c.auth("default_response.auth", p.DefaultResponse.Auth)
+	for i := range p.DefaultResponse.Auth {
+		if !p.DefaultResponse.Auth[i].Answers() {
+			c.bad(at("default_response.auth", i)+".method", "\"eap\" proves the user of the end that begins, and here the peer does: a connection with role = \"responder\" asks for users")
+		}
+	}
 	c.duration("downgrade.ttl", p.Downgrade.TTL, time.Minute, maxTTL)
 	for i, pin := range p.Downgrade.Pins {
 		if word, _, err := parseAddress(pin); err != nil || word != "" {
@@ -163,6 +168,9 @@ func (c *checker) rules() {
 			c.missing(field+".filter_action", "filter action", r.FilterAction, c.actionNames())
 		}
 		c.auth(field+".auth", r.Auth)
+		if okAction && action.Action == ActionNegotiate {
+			c.users(field, r, &action)
+		}
 		gateway, err := netip.ParseAddr(r.Tunnel)
 		if err == nil && (gateway.Zone() != "" || gateway.IsUnspecified() || gateway.IsMulticast() || gateway.IsLoopback() || gateway.Is4In6()) {
 			c.bad(field+".tunnel", "%s cannot be the address of a gateway", shown(r.Tunnel))
@@ -327,6 +335,7 @@ func (c *checker) authMethod(field string, m *AuthMethod) {
 			c.bad(field+"."+id.field, "the own identity cannot be a pattern")
 		}
 	}
+	c.eapMethod(field, m)
 	certificate := m.Method == MethodCertificate
 	switch {
 	case certificate && m.Secret != "":

@@ -192,7 +192,10 @@ func authText(l []AuthMethod) string {
 		case MethodCertificate:
 			out = append(out, fmt.Sprintf("certificate %q of %q", m.Certificates, m.CAs))
 		default:
-			out = append(out, m.Method)
+			out = append(out, fmt.Sprintf("eap %q of %q", m.User, m.CAs))
+			if len(m.EAPMethods) > 0 {
+				out[len(out)-1] += " by " + strings.Join(m.EAPMethods, ", ")
+			}
 		}
 		if m.RemoteID != "" {
 			out[len(out)-1] += fmt.Sprintf(" for %q", m.RemoteID)

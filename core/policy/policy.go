@@ -127,10 +127,16 @@ const (
 // An AuthMethod is one way to authenticate, for both ends.
 type AuthMethod struct {
 	Method string `toml:"method"` // MethodCertificate, MethodPSK or MethodEAP
+	// User is who a peer that asks with EAP knows us as; the peer proves itself
+	// with a certificate before that.
+	User string `toml:"user,omitempty"`
+	// EAPMethods are the methods of EAP allowed, the preferred first; empty: all
+	// that there are the means for.
+	EAPMethods []string `toml:"eap_methods,omitempty"`
 	// CAs name the certificate authorities that the peer's certificate must lead to.
 	CAs []string `toml:"cas,omitempty"`
 	// Certificates name our own certificate, then intermediates; Key its private
-	// key in the secret store.
+	// key in the secret store. With EAP they are the user's, for EAP-TLS.
 	Certificates []string `toml:"certificates,omitempty"`
 	Key          string   `toml:"key,omitempty"`
 	Secret       string   `toml:"secret,omitempty"` // of the PSK or EAP password in the secret store
@@ -211,6 +217,7 @@ func cloneAuth(l []AuthMethod) []AuthMethod {
 	for i := range l {
 		l[i].CAs = slices.Clone(l[i].CAs)
 		l[i].Certificates = slices.Clone(l[i].Certificates)
+		l[i].EAPMethods = slices.Clone(l[i].EAPMethods)
 	}
 	return l
 }

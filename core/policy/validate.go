@@ -74,10 +74,8 @@ func (c *checker) references(env Env) {
 	}
 }
 
-// stores checks the names of certificates and secrets. One method that works
-// is enough; that EAP does not yet is an error where it is the only one.
+// stores checks the names of certificates and secrets.
 func (c *checker) stores(field string, methods []AuthMethod, env Env) {
-	usable := 0
 	for i := range methods {
 		m, path := &methods[i], at(field, i)
 		for j, n := range m.CAs {
@@ -92,14 +90,6 @@ func (c *checker) stores(field string, methods []AuthMethod, env Env) {
 		if m.Secret != "" {
 			c.known(path+".secret", "secret", m.Secret, env.Secrets)
 		}
-		if m.Method != MethodEAP {
-			usable++
-		} else {
-			c.warn(path+".method", "EAP is not available yet; this method is passed over")
-		}
-	}
-	if len(methods) > 0 && usable == 0 {
-		c.bad(field, "names EAP alone, which is not available yet")
 	}
 }
 

@@ -41,6 +41,11 @@ func rule(name, list, action string, more ...string) string {
 	return fmt.Sprintf("[[rules]]\nname = %q\nfilter_list = %q\nfilter_action = %q\n%s\n", name, list, action, strings.Join(more, "\n"))
 }
 
+// user is an authentication method with EAP.
+func user(more string) string {
+	return `auth = [{method = "eap", user = "alice", cas = ["ca.crt"], remote_id = "gw.example.com"` + more + `}]`
+}
+
 const viaOffice = `tunnel = "office"`
 
 func TestValidate(t *testing.T) {
@@ -60,9 +65,14 @@ func TestValidate(t *testing.T) {
 		{"unknown certificates", lists + rule("a", "net", StockRequire, `auth = [{method = "certificate", cas = ["x"], certificates = ["y"], key = "z"}]`), []string{
 			`rules[0].auth[0].cas[0]: there is no certificate "x"`, `certificates[0]: there is no certificate "y"`, `.key: there is no secret "z"`,
 		}},
-		{"EAP alone", lists + rule("a", "net", StockRequire, `auth = [{method = "eap"}]`), []string{
-			"warning: t.toml:26: rules[0].auth[0].method: EAP is not available yet", "error: t.toml:26: rules[0].auth: names EAP alone",
+		{"a user of a gateway", lists + rule("a", "net", StockRequire, `tunnel = "203.0.113.9"`, user("")), nil},
+		{"a user host to host", lists + rule("a", "net", StockRequire, user(`, secret = "lan.psk"`)), []string{
+			"warning: t.toml:26: rules[0].auth[0].method: \"eap\" is for what this machine begins",
 		}},
+		{"a user who never begins, beside a key", lists + rule("a", "net", "Respond only", strings.Replace(user(`, secret = "lan.psk"`), "}]", `}, {method = "psk", secret = "lan.psk"}]`, 1)), []string{
+			"warning: t.toml:26: rules[0].auth[0].method: \"eap\" is not used",
+		}},
+		{"a user host to host beside a key", lists + rule("a", "net", StockRequire, strings.Replace(user(`, secret = "lan.psk"`), "}]", `}, {method = "psk", secret = "lan.psk"}]`, 1)), nil},
 		{"auth without use", lists + rule("a", "net", StockRequire, viaOffice, `auth = [{method = "psk", secret = "lan.psk"}]`), []string{
 			"warning: t.toml:27: rules[0].auth: is not used",
 		}},
@@ -147,6 +157,19 @@ func TestParseErrors(t *testing.T) {
 		{rule("a", ListAllIP, StockBlock, `tunnel = "0.0.0.0"`), "rules[0].tunnel: \"0.0.0.0\" cannot be the address of a gateway"},
 		{rule("a", ListAllIP, StockBlock, `connection_type = "wifi"`), `rules[0].connection_type: "wifi" is not one of "all", "lan", "remote"`},
 		{rule("a", ListAllIP, StockBlock, `auth = [{method = "psk", secret = "s"}]`), "rules[0].auth: has no meaning"},
+		{rule("a", ListAllIP, StockRequire, `auth = [{method = "eap"}]`), "auth[0].user: is missing"},
+		{rule("a", ListAllIP, StockRequire, `auth = [{method = "eap", user = "alice"}]`), "auth[0].cas: is missing"},
+		{rule("a", ListAllIP, StockRequire, `tunnel = "203.0.113.9"`, strings.Replace(user(""), `remote_id = "gw.example.com"`, `remote_id = "%any"`, 1)), "auth[0].remote_id: is missing: who may ask"},
+		{rule("a", ListAllIP, StockRequire, `tunnel = "203.0.113.9"`, strings.Replace(user(""), "gw.example.com", "*", 1)), "auth[0].remote_id: is missing: who may ask"},
+		{rule("a", ListAllIP, StockRequire, user("")), "auth[0].secret: is missing: host to host there is one negotiation"},
+		{rule("a", ListAllIP, "Respond only", user(`, secret = "s"`)), `auth[0].method: "eap" alone answers nobody, and the filter action "Respond only" starts nothing`},
+		{"[default_response]\nenabled = true\n" + user(`, secret = "s"`), `default_response.auth[0].method: "eap" proves the user of the end that begins`},
+		{rule("a", ListAllIP, StockRequire, `tunnel = "203.0.113.9"`, user(`, eap_methods = ["md5"]`)), `eap_methods[0]: "md5" is no method of EAP`},
+		{rule("a", ListAllIP, StockRequire, `tunnel = "203.0.113.9"`, user(`, eap_methods = ["gtc", "gtc"]`)), `eap_methods[1]: "gtc" is there twice`},
+		{rule("a", ListAllIP, StockRequire, `tunnel = "203.0.113.9"`, user(`, eap_methods = ["tls"]`)), "certificates: is missing: EAP-TLS"},
+		{rule("a", ListAllIP, StockRequire, `tunnel = "203.0.113.9"`, user(`, key = "k"`)), "auth[0].key: goes with certificates"},
+		{rule("a", ListAllIP, StockRequire, `auth = [{method = "psk", secret = "s", user = "alice"}]`), "auth[0].user: needs method"},
+		{rule("a", ListAllIP, StockRequire, `auth = [{method = "psk", secret = "s", eap_methods = ["gtc"]}]`), "auth[0].eap_methods: needs method"},
 		{rule("a", ListAllIP, StockBlock) + rule("a", ListAllIP, StockBlock), `rules[1].name: "a" is there twice`},
 		{"[[filter_lists]]\nname = \"All IP Traffic\"\nfilters = []", "is the name of a stock filter list"},
 		{"[[filter_actions]]\nname = \"Block\"\naction = \"block\"", "is the name of a stock filter action"},

@@ -506,6 +506,14 @@ func newAuthForm(m *policydraft.AuthMethod, changed func()) fyne.CanvasObject {
 		case policydraft.PSK:
 			body.Objects = []fyne.CanvasObject{
 				newField("", i18n.T("policies.auth.secret"), entry(m.Secret, "lan", trim(&m.Secret)), i18n.T("policies.hint.secret"))}
+		case policydraft.EAP:
+			body.Objects = []fyne.CanvasObject{
+				newField("", i18n.T("policies.auth.user"), entry(m.User, "alice", trim(&m.User)), i18n.T("policies.hint.user")),
+				newField("", i18n.T("policies.auth.password"), entry(m.Secret, "alice+password", trim(&m.Secret)), i18n.T("policies.hint.password")),
+				newField("", i18n.T("policies.auth.cas"), entry(strings.Join(m.CAs, ", "), "ca.crt", names(&m.CAs)), i18n.T("policies.hint.cas")),
+				newField("", i18n.T("policies.auth.user_certificates"), entry(strings.Join(m.Certificates, ", "), "alice.crt", names(&m.Certificates)), i18n.T("policies.hint.user_certificates")),
+				newField("", i18n.T("policies.auth.key"), entry(m.Key, "alice.key", trim(&m.Key)), i18n.T("policies.hint.key")),
+			}
 		default:
 			body.Objects = nil
 		}
@@ -514,6 +522,7 @@ func newAuthForm(m *policydraft.AuthMethod, changed func()) fyne.CanvasObject {
 	method := kit.NewChoice([]kit.Option{
 		{ID: policydraft.Certificate, Title: i18n.T("policies.auth.certificate"), Text: i18n.T("policies.meaning.certificate")},
 		{ID: policydraft.PSK, Title: i18n.T("policies.auth.psk"), Text: i18n.T("policies.meaning.psk")},
+		{ID: policydraft.EAP, Title: i18n.T("policies.auth.eap"), Text: i18n.T("policies.meaning.eap")},
 	}, func(id string) {
 		*m = policydraft.AuthMethod{Method: id, LocalID: m.LocalID, RemoteID: m.RemoteID}
 		build()

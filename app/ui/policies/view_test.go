@@ -265,6 +265,35 @@ func TestRenamedListsTakeTheirRulesAlong(t *testing.T) {
 	}
 }
 
+// A rule that proves a user says who it is, and to whom.
+func TestWizardUser(t *testing.T) {
+	v, env := open(t, stocked(t))
+	v.Select("LAN")
+	uitest.Settle()
+	v.detail.edit("")
+	w := newWizard(v.editor, func(*wizard) {})
+	w.show()
+	w.rule.Tunnel, w.filter.Destination = "203.0.113.9", "10.20.0.0/16"
+	w.rule.FilterAction = "Require security"
+	w.page = pageAuth
+	w.build()
+	uitest.Tap(t, env.Window, "User (EAP)")
+	uitest.Tap(t, env.Window, "Next")
+	if !uitest.Says(env.Window, "A user needs a name") {
+		t.Fatalf("it goes on without a user:\n%s", uitest.Text(env.Window))
+	}
+	uitest.Type(t, env.Window, "alice", "bob")
+	uitest.Type(t, env.Window, "ca.crt", "company.crt")
+	uitest.Type(t, env.Window, "*.example.com", "gw.example.com")
+	uitest.Tap(t, env.Window, "Next")
+	if a := w.auth; w.page != pageName || a.Method != policydraft.EAP || a.User != "bob" || len(a.CAs) != 1 || a.CAs[0] != "company.crt" || a.RemoteID != "gw.example.com" {
+		t.Errorf("page %d: %+v", w.page, a)
+	}
+	if !uitest.Says(env.Window, "User “bob” (EAP)") {
+		t.Errorf("the summary is\n%s", uitest.Text(env.Window))
+	}
+}
+
 func TestWizard(t *testing.T) {
 	v, env := open(t, stocked(t))
 	v.Select("LAN")

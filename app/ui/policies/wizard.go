@@ -138,6 +138,8 @@ func (w *wizard) missing() string {
 			return i18n.T("policies.wizard.need.secret")
 		case w.auth.Method == policydraft.Certificate && (len(w.auth.CAs) == 0 || len(w.auth.Certificates) == 0 || w.auth.Key == ""):
 			return i18n.T("policies.wizard.need.certificate")
+		case w.auth.Method == policydraft.EAP && (w.auth.User == "" || len(w.auth.CAs) == 0 || w.auth.RemoteID == ""):
+			return i18n.T("policies.wizard.need.user")
 		}
 	case pageName:
 		if w.rule.Name == "" {

@@ -226,7 +226,7 @@ func authText(a policydraft.AuthMethod) string {
 	case policydraft.PSK:
 		s = i18n.T("policies.auth.psk.of", "Name", kit.Clean(a.Secret))
 	case policydraft.EAP:
-		s = i18n.T("policies.auth.eap")
+		s = i18n.T("policies.auth.eap.of", "User", kit.Clean(a.User))
 	default:
 		s = i18n.T("policies.auth.none")
 	}
