@@ -63,6 +63,7 @@ func (from credentials) ikeConfig(c *profile.Connection, pool ike.Pool) (*ike.Co
 		Unique:        c.IKE.Unique,
 		MOBIKE:        c.IKE.MOBIKE != profile.MOBIKENever,
 		CheckPath:     c.IKE.CheckPath,
+		RedirectTo:    profile.RedirectTo(c.IKE.Redirect),
 	}
 	if c.IKE.NoResume || c.Remote.Revocation == profile.RevocationStrict {
 		cfg.TicketLife = -1 // whether a certificate was revoked counts each time

@@ -15,6 +15,7 @@ import (
 	"sallyport/core/eap"
 	"sallyport/core/explain"
 	"sallyport/core/ike"
+	"sallyport/core/ike/message"
 	"sallyport/core/policy"
 	"sallyport/core/profile"
 	"sallyport/core/tunnel"
@@ -65,6 +66,8 @@ type conn struct {
 	wrong int
 	// ticket resumes the tunnel when it is lost; nil: the gateway gives none.
 	ticket *ike.Ticket
+	// redirects are when gateways sent us elsewhere, of late.
+	redirects []time.Time
 
 	// Set while the tunnel is wanted.
 	cfg      *ike.Config // a responder's, or the attempt's
@@ -115,6 +118,10 @@ type attempt struct {
 	dials    int        // TCP connections that are made
 	last     error      // why a way led nowhere
 	tcp      error      // why no TCP connection was made
+
+	// gateways are tried in place of the profile's: where one of those sent us.
+	gateways []string
+	from     message.Redirect // who did
 }
 
 func (c *conn) responder() bool { return c.profile != nil && c.profile.IsResponder() }
@@ -379,8 +386,12 @@ func (e *Engine) negotiate(c *conn, a *attempt) {
 	}
 	wipe(c.cfg)
 	c.cfg = cfg
-	e.logf(api.LogInfo, "ike", c.name, "connecting to %s", c.profile.Gateways)
 	gateways := slices.Clone(c.profile.Gateways)
+	if a.gateways != nil {
+		gateways = a.gateways
+	}
+	cfg.Redirects, cfg.RedirectedFrom = c.mayRedirect(time.Now()), a.from
+	e.logf(api.LogInfo, "ike", c.name, "connecting to %s", gateways)
 	if addrs, ok := literal(gateways); ok {
 		e.startClimbing(c, a, addrs)
 		return
@@ -449,7 +460,7 @@ func (e *Engine) resolved(c *conn, a *attempt, addrs []netip.AddrPort, err error
 			return
 		}
 		e.logf(api.LogWarn, "net", c.name, "%v; trying the addresses that the name had last: %v", err, addrs)
-	} else {
+	} else if a.gateways == nil {
 		e.rememberAddresses(c.profile.Gateways, addrs)
 	}
 	e.startClimbing(c, a, addrs)

@@ -284,7 +284,7 @@ func (e *Engine) runnerEnded(c *conn, s *session, err error) bool {
 	if k := e.streams.byPath[s.sa.Path()]; k != nil {
 		e.drop(k)
 	}
-	if e.notResumed(c, s, err) {
+	if e.redirected(c, s, err) || e.notResumed(c, s, err) {
 		return true
 	}
 	a.fail(err)

@@ -110,7 +110,9 @@ func (e *Engine) pathsFor(c *conn, s *session) []ike.Path {
 		}
 	}
 	if s.sa.Mobile() {
-		add(gatewayAddresses(e, c))
+		if !s.elsewhere {
+			add(gatewayAddresses(e, c))
+		}
 		others := s.sa.PeerAddresses()
 		slices.SortStableFunc(others, func(a, b netip.Addr) int { return private(a) - private(b) })
 		add(others)

@@ -164,3 +164,27 @@ func TestWake(t *testing.T) {
 		})
 	}
 }
+
+// TestRedirectLoop has a gateway that sends its peers to itself: it is followed
+// five times (RFC 5685, section 11), and then asked to serve.
+func TestRedirectLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, requireProfile, strings.Replace(gatewayProfile, "[local]", "[ike]\nredirect = \"198.51.100.1\"\n\n[local]", 1))
+		defer w.stop()
+		if err := connect(t, w.client, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		w.carries(t, "10.20.0.1")
+		if n := len(w.client.conns["office"].redirects); n != maxSent {
+			t.Errorf("%d redirections", n)
+		}
+		time.Sleep(sentPeriod) // then it may be sent anew
+		if err := w.client.call(t.Context(), func() {
+			if !w.client.conns["office"].mayRedirect(time.Now()) {
+				t.Error("never again redirected")
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

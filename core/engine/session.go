@@ -36,6 +36,8 @@ type session struct {
 	// How it began, as one of an attempt's ways, and whether with a ticket.
 	rung     rung
 	resuming bool
+	// elsewhere says that the peer is a gateway that another sent us to.
+	elsewhere bool
 }
 
 // A childSA is an installed pair of ESP SAs.
@@ -177,6 +179,8 @@ func (e *Engine) perform(effects []ike.Effect) {
 			e.pathChanged(x)
 		case ike.Moved:
 			e.moved(x)
+		case ike.Redirected:
+			e.redirectedUp(x)
 		case ike.PathSilent:
 			e.pathSilent(x)
 		case ike.Reauthenticate:
@@ -350,6 +354,7 @@ func (e *Engine) sadPath(p ike.Path) sad.Path {
 func (e *Engine) negotiated(c *conn, s *session) {
 	if a := c.attempt; a != nil && a.session == s {
 		e.endAttempt(c)
+		s.elsewhere = a.gateways != nil
 		c.wrong = 0
 		e.rememberChoice(c)
 		old := c.current

@@ -64,7 +64,7 @@ func (e *Engine) asksNobody(c *conn, now time.Time) bool {
 	switch {
 	case c.held != nil:
 		return true
-	case l.Ask:
+	case l.Ask, l.OnToken():
 		return false
 	}
 	return !l.UsesEAP() || l.Secret != "" || c.ticket != nil && now.Before(c.ticket.Until())

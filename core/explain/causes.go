@@ -168,6 +168,7 @@ var codes = map[ike.FailureCode]api.ErrorCode{
 	ike.FailProtocol:        api.CodeProtocol,
 	ike.FailExpired:         api.CodePeerClosed,
 	ike.FailReplaced:        api.CodePeerClosed,
+	ike.FailRedirected:      api.CodePeerRefused,
 }
 
 // byIKE explains what the IKE engine reports.

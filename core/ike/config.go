@@ -11,6 +11,7 @@ import (
 
 	"sallyport/core/eap"
 	"sallyport/core/ike/auth"
+	"sallyport/core/ike/message"
 	"sallyport/core/pki"
 	"sallyport/core/transform"
 	"sallyport/core/ts"
@@ -52,6 +53,11 @@ type Config struct {
 	// answered from its new address.
 	MOBIKE    bool
 	CheckPath bool
+	// Redirects lets a gateway send us to another one (RFC 5685); RedirectedFrom is
+	// the one that has. RedirectTo is where a responder sends peers that have
+	// proved themselves, and that can be sent.
+	Redirects                  bool
+	RedirectedFrom, RedirectTo message.Redirect
 	// Beside says that the SA stands beside others with the same peer, which is
 	// not to drop them: INITIAL_CONTACT is not sent.
 	Beside bool

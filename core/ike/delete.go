@@ -112,6 +112,7 @@ func (sa *SA) ikeDeleted(_ task, _ *inbox, _ []uint32, now time.Time) *notifyErr
 // liveness check, and the answer is empty as well.
 func (sa *SA) answerInformational(in *inbox, now time.Time) ([]message.Payload, *notifyError) {
 	sa.noteNotifies(in, now)
+	sa.redirectedUp(in)
 	var answer []message.Payload
 	if sa.mob.on {
 		var bad *notifyError

@@ -168,6 +168,13 @@ type Moved struct {
 // its path: SA.Move may name others to try.
 type PathSilent struct{ SA *SA }
 
+// Redirected says that the peer of an established SA sends us to another gateway
+// (RFC 5685): connect there, then close SA.
+type Redirected struct {
+	SA      *SA
+	Gateway string // an address, or a name
+}
+
 // Reauthenticate says that the peer's authentication runs out at By
 // (RFC 4478, or Config.ReauthTime): start a new IKE SA before, then close SA.
 type Reauthenticate struct {
@@ -248,6 +255,7 @@ func (Replaced) effect()        {}
 func (PathChanged) effect()     {}
 func (Moved) effect()           {}
 func (PathSilent) effect()      {}
+func (Redirected) effect()      {}
 func (Reauthenticate) effect()  {}
 func (Ask) effect()             {}
 func (RelayEAP) effect()        {}

@@ -30,6 +30,7 @@ const (
 	FailProtocol                               // the peer broke the protocol
 	FailExpired                                // the hard lifetime ended before a rekey came through
 	FailReplaced                               // the same peer came again (INITIAL_CONTACT, Config.Unique)
+	FailRedirected                             // the peer sends us to another gateway; Err is a *Redirect
 )
 
 var failureNames = map[FailureCode]string{
@@ -51,6 +52,7 @@ var failureNames = map[FailureCode]string{
 	FailProtocol:        "protocol error",
 	FailExpired:         "lifetime over",
 	FailReplaced:        "replaced by a newer SA of the same peer",
+	FailRedirected:      "redirected",
 }
 
 func (c FailureCode) String() string {

@@ -276,6 +276,10 @@ func (sa *SA) authAnswered(t task, in *inbox, _ []uint32, now time.Time) *notify
 		return err
 	}
 	return sa.whenGood(offer, now, func(now time.Time) *notifyError {
+		if sa.redirectedAuth(in, now) {
+			offer.free(sa)
+			return nil
+		}
 		if sa.cfg.Local.EAP != nil {
 			return sa.followWithEAP(offer, in, now)
 		}
@@ -287,6 +291,9 @@ func (sa *SA) authAnswered(t task, in *inbox, _ []uint32, now time.Time) *notify
 // themselves.
 func (sa *SA) admitted(offer *offer, in *inbox, now time.Time) *notifyError {
 	defer offer.free(sa)
+	if sa.redirectedAuth(in, now) {
+		return nil
+	}
 	sa.noteNotifies(in, now)
 	sa.agreeMobike(in)
 	given := readConfig(in.cp)
@@ -475,6 +482,9 @@ func (sa *SA) resolve(in *inbox) *notifyError {
 
 // admit answers a peer that has proved itself: in holds what it asked for.
 func (sa *SA) admit(payloads []message.Payload, in *inbox, now time.Time) ([]message.Payload, *notifyError) {
+	if elsewhere, ok := sa.turnElsewhere(payloads); ok {
+		return elsewhere, nil
+	}
 	sa.noteNotifies(in, now)
 	if sa.agreeMobike(in); sa.mob.on {
 		payloads = append(payloads, sa.offerMobike()...)

@@ -105,6 +105,7 @@ func (sa *SA) sendInit(now time.Time) {
 	if slices.ContainsFunc(sa.cfg.Proposals, transform.Proposal.HasAdditional) {
 		payloads = append(payloads, status(message.NotifyIntermediateExchangeSupported))
 	}
+	payloads = append(payloads, sa.offerRedirect()...)
 	payloads = append(payloads,
 		status(message.NotifyFragmentationSupported),
 		hashNotify(sa.cfg.Peer.Schemes),
@@ -175,6 +176,9 @@ func (sa *SA) receiveInit(h message.Header, d Datagram, now time.Time) {
 		return
 	}
 	if n := in.notify(message.NotifyInvalidKEPayload); n != nil && sa.retryWithGroup(n, now) {
+		return
+	}
+	if sa.redirectedInit(in, now) {
 		return
 	}
 	if n := in.refusal(); n != nil {
@@ -295,6 +299,7 @@ func (sa *SA) readInitNotifies(in *inbox) {
 	for _, r := range in.certReqs {
 		sa.hs.certReqs = append(sa.hs.certReqs, message.CertReq{Encoding: r.Encoding, Authorities: slices.Clone(r.Authorities)})
 	}
+	sa.hs.redirects = in.notify(message.NotifyRedirectSupported) != nil
 	sa.hs.multiple = in.notify(message.NotifyMultipleAuthSupported) != nil
 	if n := in.notify(message.NotifySignatureHashAlgorithms); n != nil {
 		if hashes, err := auth.ParseHashAlgorithms(n.Data); err == nil {

@@ -104,6 +104,7 @@ type handshake struct {
 	cookies   int               // how often the peer asked for one
 	groups    []transform.ID    // key exchange methods tried
 	natSource []byte            // the hash that claims a NAT
+	redirects bool              // the peer can be sent to another gateway
 	multiple  bool              // the responder takes several authentications (RFC 4739)
 	user      *userAuth         // our proof in EAP, while it lasts
 	guest     *guestAuth        // the peer's

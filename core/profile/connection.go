@@ -141,6 +141,9 @@ type IKE struct {
 	// only when it has answered from its new address.
 	MOBIKE    string `toml:"mobike,omitempty"`
 	CheckPath bool   `toml:"check_path,omitempty"`
+	// Redirect is the gateway, an address or a name, to which a responder sends
+	// peers that have proved themselves (RFC 5685).
+	Redirect string `toml:"redirect,omitempty"`
 }
 
 // A Child is one Child SA to negotiate.

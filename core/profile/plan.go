@@ -247,6 +247,7 @@ func planTOML(c *Connection, b *Bundle) []api.PlanLine {
 	plain("ike.no_resume", yesNo(c.IKE.NoResume))
 	plain("ike.mobike", c.IKE.MOBIKE)
 	plain("ike.check_path", yesNo(c.IKE.CheckPath))
+	plain("ike.redirect", c.IKE.Redirect)
 	for _, end := range []struct {
 		name string
 		auth *Auth

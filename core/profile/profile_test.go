@@ -163,7 +163,7 @@ func fullResponder() *Connection {
 	return &Connection{
 		Version: 1, Name: "gw", Role: Responder,
 		Local:    Auth{Method: MethodPSK, Secret: "gw+psk"},
-		IKE:      IKE{CheckPath: true},
+		IKE:      IKE{CheckPath: true, Redirect: "gw2.example.com"},
 		Remote:   Auth{Method: MethodCertificate, CAs: []string{"ca.pem"}},
 		Children: []Child{{Name: "net", LocalTS: []string{"10.0.0.0/8"}}},
 		Pools:    []Pool{{Name: "v4", Addresses: "10.20.0.10-10.20.0.99", DNS: []string{"10.0.0.1"}, Domains: []string{"example.com"}}, {Name: "v6", Addresses: "fd00::/120"}},

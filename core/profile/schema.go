@@ -72,6 +72,7 @@ var docs = config.Docs{
 	"IKE.unique":             {Doc: "Close older IKE SAs of the same peer when it connects again.", Default: "only when the peer says that it has lost them"},
 	"IKE.no_resume":          {Doc: "Prove both identities again whenever the connection was lost, instead of resuming it with a ticket (RFC 5723).", Default: "false"},
 	"IKE.mobike":             {Doc: "The tunnel may go on from another address after a change of network (MOBIKE, RFC 4555).", Default: MOBIKEAllow, Enum: []string{MOBIKEAllow, MOBIKENever}},
+	"IKE.redirect":           {Doc: "Responder: the gateway, an address or a name, to send peers to once they have proved themselves (RFC 5685), as when this one is to go.", Default: "none: they are served here"},
 	"IKE.check_path":         {Doc: "Responder: follow a peer to another address only when it has answered from there.", Default: "false"},
 
 	"Child.name":          {Doc: "Name of the child: letters, digits, '.', '_', '-'.", Required: true},

@@ -12,6 +12,7 @@ import (
 	"sallyport/core/api"
 	"sallyport/core/config"
 	"sallyport/core/ike/auth"
+	"sallyport/core/ike/message"
 	"sallyport/core/pool"
 	"sallyport/core/transform"
 	"sallyport/core/ts"
@@ -128,7 +129,32 @@ func (v *validator) connection(c *Connection) {
 	if c.IKE.CheckPath && !c.IsResponder() {
 		v.bad("ike.check_path", "belongs to a responder: only the end that connects moves")
 	}
+	v.redirect(c)
 	v.children(c)
+}
+
+// redirect checks where a responder sends its peers.
+func (v *validator) redirect(c *Connection) {
+	to := c.IKE.Redirect
+	if to == "" {
+		return
+	}
+	if !c.IsResponder() {
+		v.bad("ike.redirect", "belongs to a responder: gateways send their peers elsewhere")
+		return
+	}
+	r := RedirectTo(to)
+	if said, err := message.ParseRedirect(r.AppendTo(nil)); err != nil || said.Gateway() != r.Gateway() {
+		v.bad("ike.redirect", "%s is neither an address nor the name of a host", shown(to))
+	}
+}
+
+// RedirectTo returns the gateway that a responder's setting names.
+func RedirectTo(s string) message.Redirect {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return message.Redirect{Addr: a.Unmap().WithZone("")}
+	}
+	return message.Redirect{Name: s}
 }
 
 // revocation checks what the other end's certificate may be, and what is to be
