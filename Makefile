@@ -90,9 +90,11 @@ walk: build
 	@.ci/setup test
 	@$(ROOTENV) SALLYPORT_WALK=$${SALLYPORT_WALK:-10m} SALLYPORT_WALK_SEED="$${SALLYPORT_WALK_SEED:-}" go test -count=1 -v -timeout 60m -run '^TestDesktopWalk$$' ./platform/interop
 
-# So many seeds of TestStorm, of which make test does 1000. Without the race detector:
-# nothing in it runs at the same time. A seed that fails says how it is run again.
+# So many seeds of TestStorm, of which make test does 1000, and every collision to a
+# depth of 4, where make test goes to 2. Without the race detector: nothing in it runs at
+# the same time. A seed that fails says how it is run again.
 soak:
+	@go test -count=1 -timeout 24h -run '^TestEveryCollision$$' ./core/ike -explore.depth 4
 	@go test -count=1 -timeout 24h -run '^TestStorm$$' ./core/ike -storm.seeds $(SOAK) -storm.from $(SOAK_FROM)
 
 # Both ends rekey every few seconds under load, and authenticate anew: LIFETIMES long
@@ -114,6 +116,7 @@ screens: build
 bench: build
 	@.ci/setup test
 	@go test -run '^$$' -bench . -benchmem ./core/...
+	@go test -count=1 -v -run '^TestIdlePeers$$' ./core/ike -idle.peers 10000
 	@$(ROOTENV) go test -count=1 -run '^$$' -bench . -benchtime 1x -timeout 30m ./platform/interop
 
 fuzz:
