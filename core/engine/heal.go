@@ -155,7 +155,7 @@ func (e *Engine) mend(c *conn, m *mending) {
 	m.at = time.Time{}
 	ctx, cancel := context.WithCancel(context.Background())
 	m.cancel = cancel
-	e.dial(ctx, m.remote, m.port, e.tlsName(c), func() bool { return c.mending == m }, func(k *carrier, err error) {
+	e.dial(ctx, m.remote, m.port, tlsName(c.profile), func() bool { return c.mending == m }, func(k *carrier, err error) {
 		cancel()
 		now := time.Now()
 		if err != nil {

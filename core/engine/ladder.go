@@ -183,7 +183,7 @@ func (e *Engine) beginUDP(c *conn, a *attempt, r rung, now time.Time) error {
 func (e *Engine) beginTCP(c *conn, a *attempt, r rung) {
 	e.logf(api.LogInfo, "net", c.name, "trying %v over TCP%s", r.remote, inTLS(r.tcp))
 	a.dials++
-	e.dial(a.ctx, r.remote, r.tcp, e.tlsName(c), func() bool { return c.attempt == a }, func(k *carrier, err error) {
+	e.dial(a.ctx, r.remote, r.tcp, tlsName(c.profile), func() bool { return c.attempt == a }, func(k *carrier, err error) {
 		a.dials--
 		switch {
 		case err != nil:
@@ -207,11 +207,11 @@ func inTLS(p profile.TCPPort) string {
 
 // tlsName returns the server name to ask for within TLS: that of the profile, or
 // of the only gateway when that has a name.
-func (e *Engine) tlsName(c *conn) string {
-	if c.profile.TLSName != "" || len(c.profile.Gateways) != 1 {
-		return c.profile.TLSName
+func tlsName(c *profile.Connection) string {
+	if c.TLSName != "" || len(c.Gateways) != 1 {
+		return c.TLSName
 	}
-	name, _, err := profile.SplitGateway(c.profile.Gateways[0])
+	name, _, err := profile.SplitGateway(c.Gateways[0])
 	if _, bad := netip.ParseAddr(name); err != nil || bad == nil {
 		return ""
 	}

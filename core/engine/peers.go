@@ -359,7 +359,7 @@ func (e *Engine) listenerConn(i int, p *policy.Peer, a *policy.AuthMethod) *conn
 func (e *Engine) ruleProfile(x *policy.Entry, peer netip.Addr, p *policy.Peer) *profile.Connection {
 	for i := range p.Auth {
 		a := &p.Auth[i]
-		out := &profile.Connection{Version: profile.SchemaVersion, Name: peerName(x.Rule, peer), Gateways: []string{peer.String()}}
+		out := &profile.Connection{Version: profile.SchemaVersion, Name: peerName(x.Rule, peer), Gateways: []string{peer.String()}, Transport: profile.TransportUDP}
 		ruleAuth(out, a)
 		out.IKE.Proposals = p.IKE.Methods
 		out.IKE.RekeyTime.Duration = p.IKE.Lifetime

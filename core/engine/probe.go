@@ -28,9 +28,10 @@ type probe struct {
 	// What follows belongs to the loop until answered is closed.
 	cancel  context.CancelFunc // of the name look-up
 	addrs   []netip.AddrPort   // found
-	left    []netip.AddrPort   // not tried yet
+	left    []rung             // not tried yet
 	remote  netip.AddrPort     // being tried
 	sa      *ike.SA
+	dialing bool // sa is only a key
 	heard   bool // the gateway has answered something
 	info    ike.Snapshot
 	est     *ike.Established
@@ -236,26 +237,83 @@ func (e *Engine) probeResolved(p *probe, addrs []netip.AddrPort, err error) {
 		e.endProbe(p, err)
 		return
 	}
-	p.addrs, p.left = addrs, addrs
+	p.addrs, p.left = addrs, probeRungs(p.profile, addrs)
 	e.probeNext(p, nil)
 }
 
-// probeNext tries the next address; last is why the one before failed.
+// probeRungs are the ways to the gateway of a test, which tries them one after the
+// other: all addresses over UDP, and then, where the profile speaks of it, over
+// TCP, for which the firewall opens.
+func probeRungs(c *profile.Connection, addrs []netip.AddrPort) []rung {
+	var out []rung
+	for _, a := range addrs {
+		if c.Transport != profile.TransportTCP {
+			out = append(out, rung{remote: a})
+		}
+	}
+	if len(c.TCPPorts) == 0 && c.Transport != profile.TransportTCP {
+		return out
+	}
+	for _, p := range c.TCP() {
+		for _, a := range addrs {
+			out = append(out, rung{remote: netip.AddrPortFrom(a.Addr(), p.Port), tcp: p})
+		}
+	}
+	return out
+}
+
+// probeNext tries the next way; last is why the one before failed.
 func (e *Engine) probeNext(p *probe, last error) {
 	for len(p.left) > 0 {
-		p.remote, p.left = p.left[0], p.left[1:]
+		r := p.left[0]
+		p.left = p.left[1:]
+		if r.isTCP() {
+			e.probeTCP(p, r, last)
+			return
+		}
+		p.remote = r.remote
 		local, err := e.localFor(p.remote)
 		if err != nil {
 			last = err
 			continue
 		}
-		sa, effects := e.ep.Initiate(p.cfg, ike.Path{Local: local, Remote: p.remote}, time.Now())
-		p.sa, p.heard = sa, false
-		e.probes[sa] = p
-		e.perform(effects)
+		e.probeOver(p, ike.Path{Local: local, Remote: p.remote})
 		return
 	}
 	e.endProbe(p, last)
+}
+
+func (e *Engine) probeOver(p *probe, path ike.Path) {
+	sa, effects := e.ep.Initiate(p.cfg, path, time.Now())
+	p.sa, p.heard = sa, false
+	e.probes[sa] = p
+	e.perform(effects)
+}
+
+// probeTCP goes on when there is a TCP connection. last is why what came before led
+// nowhere.
+func (e *Engine) probeTCP(p *probe, r rung, last error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	p.sa, p.cancel, p.dialing = nil, cancel, true
+	key := p.waiting()
+	e.probes[key] = p // so that the sockets stay open
+	e.dial(ctx, r.remote, r.tcp, tlsName(p.profile), func() bool { return e.probes[key] == p }, func(k *carrier, err error) {
+		cancel()
+		delete(e.probes, key)
+		p.sa, p.dialing = nil, false
+		switch {
+		case p.over:
+			if k != nil {
+				e.drop(k)
+			}
+			e.settle()
+		case err == nil:
+			p.remote = r.remote
+			e.probeOver(p, k.path)
+		default:
+			e.probeNext(p, &explain.TransportError{UDP: last != nil, Err: err})
+		}
+	})
 }
 
 // probed follows an effect that concerns a test, and reports whether that is
@@ -382,7 +440,7 @@ func (e *Engine) giveUpProbe(p *probe, err error) {
 	p.over, p.problem = true, err
 	close(p.answered)
 	p.close()
-	if sa := p.sa; sa != nil && !p.closing && e.probes[sa] == p && p.addrs != nil {
+	if sa := p.sa; sa != nil && !p.dialing && !p.closing && e.probes[sa] == p && p.addrs != nil {
 		p.info, p.closing = sa.Info(), true
 		e.perform(sa.Close(time.Now()))
 	}

@@ -274,6 +274,34 @@ func TestUDPFallsSilent(t *testing.T) {
 	})
 }
 
+// TestProbeOverTCP: a test of a connection takes TCP where UDP leads nowhere.
+func TestProbeOverTCP(t *testing.T) {
+	for name, profile := range map[string]string{"asked for": tlsClient, "udp silent": strings.Replace(clientProfile, "gateways", "tcp_ports = [\"4500\"]\ngateways", 1)} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, "", tcpGateway)
+				defer w.stop()
+				w.blockUDP(true)
+				r, err := w.client.Test(t.Context(), api.ImportRequest{Files: []api.File{
+					{Path: "office.toml", Data: []byte(strings.Replace(profile, "office+psk", "own.psk", 1))},
+					{Path: "own.psk", Data: []byte("correct horse battery staple")},
+				}})
+				if err != nil || r.Problem != nil || len(r.Steps) != 5 {
+					t.Fatalf("%+v, %v", r, err)
+				}
+				w.net.RefuseTCP(func(_, _ netip.AddrPort) error { return errors.New("connection refused") })
+				r, err = w.client.Test(t.Context(), api.ImportRequest{Files: []api.File{
+					{Path: "office.toml", Data: []byte(strings.Replace(profile, "office+psk", "own.psk", 1))},
+					{Path: "own.psk", Data: []byte("correct horse battery staple")},
+				}})
+				if err != nil || r.Problem == nil || r.Problem.Code != api.CodeNoTransport {
+					t.Errorf("%+v, %v", r.Problem, err)
+				}
+			})
+		})
+	}
+}
+
 // TestNoTransport: neither UDP nor TCP reaches the gateway, and the explanation
 // says so.
 func TestNoTransport(t *testing.T) {
