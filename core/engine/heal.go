@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sallyport/core/api"
+	"sallyport/core/explain"
 	"sallyport/core/ike"
 	"sallyport/core/profile"
 )
@@ -81,7 +82,7 @@ func (e *Engine) step(c *conn, now time.Time) {
 func (e *Engine) lostStream(s *session, k *carrier) {
 	c := s.conn
 	if c.current != s {
-		if err := (&ike.Failure{Code: ike.FailSilent, Err: errStreamClosed}); c.attempt != nil {
+		if err := (&explain.TransportError{Err: &ike.Failure{Code: ike.FailSilent, Err: errStreamClosed}}); c.attempt != nil {
 			delete(e.sas, s.sa)
 			e.perform(s.sa.Abandon(time.Now()))
 			e.runnerEnded(c, s, err)

@@ -302,6 +302,35 @@ func TestProbeOverTCP(t *testing.T) {
 	}
 }
 
+// TestGatewayHangsUp: what waits at the TCP port is not a gateway, and the
+// explanation does not blame UDP.
+func TestGatewayHangsUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, tcpClient, "")
+		defer w.stop()
+		l, err := w.net.Host(gatewayAddr, netip.Addr{}).ListenTCP(false, 4500)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = c.Read(make([]byte, 10))
+				c.Close()
+			}
+		}()
+		err = connect(t, w.client, 20*time.Second)
+		var e *api.Error
+		if !errors.As(err, &e) || e.Code != api.CodeNoTransport || !strings.Contains(e.Why, "closed the TCP connection") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 // TestNoTransport: neither UDP nor TCP reaches the gateway, and the explanation
 // says so.
 func TestNoTransport(t *testing.T) {
