@@ -111,6 +111,7 @@ func connectIn(t *testing.T, s *lab.Service, name string) time.Duration {
 
 // TestTransport is the way to a gateway where networks are in the way.
 func TestTransport(t *testing.T) {
+	t.Parallel()
 	l, gw, s := tcpLab(t)
 
 	t.Run("udp blocked, and healed", func(t *testing.T) {
@@ -138,7 +139,7 @@ func TestTransport(t *testing.T) {
 		ping := l.Client.Ping(lab.InsideV4, 5*time.Millisecond, 100)
 		stream := make(chan error, 1)
 		go func() {
-			_, err := l.Client.Stream(lab.InsideV4, 9)
+			_, err := l.Client.Stream(lab.InsideV4, 7)
 			stream <- err
 		}()
 		unblock()
