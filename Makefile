@@ -71,12 +71,14 @@ cross:
 		CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} go vet -tags $(CITAGS) $$(go list -tags $(CITAGS) ./... | { [ $${t%/*} = darwin ] && grep -v /cmd/sallyport-gui || cat; }); done
 
 # Everything that needs no privilege, with the race detector; benchmarks once. The
-# tray's library counts the versions of its menu without a lock: the test that
-# shows a menu on a bus does without the detector.
+# detector is not for the storms of IKE, which have one goroutine and many seeds, nor
+# for the test that shows a menu on a bus: the tray's library counts the menu's
+# versions without a lock.
+ALONE := ^(TestPanel|TestStorm|TestEveryCollision)$$
 unit:
 	@echo "== unit tests"
-	@go test -race -shuffle=on -tags $(CITAGS) -skip '^TestPanel$$' ./core/... ./app/...
-	@go test -tags $(CITAGS) -run '^TestPanel$$' ./app/tray
+	@go test -race -shuffle=on -tags $(CITAGS) -skip '$(ALONE)' ./core/... ./app/...
+	@go test -tags $(CITAGS) -run '$(ALONE)' ./core/ike ./app/tray
 	@go test -run '^$$' -bench . -benchtime 1x ./core/... >/dev/null
 
 # Everything that changes a machine: TUN devices, routes, namespaces, real gateways.
