@@ -64,6 +64,8 @@ type Datagram struct {
 type Datapath struct {
 	cfg Config
 	sas sad.Table
+	// come counts the SAs that were installed.
+	come atomic.Uint64
 
 	policy atomic.Pointer[policy]
 	out    outbound
@@ -229,6 +231,7 @@ func (d *Datapath) Install(p sad.Params) error {
 	if err != nil {
 		return err
 	}
+	d.come.Add(1)
 	if p.Active {
 		d.out.release(sa.Group)
 	}

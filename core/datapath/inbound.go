@@ -45,6 +45,7 @@ type inbound struct {
 	cache          []inFlow
 	events         []Event
 	toldLost       time.Time
+	early          early
 
 	drops drops
 }
@@ -124,6 +125,11 @@ func (in *inbound) datagrams(b []byte, segment int) {
 }
 
 func (in *inbound) datagram(b []byte) {
+	if len(in.early.packets) > 0 {
+		if come := in.d.come.Load(); come != in.early.seen {
+			in.retry(come)
+		}
+	}
 	kind, body := encap.IKE, b
 	if in.NATT {
 		kind, body = encap.Demux(b)
@@ -230,6 +236,7 @@ func (in *inbound) esp(pkt []byte) {
 		sa := in.d.sas.Lookup(spi)
 		if sa == nil {
 			in.drops.add(InUnknownSPI, 1)
+			in.early.keep(pkt, spi, in.from, in.d.cfg.Now())
 			in.lost(spi)
 			return
 		}

@@ -33,3 +33,13 @@ func (e *Engine) crashSecret() []byte {
 	}
 	return b
 }
+
+// listens reports whether peers may begin with us.
+func (e *Engine) listens() bool {
+	for _, c := range e.conns {
+		if c.listening {
+			return true
+		}
+	}
+	return false
+}

@@ -581,6 +581,9 @@ func (e *Engine) handleDatapathEvent(ev datapath.Event) {
 		e.logf(api.LogWarn, "esp", "", "Child SA %08x has reached the end of its lifetime", ev.InSPI)
 		e.perform(e.ep.CloseChild(ev.InSPI, now))
 	case datapath.Lost:
+		if !e.listens() {
+			break // a gateway says so when it was started again; others begin anew by themselves
+		}
 		path := e.pathOf(ev)
 		switch {
 		case path.Local.IsValid():
