@@ -121,7 +121,7 @@ func (sa *SA) isFirstContact() bool {
 		return false
 	}
 	for _, other := range sa.e.sas {
-		if other != sa && other.initiator && (other.state == StateUp || other.state == StateDeleting) &&
+		if other != sa && other.line && (other.state == StateUp || other.state == StateDeleting) &&
 			other.cfg.Name == sa.cfg.Name && other.path.Remote.Addr() == sa.path.Remote.Addr() {
 			return false
 		}

@@ -339,3 +339,18 @@ func TestCriticalPayloadIsRefused(t *testing.T) {
 		t.Errorf("answered with %v, %v", m.Payloads, err)
 	}
 }
+
+// TestReauthenticationAfterPeerRekeys: whoever rekeyed last, the IKE SA that is to
+// be authenticated anew is ours, and the peer is not told to forget it.
+func TestReauthenticationAfterPeerRekeys(t *testing.T) {
+	w := newWorld(t, testOptions{})
+	w.up()
+	w.b.do(w.b.one().Rekey(w.now))
+	w.flush()
+	w.agree()
+	w.connect()
+	w.flush()
+	if len(w.a.e.SAs()) < 2 || len(w.b.e.SAs()) < 2 {
+		t.Errorf("%d and %d IKE SAs: the old one was dropped", len(w.a.e.SAs()), len(w.b.e.SAs()))
+	}
+}

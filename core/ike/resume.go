@@ -369,7 +369,7 @@ func (sa *SA) answerResumed(in *inbox, now time.Time) ([]message.Payload, *notif
 	sa.localID, sa.localAuth, sa.peerAuth = p.localID, p.local, p.peer
 	sa.guestUser, sa.guestGroups = p.user, p.groups
 	sa.resumed = true
-	if elder := sa.e.sas[p.elder]; elder != nil && elder != sa && !elder.initiator && elder.peerID.Equal(sa.peerID) {
+	if elder := sa.e.sas[p.elder]; elder != nil && elder != sa && !elder.line && elder.peerID.Equal(sa.peerID) {
 		elder.close(&Failure{Code: FailReplaced}, now)
 	}
 	idr := idPayload(sa.localID, true)
