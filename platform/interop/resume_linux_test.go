@@ -1,6 +1,7 @@
 package interop_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,11 +19,22 @@ func TestResume(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
 	pki := radiusPKI(t)
-	gw := userGateway(t, l, pki)
+	const impatient = "[ike]\nliveness_delay = \"1s\"\nretransmit_timeout = \"300ms\"\nretransmit_tries = 2\n"
+	gwDir := l.Dir("responder")
+	pki.Install(t, gwDir, []string{"gw-users", "ca-ecdsa256"}, []string{"gw-users"})
+	for name, text := range map[string]string{
+		"users.toml": fmt.Sprintf("[[users]]\nname = \"alice\"\npassword = %q\ngroups = [\"staff\"]\n", userPassword),
+		"list.toml":  strings.Replace(responderProfile("list", "users.vpn.test", "users = \"users.toml\""), "[[children]]", impatient+"[[children]]", 1),
+	} {
+		if err := os.WriteFile(filepath.Join(gwDir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gw := l.Gateway.Service("gateway")
+	gw.Must("import", filepath.Join(gwDir, "list.toml"))
 	dir := l.Dir("user")
 	pki.Install(t, dir, []string{"ca-ecdsa256"}, nil)
-	profile := strings.Replace(userProfile("users.vpn.test", "alice", []string{"mschapv2"}, nil), "[remote]",
-		"[ike]\nliveness_delay = \"1s\"\nretransmit_timeout = \"300ms\"\nretransmit_tries = 2\n[remote]", 1)
+	profile := strings.Replace(userProfile("users.vpn.test", "alice", []string{"mschapv2"}, nil), "[remote]", impatient+"[remote]", 1)
 	if err := os.WriteFile(filepath.Join(dir, "office.toml"), []byte(profile), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -40,12 +52,11 @@ func TestResume(t *testing.T) {
 		t.Errorf("ping: %v", got)
 	}
 	l.Path(lab.Offline)
-	for end := time.Now().Add(20 * time.Second); s.Connection("office").State == api.Connected; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); len(gw.Dynamic().IKESAs) > 0; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal("the tunnel does not notice that its link is gone")
+			t.Fatal("the gateway does not notice that the link is gone")
 		}
 	}
-	time.Sleep(time.Second)
 	l.Path(lab.Direct)
 	back := time.Now()
 	ping := l.Client.Ping(lab.InsideV4, 10*time.Millisecond, 56)
