@@ -84,6 +84,7 @@ type Endpoint struct {
 	graves    graveyard
 	tickets   ticketOffice
 	drops     map[string]uint64
+	plain     plainTable
 	replies   bucket // unprotected answers that hold no state
 	doubts    bucket // unprotected INVALID_SPI that are looked into
 	coming    coming
@@ -106,6 +107,7 @@ func NewEndpoint(o Options) *Endpoint {
 		reserved: make(map[uint32]struct{}),
 		graves:   graveyard{bySPI: make(map[uint64]*grave)},
 		drops:    make(map[string]uint64),
+		plain:    make(plainTable),
 	}
 }
 

@@ -97,6 +97,9 @@ func (sa *SA) retransmit(now time.Time) {
 	if sa.resuming() {
 		tries = min(tries, resumeTries)
 	}
+	if sa.fallBackFromSilence(now) {
+		return
+	}
 	if f.sends > tries {
 		sa.unanswered(now)
 		return

@@ -362,6 +362,7 @@ func (sa *SA) establish(now time.Time) {
 	sa.state, sa.up, sa.announced = StateUp, now, true
 	sa.giveUpAt = time.Time{}
 	sa.e.halfOpen.leave(sa)
+	sa.e.plain.note(sa, now)
 	if d := sa.cfg.rekeyTime(); d > 0 {
 		sa.rekeyAt = now.Add(d - sa.e.jitter(d/10))
 	}

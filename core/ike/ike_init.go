@@ -70,7 +70,10 @@ func (sa *SA) startInit(now time.Time) {
 	sa.quantum.offered = offersQuantum(sa.cfg.Proposals)
 	sa.hs.nonceI = sa.e.random(nonceLen)
 	sa.hs.natSource = sa.e.random(20)
-	groups := sa.cfg.Proposals[0].KEs()
+	if sa.mayFallBack() && sa.e.plain.knows(sa.path.Remote.Addr(), now) {
+		sa.hs.fallback = offersClassical
+	}
+	groups := sa.offers()[0].KEs()
 	if len(groups) == 0 {
 		sa.close(&Failure{Code: FailInternal, Err: errors.New("the first IKE proposal has no key exchange method")}, now)
 		return
@@ -98,11 +101,11 @@ func (sa *SA) sendInit(now time.Time) {
 		payloads = append(payloads, &message.Notify{Kind: message.NotifyCookie, Data: sa.hs.cookie})
 	}
 	payloads = append(payloads,
-		message.NewSA(numbered(sa.cfg.Proposals, nil)...),
+		message.NewSA(numbered(sa.offers(), nil)...),
 		&message.KE{Method: sa.hs.ke.ID(), Data: sa.hs.ke.Public()},
 		&message.Nonce{Data: sa.hs.nonceI})
 	payloads = append(payloads, sa.natNotifies(sa.spiLocal, 0)...)
-	if slices.ContainsFunc(sa.cfg.Proposals, transform.Proposal.HasAdditional) {
+	if slices.ContainsFunc(sa.offers(), transform.Proposal.HasAdditional) {
 		payloads = append(payloads, status(message.NotifyIntermediateExchangeSupported))
 	}
 	payloads = append(payloads, sa.offerRedirect()...)
@@ -204,7 +207,7 @@ func (sa *SA) retryWithCookie(n *message.Notify, now time.Time) {
 // retryWithGroup repeats the request with the key exchange method that the
 // peer prefers, if it is one that we offered and have not tried.
 func (sa *SA) retryWithGroup(n *message.Notify, now time.Time) bool {
-	group, ok := wantedGroup(n, sa.cfg.Proposals, sa.hs.groups)
+	group, ok := wantedGroup(n, sa.offers(), sa.hs.groups)
 	if !ok {
 		return false
 	}
@@ -237,9 +240,13 @@ func (sa *SA) initAnswered(h message.Header, in *inbox, d Datagram, now time.Tim
 	if len(offers) != 1 {
 		return &Failure{Code: FailProtocol, Err: fmt.Errorf("%d proposals in the answer", len(offers))}
 	}
-	suite, err := transform.Check(numbered(sa.cfg.Proposals, nil), offers[0])
+	suite, err := transform.Check(numbered(sa.offers(), nil), offers[0])
 	if err != nil {
 		return &Failure{Code: FailProtocol, Err: err}
+	}
+	if sa.hs.fallback == findsOut {
+		sa.fallBack(asksAgain, "is there", now)
+		return nil
 	}
 	if suite.KE.ID != sa.hs.ke.ID() || in.ke.Method != sa.hs.ke.ID() {
 		return &Failure{Code: FailProtocol, Err: fmt.Errorf("key exchange method %d where we sent %d", in.ke.Method, sa.hs.ke.ID())}
@@ -272,6 +279,7 @@ func (sa *SA) initAnswered(h message.Header, in *inbox, d Datagram, now time.Tim
 	sa.hs.ke = nil
 	sa.hs.between.more = more
 	sa.quantum.follows = len(more) > 0
+	sa.quantum.refused = sa.hs.fallback == offersClassical
 	sa.readInitNotifies(in)
 	sa.lastHeard = now
 	sa.flight, sa.hint, sa.giveUpAt = nil, nil, time.Time{}

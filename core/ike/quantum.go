@@ -12,6 +12,7 @@ type quantum struct {
 	safe    bool // by what was before: keys of an elder SA that was safe
 	offered bool // the peer could have had it
 	follows bool // the peer knows of several key exchanges
+	refused bool // the peer answered the offer without it alone
 }
 
 // offersQuantum reports whether a peer can agree on a quantum-safe key exchange

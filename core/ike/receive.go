@@ -358,7 +358,11 @@ func (sa *SA) hintAt(f *Failure, now time.Time) {
 		sa.hint = f
 	}
 	if sa.state == StateInitSent || sa.state == StateAuthSent {
-		if by := now.Add(sa.cfg.Retransmit.grace()); sa.giveUpAt.IsZero() || by.Before(sa.giveUpAt) {
+		grace := sa.cfg.Retransmit.grace()
+		if sa.fallsBackFrom(f) {
+			grace = min(grace, fallbackGrace)
+		}
+		if by := now.Add(grace); sa.giveUpAt.IsZero() || by.Before(sa.giveUpAt) {
 			sa.giveUpAt = by
 		}
 	}

@@ -100,6 +100,7 @@ type handshake struct {
 	request   []byte // IKE_SA_INIT request and response, as on the wire
 	response  []byte
 	between   intermediate
+	fallback  fallback
 	cookie    []byte
 	cookies   int               // how often the peer asked for one
 	groups    []transform.ID    // key exchange methods tried
@@ -166,7 +167,9 @@ type Snapshot struct {
 	// QuantumSafe says that a quantum computer does not open what travels on the
 	// SA, QuantumOffered that it was ours to ask for.
 	QuantumSafe, QuantumOffered bool
-	Resumed                     bool // that line began with a ticket
+	// QuantumRefused says that the peer answered only when it was not asked for.
+	QuantumRefused bool
+	Resumed        bool // that line began with a ticket
 }
 
 // Info returns a snapshot.
@@ -182,6 +185,7 @@ func (sa *SA) Info() Snapshot {
 		Established: sa.up, RekeyAt: sa.rekeyAt, Rekeys: sa.rekeys, ReauthAt: sa.reauthBy, Resumed: sa.resumed,
 	}
 	i.QuantumSafe, i.QuantumOffered = sa.quantum.safe || sa.keys.suite.QuantumSafe(), sa.quantum.offered
+	i.QuantumRefused = sa.quantum.refused
 	if sa.cfg != nil {
 		i.Name = sa.cfg.Name
 	}

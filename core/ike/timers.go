@@ -76,6 +76,12 @@ func (sa *SA) timeUp(now time.Time) {
 		sa.close(&Failure{Code: FailSilent}, now)
 	case StateRekeyed, StateDeleting:
 		sa.close(sa.reason, now)
+	case StateInitSent:
+		if sa.fallsBackFrom(sa.hint) {
+			sa.fallBack(offersClassical, "refuses what it is offered", now)
+			return
+		}
+		sa.close(sa.silence(), now)
 	default:
 		sa.close(sa.silence(), now)
 	}
