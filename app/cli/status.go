@@ -161,6 +161,7 @@ func (t *table) addTunnel(conn api.Connection) {
 		{"Address", list(conn.Addresses)},
 		{"DNS", list(conn.DNS)},
 		{"Protected", list(conn.Routes)},
+		{"Quantum-safe", quantumText(conn)},
 	} {
 		if row.text != "" {
 			t.add(row.label, row.text)
@@ -169,6 +170,24 @@ func (t *table) addTunnel(conn api.Connection) {
 	if conn.Counters != (api.Counters{}) {
 		t.add("Traffic", trafficText(conn.Counters))
 	}
+}
+
+// quantumText says whether who records the traffic can read it one day.
+func quantumText(conn api.Connection) string {
+	if conn.QuantumSafe {
+		return "yes"
+	}
+	switch conn.QuantumWhy {
+	case "":
+		return ""
+	case api.QuantumNotOffered:
+		return "no, the connection does not ask for it"
+	case api.QuantumNotSupported:
+		return "no, the gateway does not support it"
+	case api.QuantumRefused:
+		return "no, the gateway answered only when it was asked without"
+	}
+	return "no"
 }
 
 func (t *table) addProblem(e *api.Error) {

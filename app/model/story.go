@@ -237,6 +237,8 @@ func quantum(c *api.Connection) Text {
 		return say("model.story.quantum.yes")
 	case c.QuantumWhy == api.QuantumNotOffered:
 		return say("model.story.quantum.ours")
+	case c.QuantumWhy == api.QuantumRefused:
+		return say("model.story.quantum.refused")
 	case c.QuantumWhy == api.QuantumNotSupported:
 		return say("model.story.quantum.theirs")
 	}

@@ -132,6 +132,7 @@ func TestStory(t *testing.T) {
 		{"all of IPv6", up(func(c *api.Connection) { c.Routes = prefixes("::/1", "8000::/1") }), "all6 rest sas quantum.ours"},
 		{"no networks known", up(func(c *api.Connection) { c.Routes, c.SAs = nil, 0 }), "some quantum.ours"},
 		{"the gateway lacks it", up(func(c *api.Connection) { c.QuantumWhy = api.QuantumNotSupported }), "networks rest sas quantum.theirs"},
+		{"the gateway refuses it", up(func(c *api.Connection) { c.QuantumWhy = api.QuantumRefused }), "networks rest sas quantum.refused"},
 		{"quantum-safe", up(func(c *api.Connection) { c.QuantumSafe = true }), "networks rest sas quantum.yes"},
 		{"an address, by a rule", up(func(c *api.Connection) {
 			c.Addresses, c.Rule = []netip.Addr{netip.MustParseAddr("10.1.2.3")}, "lab"

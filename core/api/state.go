@@ -108,6 +108,7 @@ type QuantumWhy string
 const (
 	QuantumNotOffered   QuantumWhy = "not_offered"   // this client does not offer an exchange that is
 	QuantumNotSupported QuantumWhy = "not_supported" // the gateway did not take up the offer
+	QuantumRefused      QuantumWhy = "refused"       // the gateway answered only when it was asked without
 )
 
 // Counters count inner packets and bytes.

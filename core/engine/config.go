@@ -78,10 +78,15 @@ func (from credentials) ikeConfig(c *profile.Connection, pool ike.Pool) (*ike.Co
 	if cfg.Proposals, err = transform.ParseProposals(transform.ProtoIKE, c.IKE.Proposals); err != nil {
 		return nil, fmt.Errorf("ike.proposals: %w", err)
 	}
+	cfg.Proposals = c.IKE.ProposalsFor(cfg.Proposals)
+	cfg.Childless = c.IKE.Childless && !c.IsResponder()
 	for i := range c.Children {
 		child, err := childConfig(c, &c.Children[i])
 		if err != nil {
 			return nil, fmt.Errorf("child %q: %w", c.Children[i].Name, err)
+		}
+		if c.IKE.Quantum != profile.QuantumRequire { // the IKE SA's own is in the keys of all its Child SAs
+			child.Proposals = c.IKE.ProposalsFor(child.Proposals)
 		}
 		cfg.Children = append(cfg.Children, child)
 	}
@@ -100,6 +105,10 @@ func (from credentials) ikeConfig(c *profile.Connection, pool ike.Pool) (*ike.Co
 		wipe(cfg)
 		return nil, err
 	}
+	if err := from.ppks(&c.IKE, cfg); err != nil {
+		wipe(cfg)
+		return nil, err
+	}
 	if c.Remote.Method != profile.MethodEAP && c.Remote.AsksUsers() {
 		if err := from.askUsersAfter(c, cfg); err != nil {
 			wipe(cfg)
@@ -113,6 +122,19 @@ func (from credentials) ikeConfig(c *profile.Connection, pool ike.Pool) (*ike.Co
 		}
 	}
 	return cfg, nil
+}
+
+// ppks loads the post-quantum pre-shared keys.
+func (from credentials) ppks(k *profile.IKE, cfg *ike.Config) error {
+	cfg.PPKRequired = k.PPKRequired
+	for _, p := range k.PPKs {
+		key, err := from.secret(p.Secret)
+		if err != nil {
+			return &explain.CredentialError{Field: "ike.ppks", Err: err}
+		}
+		cfg.PPKs = append(cfg.PPKs, ike.PPK{ID: profile.PPKID(p.ID), Secret: key})
+	}
+	return nil
 }
 
 // secure applies what a rule of the assigned policy says beyond the profile that

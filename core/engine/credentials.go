@@ -55,6 +55,9 @@ func wipe(cfg *ike.Config) {
 		for _, p := range cfg.Peer.PSKs {
 			clear(p.PSK)
 		}
+		for _, p := range cfg.PPKs {
+			clear(p.Secret)
+		}
 		if cfg.Local.EAP != nil {
 			clear(cfg.Local.EAP.Password)
 		}

@@ -101,6 +101,8 @@ func quantumOf(v *api.Connection, i ike.Snapshot) {
 	switch {
 	case i.QuantumSafe:
 		v.QuantumSafe = true
+	case i.QuantumRefused:
+		v.QuantumWhy = api.QuantumRefused
 	case i.QuantumOffered:
 		v.QuantumWhy = api.QuantumNotSupported
 	default:

@@ -108,6 +108,7 @@ func (r resolver) Terms(ike.Path) ike.Terms {
 			t.Roots = append(t.Roots, v.Roots...)
 			t.OCSP = t.OCSP || v.Revocation != pki.RevocationOff
 		}
+		t.PPK = t.PPK || len(c.cfg.PPKs) > 0
 		t.Multiple = t.Multiple || asksTwice(c.cfg)
 	}
 	return t

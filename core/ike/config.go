@@ -29,6 +29,15 @@ type Config struct {
 	// first in IKE_AUTH; the responder answers an offer with the first that fits.
 	Children []ChildConfig
 
+	// Childless has an initiator make the IKE SA alone first, where the peer can
+	// (RFC 6023): the first Child SA then has a key exchange of its own, too.
+	Childless bool
+
+	// PPKs are post-quantum pre-shared keys (RFC 8784): an initiator uses the first,
+	// a responder the one that the peer names. PPKRequired refuses to do without.
+	PPKs        []PPK
+	PPKRequired bool
+
 	// WantAddresses asks the peer for inner addresses (RFC 7296, section 2.19);
 	// 0.0.0.0 and :: take any. With it the peer is also asked for name servers.
 	WantAddresses []netip.Addr
@@ -250,6 +259,7 @@ type Resolver interface {
 type Terms struct {
 	Proposals []transform.Proposal // accepted IKE proposals, most preferred first
 	Roots     []*x509.Certificate  // named in CERTREQ; none: no certificate is asked for
+	PPK       bool                 // some of the peers have a post-quantum pre-shared key
 	OCSP      bool                 // ask the peer to bring the state of its certificate (RFC 4806)
 	// Multiple says that peers may be asked to prove themselves twice (RFC 4739).
 	Multiple bool

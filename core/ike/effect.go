@@ -84,7 +84,8 @@ type Established struct {
 	// Weak says what is weak in the certificates that the peer, or a server within
 	// EAP, has shown, and that the configuration allows.
 	Weak []string
-	// Childless says that no Child SA came with the IKE SA; a ChildFailed says why.
+	// Childless says that no Child SA came with the IKE SA: a ChildFailed says why,
+	// or it is to come by itself (Config.Childless).
 	Childless bool
 	// Resumed says that a ticket brought it up, and no proof of an identity.
 	Resumed bool

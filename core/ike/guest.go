@@ -62,9 +62,8 @@ func (sa *SA) askEAP(in *inbox, now time.Time) ([]message.Payload, *notifyError)
 	if sa.cfg.Peer.EAP == nil || sa.cfg.Local.EAP != nil {
 		return refused(FailPeerAuth, errors.New("the peer wants to authenticate with EAP, which is not offered"))
 	}
-	const need = hasSA | hasTSi | hasTSr
-	if in.has&need != need {
-		return nil, syntaxError("a request without the Child SA that it is for")
+	if _, err := asksForChild(in); err != nil {
+		return nil, err
 	}
 	peer, err := peerIdentity(in.idi)
 	if err != nil {
@@ -207,6 +206,9 @@ func (sa *SA) admitEAP(in *inbox, now time.Time) ([]message.Payload, *notifyErro
 	}
 	if in.notify(message.NotifyAnotherAuthFollows) != nil {
 		return refused(errors.New("the peer wants to prove itself once more than is asked (RFC 4739)"))
+	}
+	if bad := sa.acceptPPK(in); bad != nil {
+		return nil, bad
 	}
 	key := g.msk
 	idi, idr := idPayload(g.id, false), idPayload(sa.localID, true)

@@ -77,6 +77,7 @@ type fakeChild struct {
 func (p *peer) Terms(Path) Terms {
 	t := Terms{Proposals: p.terms, OCSP: p.ocsp}
 	t.Multiple = p.cfg != nil && p.cfg.asksTwice()
+	t.PPK = p.cfg != nil && len(p.cfg.PPKs) > 0
 	if p.cfg != nil && p.cfg.Peer.Verifier != nil {
 		t.Roots = p.cfg.Peer.Verifier.Roots
 	}

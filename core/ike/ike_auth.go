@@ -54,7 +54,16 @@ func (t *authTask) request(sa *SA, now time.Time) ([]message.Payload, bool) {
 			payloads = append(payloads, status(message.NotifyEAPOnlyAuthentication))
 		}
 	default:
-		proof, err := sa.prove(idi)
+		prove := func() (*message.Auth, error) { return sa.prove(idi) }
+		var proof []message.Payload
+		var err error
+		if local.EAP != nil { // the last proof is another
+			var first *message.Auth
+			first, err = prove()
+			proof = []message.Payload{first}
+		} else {
+			proof, err = sa.lastProof(prove)
+		}
 		if err == errSigning {
 			sa.waitForKey(t, now)
 			return nil, false
@@ -63,7 +72,7 @@ func (t *authTask) request(sa *SA, now time.Time) ([]message.Payload, bool) {
 			sa.close(&Failure{Code: FailLocalCredential, Err: err}, now)
 			return nil, false
 		}
-		payloads = append(payloads, proof)
+		payloads = append(payloads, proof...)
 		if local.EAP != nil {
 			payloads = append(payloads, status(message.NotifyMultipleAuthSupported), status(message.NotifyAnotherAuthFollows))
 		}
@@ -88,8 +97,11 @@ func (sa *SA) wishes() (*offer, []message.Payload) {
 		payloads = append(payloads, status(message.NotifyTicketRequest))
 	}
 	payloads = append(payloads, sa.tokenNotify()...)
-	o := sa.newOffer(&sa.cfg.Children[0], transform.WithoutKE(sa.cfg.Children[0].Proposals))
 	sa.wanted = len(sa.cfg.Children)
+	if sa.hs.childless {
+		return nil, payloads
+	}
+	o := sa.newOffer(&sa.cfg.Children[0], transform.WithoutKE(sa.cfg.Children[0].Proposals))
 	return o, append(payloads, o.sa(), o.tsi(), o.tsr(), status(message.NotifyESPTFCPaddingNotSupported))
 }
 
@@ -271,7 +283,11 @@ func (sa *SA) unknownPeer(in *inbox, peer auth.Identity, octets []byte, err erro
 // children to ask for (RFC 7296, section 1.2).
 func (sa *SA) authAnswered(t task, in *inbox, _ []uint32, now time.Time) *notifyError {
 	offer := t.(*authTask).offer
-	if err := sa.verify(in, in.idr, now); err != nil {
+	err := sa.settlePPK(in)
+	if err == nil {
+		err = sa.verify(in, in.idr, now)
+	}
+	if err != nil {
 		offer.free(sa)
 		return err
 	}
@@ -304,8 +320,13 @@ func (sa *SA) admitted(offer *offer, in *inbox, now time.Time) *notifyError {
 	}
 
 	var first *negotiated
-	failed := sa.childRefusal(in)
-	if failed == nil {
+	var failed *Failure
+	if offer != nil {
+		failed = sa.childRefusal(in)
+	} else if n := in.refusal(); n != nil {
+		failed = refusalOf(n, nil)
+	}
+	if offer != nil && failed == nil {
 		var bad *notifyError
 		if first, _, bad = offer.accept(in); bad != nil {
 			failed = bad.failure()
@@ -319,22 +340,39 @@ func (sa *SA) admitted(offer *offer, in *inbox, now time.Time) *notifyError {
 	sa.e.emit(Established{
 		SA: sa, PeerID: sa.peerID, LocalAuth: sa.localAuth, PeerAuth: sa.peerAuth,
 		Addresses: slices.Clone(sa.inner), DNS: given.DNS, Domains: given.Domains, Subnets: given.Subnets,
-		Childless: failed != nil, Resumed: sa.resumed, Weak: sa.hs.weak,
+		Childless: first == nil, Resumed: sa.resumed, Weak: sa.hs.weak,
 	})
 	sa.takeTicket(in, now)
-	if failed != nil {
+	rest := sa.cfg.Children[1:]
+	switch {
+	case failed != nil:
 		sa.childFailed(sa.cfg.Children[0].Name, failed, now)
-	} else {
+	case first == nil:
+		rest = sa.cfg.Children
+	default:
 		first.in = offer.take()
 		first.keyIn, first.keyOut = sa.keys.childKeys(first.suite, nil, sa.hs.nonceI, sa.hs.nonceR, nil, true)
 		sa.install(first, true, nil, now)
 		sa.wanted--
 	}
 	sa.endHandshake()
-	for i := 1; i < len(sa.cfg.Children); i++ {
-		sa.enqueue(&createTask{cfg: &sa.cfg.Children[i]}, now)
+	for i := range rest {
+		sa.enqueue(&createTask{cfg: &rest[i]}, now)
 	}
 	return nil
+}
+
+// asksForChild reports whether a request of IKE_AUTH asks for a Child SA, which it
+// may leave out (RFC 6023), but not in part.
+func asksForChild(in *inbox) (bool, *notifyError) {
+	const all = hasSA | hasTSi | hasTSr
+	switch in.has & all {
+	case all:
+		return true, nil
+	case 0:
+		return false, nil
+	}
+	return false, syntaxError("a request with a part of the Child SA that it is for")
 }
 
 // childRefusal is the failure of the Child SA that an answer reports, or nil
@@ -429,11 +467,19 @@ func (sa *SA) answerAuth(in *inbox, now time.Time) ([]message.Payload, *notifyEr
 	if sa.hs.guest != nil || sa.hs.first != nil {
 		return nil, refused(FailProtocol, "a new authentication in the midst of another")
 	}
+	if _, err := asksForChild(in); err != nil {
+		return nil, err
+	}
 	if err := sa.resolve(in); err != nil {
 		return nil, err
 	}
 	if err := sa.checkRounds(in); err != nil {
 		return nil, err
+	}
+	if !sa.cfg.asksTwice() {
+		if err := sa.acceptPPK(in); err != nil {
+			return nil, err
+		}
 	}
 	if err := sa.verify(in, in.idi, now); err != nil {
 		return nil, err
@@ -500,19 +546,26 @@ func (sa *SA) admit(payloads []message.Payload, in *inbox, now time.Time) ([]mes
 	sa.e.closeOthers(sa, in.notify(message.NotifyInitialContact) != nil, now)
 
 	hs := sa.hs
+	if hs.ppk.used {
+		payloads = append(payloads, status(message.NotifyPPKIdentity))
+	}
 	sa.endHandshake()
 	reply, bad := sa.assign(in.cp)
 	var child *negotiated
-	if bad == nil {
+	wanted, _ := asksForChild(in)
+	if bad == nil && wanted {
 		child, bad = sa.choose(in, childConfigs(sa.cfg), true)
 	}
-	sa.e.emit(Established{SA: sa, PeerID: sa.peerID, LocalAuth: sa.localAuth, PeerAuth: sa.peerAuth, Childless: bad != nil, Resumed: sa.resumed, Weak: hs.weak})
+	sa.e.emit(Established{SA: sa, PeerID: sa.peerID, LocalAuth: sa.localAuth, PeerAuth: sa.peerAuth, Childless: child == nil, Resumed: sa.resumed, Weak: hs.weak})
 	if bad != nil {
 		sa.childFailed("", bad.failure(), now)
 		return append(payloads, &message.Notify{Kind: bad.notify, Data: bad.data}), nil
 	}
 	if reply != nil {
 		payloads = append(payloads, reply)
+	}
+	if !wanted {
+		return payloads, nil
 	}
 	child.keyIn, child.keyOut = sa.keys.childKeys(child.suite, nil, hs.nonceI, hs.nonceR, nil, false)
 	child.in = sa.e.newChildSPI()

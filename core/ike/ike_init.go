@@ -67,7 +67,7 @@ func (sa *SA) startInit(now time.Time) {
 		}
 	}
 	sa.natt = sa.path.TCP || sa.path.Remote.Port() != portIKE
-	sa.quantum.offered = offersQuantum(sa.cfg.Proposals)
+	sa.quantum.offered = offersQuantum(sa.cfg.Proposals) || len(sa.cfg.PPKs) > 0
 	sa.hs.nonceI = sa.e.random(nonceLen)
 	sa.hs.natSource = sa.e.random(20)
 	if sa.mayFallBack() && sa.e.plain.knows(sa.path.Remote.Addr(), now) {
@@ -105,6 +105,9 @@ func (sa *SA) sendInit(now time.Time) {
 		&message.KE{Method: sa.hs.ke.ID(), Data: sa.hs.ke.Public()},
 		&message.Nonce{Data: sa.hs.nonceI})
 	payloads = append(payloads, sa.natNotifies(sa.spiLocal, 0)...)
+	if len(sa.cfg.PPKs) > 0 {
+		payloads = append(payloads, status(message.NotifyUsePPK))
+	}
 	if slices.ContainsFunc(sa.offers(), transform.Proposal.HasAdditional) {
 		payloads = append(payloads, status(message.NotifyIntermediateExchangeSupported))
 	}
@@ -251,6 +254,9 @@ func (sa *SA) initAnswered(h message.Header, in *inbox, d Datagram, now time.Tim
 	if suite.KE.ID != sa.hs.ke.ID() || in.ke.Method != sa.hs.ke.ID() {
 		return &Failure{Code: FailProtocol, Err: fmt.Errorf("key exchange method %d where we sent %d", in.ke.Method, sa.hs.ke.ID())}
 	}
+	if sa.cfg.PPKRequired && in.notify(message.NotifyUsePPK) == nil {
+		return &Failure{Code: FailPeerAuth, Err: errNoPPK}
+	}
 	more, err := additional(suite, in)
 	if err != nil {
 		return &Failure{Code: FailProtocol, Err: err}
@@ -278,6 +284,8 @@ func (sa *SA) initAnswered(h message.Header, in *inbox, d Datagram, now time.Tim
 	sa.hs.response = slices.Clone(d.Data)
 	sa.hs.ke = nil
 	sa.hs.between.more = more
+	sa.agreePPK(in, len(sa.cfg.PPKs) > 0)
+	sa.hs.childless = sa.cfg.Childless && in.notify(message.NotifyChildlessIKEv2Supported) != nil
 	sa.quantum.follows = len(more) > 0
 	sa.quantum.refused = sa.hs.fallback == offersClassical
 	sa.readInitNotifies(in)
@@ -411,9 +419,10 @@ func (e *Endpoint) answerInit(h message.Header, in *inbox, d Datagram, answer tr
 	sa.spiRemote = h.InitiatorSPI
 	sa.giveUpAt = now.Add(e.opt.HalfOpenTimeout)
 	sa.hs.chosen = answer
-	sa.quantum.offered = offersQuantum(terms.Proposals)
+	sa.quantum.offered = offersQuantum(terms.Proposals) || terms.PPK
 	sa.quantum.follows = len(suite.AdditionalKEs()) > 0
 	sa.hs.between.more = suite.AdditionalKEs()
+	sa.agreePPK(in, terms.PPK)
 	sa.hs.nonceI, sa.hs.nonceR = slices.Clone(in.nonce), e.random(nonceLen)
 	sa.hs.request = slices.Clone(d.Data)
 	sa.hs.natSource = e.random(20)
@@ -441,10 +450,13 @@ func (e *Endpoint) answerInit(h message.Header, in *inbox, d Datagram, answer tr
 			payloads = append(payloads, &message.CertReq{Encoding: message.CertOCSP})
 		}
 	}
+	if sa.hs.ppk.agreed {
+		payloads = append(payloads, status(message.NotifyUsePPK))
+	}
 	if in.notify(message.NotifyIntermediateExchangeSupported) != nil {
 		payloads = append(payloads, status(message.NotifyIntermediateExchangeSupported))
 	}
-	payloads = append(payloads, status(message.NotifyFragmentationSupported), hashNotify(nil))
+	payloads = append(payloads, status(message.NotifyFragmentationSupported), hashNotify(nil), status(message.NotifyChildlessIKEv2Supported))
 	if terms.Multiple {
 		payloads = append(payloads, status(message.NotifyMultipleAuthSupported))
 	}

@@ -30,7 +30,7 @@ var requests = []requestMove{
 		need: hasIDi | hasAuth | hasSA | hasTSi | hasTSr,
 		run:  (*SA).answerResumed, story: "authenticate the peer by its ticket, and ourselves"},
 	{from: in(StateInitAnswered), exchange: message.IKEAuth,
-		need: hasIDi | hasAuth | hasSA | hasTSi | hasTSr,
+		need: hasIDi | hasAuth,
 		run:  (*SA).answerAuth, story: "authenticate the peer, and ourselves"},
 	{from: in(StateInitAnswered), exchange: message.IKEAuth,
 		need: hasIDi, without: hasAuth | hasEAP,

@@ -101,6 +101,8 @@ type handshake struct {
 	response  []byte
 	between   intermediate
 	fallback  fallback
+	ppk       mixture
+	childless bool // the first Child SA comes after IKE_AUTH
 	cookie    []byte
 	cookies   int               // how often the peer asked for one
 	groups    []transform.ID    // key exchange methods tried
@@ -308,6 +310,7 @@ func (sa *SA) endHandshake() {
 	if sa.hs == nil {
 		return
 	}
+	sa.wipePPK()
 	if u := sa.hs.user; u != nil {
 		u.offer.free(sa)
 		u.peer.Wipe()

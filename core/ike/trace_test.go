@@ -75,10 +75,11 @@ func TestTraceTellsTheStory(t *testing.T) {
 	w.flush()
 	const n = "N(NAT_DETECTION_SOURCE_IP) N(NAT_DETECTION_DESTINATION_IP)"
 	const tail = " N(IKEV2_FRAGMENTATION_SUPPORTED) N(SIGNATURE_HASH_ALGORITHMS)"
+	const answers = tail + " N(CHILDLESS_IKEV2_SUPPORTED)"
 	want := `> IKE_SA_INIT 0 SA KE Nonce ` + n + tail + ` V
 < IKE_SA_INIT 0 response N(COOKIE)
 > IKE_SA_INIT 0 N(COOKIE) SA KE Nonce ` + n + tail + ` V
-< IKE_SA_INIT 0 response SA KE Nonce ` + n + tail + `
+< IKE_SA_INIT 0 response SA KE Nonce ` + n + answers + `
 > IKE_AUTH 1 IDi IDr AUTH N(INITIAL_CONTACT) N(TICKET_REQUEST) SA TSi TSr N(ESP_TFC_PADDING_NOT_SUPPORTED)
 < IKE_AUTH 1 response IDr AUTH N(TICKET_LT_OPAQUE) SA TSi TSr
 > INFORMATIONAL 2 D
@@ -89,7 +90,7 @@ func TestTraceTellsTheStory(t *testing.T) {
 	want = `<? IKE_SA_INIT 0 SA KE Nonce ` + n + tail + ` V [without cookie]
 >? IKE_SA_INIT 0 response N(COOKIE)
 <? IKE_SA_INIT 0 N(COOKIE) SA KE Nonce ` + n + tail + ` V
->? IKE_SA_INIT 0 response SA KE Nonce ` + n + tail + `
+>? IKE_SA_INIT 0 response SA KE Nonce ` + n + answers + `
 < IKE_AUTH 1 IDi IDr AUTH N(INITIAL_CONTACT) N(TICKET_REQUEST) SA TSi TSr N(ESP_TFC_PADDING_NOT_SUPPORTED)
 > IKE_AUTH 1 response IDr AUTH N(TICKET_LT_OPAQUE) SA TSi TSr
 < INFORMATIONAL 2 D

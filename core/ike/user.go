@@ -230,6 +230,9 @@ func (sa *SA) eapAnswered(_ task, in *inbox, _ []uint32, now time.Time) *notifyE
 // gives what we asked for in the beginning.
 func (sa *SA) proofAnswered(_ task, in *inbox, _ []uint32, now time.Time) *notifyError {
 	u := sa.hs.user
+	if bad := sa.settlePPK(in); bad != nil {
+		return bad
+	}
 	key := u.peer.MSK()
 	defer transform.Wipe(key)
 	switch {
@@ -274,14 +277,16 @@ type proofTask struct{ authStep }
 
 func (*proofTask) kind() kind { return kindProof }
 func (*proofTask) request(sa *SA, _ time.Time) ([]message.Payload, bool) {
-	key := sa.hs.user.peer.MSK()
-	defer transform.Wipe(key)
-	if key == nil {
-		key = slices.Clone(sa.keys.pLocal)
-	}
 	idi := idPayload(sa.localID, false)
-	octets := sa.octets(true, idi)
-	return []message.Payload{&message.Auth{Method: message.AuthPSK, Data: auth.PSK(sa.keys.prf, key, octets)}}, true
+	payloads, err := sa.lastProof(func() (*message.Auth, error) {
+		key := sa.hs.user.peer.MSK()
+		defer transform.Wipe(key)
+		if key == nil {
+			key = slices.Clone(sa.keys.pLocal)
+		}
+		return &message.Auth{Method: message.AuthPSK, Data: auth.PSK(sa.keys.prf, key, sa.octets(true, idi))}, nil
+	})
+	return payloads, err == nil
 }
 
 // authStep is what the later exchanges of IKE_AUTH have in common: a refusal

@@ -38,7 +38,7 @@ type Bundle struct {
 }
 
 // A Keep names the secrets of a connection.
-type Keep struct{ Secret, RemoteSecret, Key, PIN, Users, RADIUS, PeerSecrets bool }
+type Keep struct{ Secret, RemoteSecret, Key, PIN, Users, RADIUS, PeerSecrets, PPKs bool }
 
 // Imported describes the bundle for the result of an import.
 func (b *Bundle) Imported() api.ImportedConnection {

@@ -115,6 +115,9 @@ func (c *Connection) secrets() []*string {
 	for i := range c.Remote.Secrets {
 		refs = append(refs, &c.Remote.Secrets[i].Secret)
 	}
+	for i := range c.IKE.PPKs {
+		refs = append(refs, &c.IKE.PPKs[i].Secret)
+	}
 	for i := range c.Local.More {
 		refs = append(refs, &c.Local.More[i].Key)
 	}
@@ -136,6 +139,13 @@ type IKE struct {
 	// NoResume gives and takes no tickets (RFC 5723): each loss of the connection
 	// proves both ends anew.
 	NoResume bool `toml:"no_resume,omitempty"`
+	// Quantum says what is wanted of key exchange that withstands quantum computers.
+	Quantum string `toml:"quantum,omitempty"`
+	// PPKs are post-quantum pre-shared keys: an initiator's one, those of a responder's peers.
+	PPKs        []PPK `toml:"ppks,omitempty"`
+	PPKRequired bool  `toml:"ppk_required,omitempty"`
+	// Childless makes the IKE SA first, and each Child SA with a key exchange of its own.
+	Childless bool `toml:"childless,omitempty"`
 	// MOBIKE says whether the tunnel may change its outer addresses (RFC 4555):
 	// "allow" (the default) or "never". CheckPath lets a responder follow a peer
 	// only when it has answered from its new address.

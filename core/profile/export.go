@@ -54,6 +54,10 @@ func (s *Store) Export(name string) (api.Export, error) {
 	for i := range out.Remote.Secrets {
 		missing(&out.Remote.Secrets[i].Secret, "the pre-shared key of "+shown(out.Remote.Secrets[i].ID))
 	}
+	out.IKE.PPKs = slices.Clone(c.IKE.PPKs)
+	for i := range out.IKE.PPKs {
+		missing(&out.IKE.PPKs[i].Secret, "the post-quantum pre-shared key "+shown(out.IKE.PPKs[i].ID))
+	}
 	if out.Remote.Users != "" && out.Remote.Method != MethodEAP && out.Remote.EAP.isZero() {
 		out.Remote.EAP.Methods = []string{"mschapv2"} // so that no import takes one proof for two
 	}

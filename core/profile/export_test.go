@@ -61,7 +61,7 @@ func TestExportPSK(t *testing.T) {
 	st, _, _, _ := newStore()
 	b := Bundle{Connection: *full(), Certs: map[string][]byte{}, Secrets: map[string][]byte{}}
 	b.Connection.Local = Auth{Method: MethodPSK, ID: `keyid:al"ice\`, Secret: "full+psk"}
-	b.Connection.Remote.Secret = ""
+	b.Connection.Remote.Secret, b.Connection.IKE.PPKs, b.Connection.IKE.PPKRequired = "", nil, false
 	b.Secrets["full+psk"] = []byte("a well kept secret of many words")
 	x, c := exported(t, st, b)
 	if x.Name != "full.toml" || fmt.Sprint(x.Missing) != "[the pre-shared key]" {

@@ -83,6 +83,11 @@ func (s *Store) Complete(b *Bundle) error {
 			return err
 		}
 	}
+	if b.Keep.PPKs {
+		if err := s.keepPPKs(b, old); err != nil {
+			return err
+		}
+	}
 	if b.Keep.PIN {
 		if err := s.keepPIN(b, old); err != nil {
 			return err

@@ -149,7 +149,8 @@ func full() *Connection {
 			Prefer: 2, More: []Own{{ID: "b.example", Certificates: []string{"b.pem"}, Key: "full+key-2"}}},
 		Remote: Auth{Method: MethodPSK, ID: "*.example", Secret: "full+remote-psk"},
 		IKE: IKE{Proposals: []string{"aes256gcm16-prfsha384-ecp384"}, RekeyTime: d(time.Hour), LifeTime: d(2 * time.Hour), ReauthTime: d(90 * time.Minute),
-			LivenessDelay: d(10 * time.Second), RetransmitTimeout: d(1500 * time.Millisecond), RetransmitTries: 3, Unique: true, NoResume: true, MOBIKE: MOBIKENever},
+			LivenessDelay: d(10 * time.Second), RetransmitTimeout: d(1500 * time.Millisecond), RetransmitTries: 3, Unique: true, NoResume: true,
+			Quantum: QuantumPrefer, PPKs: []PPK{{ID: "one", Secret: "full+ppk-1"}}, PPKRequired: true, Childless: true, MOBIKE: MOBIKENever},
 		Children: []Child{
 			{Name: "one", LocalTS: []string{"dynamic"}, RemoteTS: []string{"10.0.0.0/8[tcp/443]", "fd00::/8"}, Proposals: []string{"aes128gcm16-x25519", "default"},
 				RekeyTime: d(time.Minute), LifeTime: d(2 * time.Minute), RekeyBytes: 1 << 30, RekeyPackets: 1 << 20},

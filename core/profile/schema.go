@@ -75,6 +75,13 @@ var docs = config.Docs{
 	"IKE.redirect":           {Doc: "Responder: the gateway, an address or a name, to send peers to once they have proved themselves (RFC 5685), as when this one is to go.", Default: "none: they are served here"},
 	"IKE.check_path":         {Doc: "Responder: follow a peer to another address only when it has answered from there.", Default: "false"},
 
+	"IKE.quantum":      {Doc: "Key exchange that withstands quantum computers (ML-KEM after the first one, RFC 9370): prefer it and do without where the gateway cannot, require it, or leave it off.", Default: "prefer with the built-in proposals; as ike.proposals say with others", Enum: []string{QuantumPrefer, QuantumRequire, QuantumOff}},
+	"IKE.ppks":         {Doc: "Post-quantum pre-shared keys (RFC 8784): the one of an initiator, those of a responder's peers."},
+	"IKE.ppk_required": {Doc: "Refuse the other end without a post-quantum pre-shared key.", Default: "false"},
+	"IKE.childless":    {Doc: "Initiator: make the IKE SA first, where the gateway can (RFC 6023), and every Child SA with a key exchange of its own.", Default: "false"},
+	"PPK.id":           {Doc: "Name of the key, as both ends know it.", Required: true},
+	"PPK.secret":       {Doc: "Name of the key in the secret store. In a file to import, a file that holds it: as it is, in hexadecimal after 0x, or in base64 after 0s."},
+
 	"Child.name":          {Doc: "Name of the child: letters, digits, '.', '_', '-'.", Required: true},
 	"Child.local_ts":      {Doc: "Own side of the traffic: \"10.0.0.0/8\", \"10.0.0.1-10.0.0.9\", \"10.0.0.0/8[tcp/443]\", \"dynamic\" (the virtual address, or without one the IKE address).", Default: "initiator: dynamic; responder: everything"},
 	"Child.remote_ts":     {Doc: "Other side of the traffic, written like local_ts.", Default: "initiator: everything; responder: dynamic"},

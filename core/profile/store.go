@@ -140,6 +140,7 @@ func (s *Store) freshSecrets(b *Bundle) (*Connection, map[string]string, error) 
 	c, fresh := b.Connection, make(map[string]string, len(b.Secrets))
 	c.Local.More = slices.Clone(c.Local.More)
 	c.Remote.Secrets = slices.Clone(c.Remote.Secrets)
+	c.IKE.PPKs = slices.Clone(c.IKE.PPKs)
 	for n := range b.Secrets {
 		try := n
 		for i := 2; slices.Contains(taken, try); i++ {

@@ -102,7 +102,6 @@ func (im *swanctl) secretKinds() {
 	}
 	kinds := []struct{ prefix, why string }{
 		{"token", "no connection proves itself with this key on a token"},
-		{"ppk", "postquantum pre-shared keys are not supported yet"},
 	}
 	for _, sec := range all.Sections {
 		for _, k := range kinds {

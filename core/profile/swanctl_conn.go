@@ -25,9 +25,6 @@ var connKeys = map[string]treatment{
 	"send_cert":      {same: []string{"always", "ifasked", "yes"}, why: "the own certificate is always sent"},
 	"keyingtries":    {same: []string{"0", "1", "%forever"}, why: "the connection's profile decides how long to try"},
 	"rand_time":      {same: zero, why: "is not used"},
-	"childless":      {same: []string{"allow", "never", "no"}, why: "an IKE SA without a child cannot be had yet", refuse: true},
-	"ppk_id":         {why: "postquantum pre-shared keys are not supported yet", refuse: true},
-	"ppk_required":   {same: no, why: "postquantum pre-shared keys are not supported yet", refuse: true},
 	"mediation":      {same: no, why: "mediation is not supported", refuse: true},
 	"mediated_by":    {why: "mediation is not supported", refuse: true},
 	"mediation_peer": {why: "mediation is not supported", refuse: true},
@@ -60,6 +57,7 @@ func (im *swanctl) connection(sec *settings.Section, names map[string]bool) *con
 	}
 	p.IKE.Proposals = v.proposals("proposals", transform.ProtoIKE)
 	v.times()
+	v.quantum()
 	local, remote := v.ends()
 	v.children()
 	// Credentials come last: what fails before needs none, and asks for no file.

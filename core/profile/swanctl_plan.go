@@ -12,6 +12,7 @@ var (
 	connPlan = map[string]string{
 		"remote_addrs": "gateways", "proposals": "ike.proposals", "rekey_time": "ike.rekey_time", "over_time": "ike.life_time",
 		"reauth_time": "ike.reauth_time", "dpd_delay": "ike.liveness_delay", "unique": "ike.unique", "mobike": "ike.mobike", "vips": "virtual_ips",
+		"ppk_id": "ike.ppks", "ppk_required": "ike.ppk_required", "childless": "ike.childless",
 	}
 	localPlan  = map[string]string{"auth": "local.method", "id": "local.id", "certs": "local.certificates"}
 	remotePlan = map[string]string{"auth": "remote.method", "id": "remote.id", "cacerts": "remote.cas"}

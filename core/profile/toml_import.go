@@ -26,6 +26,7 @@ func importTOML(s *source, res *Result) error {
 	}
 	im.local(&b, &c.Local)
 	im.more(&b, &c.Local)
+	im.ppks(&b, &c.IKE)
 	im.remote(&b, &c.Remote, c.Local.Method)
 	if err := im.Err(); err != nil || len(s.missing) > 0 {
 		return err

@@ -126,6 +126,7 @@ func (v *validator) connection(c *Connection) {
 	}
 	v.revocation(c)
 	v.ike(&c.IKE)
+	v.quantum(c)
 	if c.IKE.CheckPath && !c.IsResponder() {
 		v.bad("ike.check_path", "belongs to a responder: only the end that connects moves")
 	}

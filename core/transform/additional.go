@@ -82,7 +82,9 @@ func Hybrid(list []Proposal) []Proposal {
 		}
 		p.Transforms = slices.Insert(p.Transforms, at,
 			Transform{Type: TypeAddKE1, ID: KEMLKEM768}, Transform{Type: TypeAddKE1, ID: KEMLKEM1024})
-		out = append(out, p)
+		if !slices.ContainsFunc(list, func(q Proposal) bool { return p.Protocol == q.Protocol && slices.Equal(p.Transforms, q.Transforms) }) {
+			out = append(out, p)
+		}
 	}
 	return number(append(out, list...))
 }
