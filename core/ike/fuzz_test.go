@@ -7,12 +7,16 @@ import (
 	"time"
 
 	"sallyport/core/ike/message"
+	"sallyport/core/transform"
 )
 
 // FuzzHandshake mutates one message of a whole conversation: handshake, rekey
 // of the Child SA by one end, of the IKE SA by the other, liveness, deletion. Whatever
 // comes of it, both ends come to rest with the same SAs.
 func FuzzHandshake(f *testing.F) {
+	for i := range 40 { // with several key exchanges
+		f.Add(uint8(0x80|i), uint16(17*i), uint8(1)<<(i%8), uint16(i%3))
+	}
 	for i := range 14 {
 		f.Add(uint8(i), uint16(0), uint8(0), uint16(0))
 		f.Add(uint8(i), uint16(17), uint8(0x10), uint16(0))
@@ -23,6 +27,14 @@ func FuzzHandshake(f *testing.F) {
 		cfgA, cfgB, pool := roadwarrior()
 		for _, c := range []*Config{cfgA, cfgB} {
 			c.LivenessDelay = 20 * time.Second
+		}
+		if which&0x80 != 0 {
+			which &= 0x7f
+			for _, c := range []*Config{cfgA, cfgB} {
+				c.Proposals = mustProposals(transform.ProtoIKE, "aes256gcm16-prfsha256-x25519-ke1_mlkem768", "aes256gcm16-prfsha256-x25519")
+				c.Children[0].Proposals = transform.Hybrid(mustProposals(transform.ProtoESP, "aes128gcm16-x25519-esn"))
+				c.PPKs, c.Childless = []PPK{ppkOne}, true
+			}
 		}
 		w := newWorld(t, testOptions{cfgA: cfgA, cfgB: cfgB})
 		n := 0
@@ -143,6 +155,11 @@ func FuzzPeer(f *testing.F) {
 		Protocol: 3, Kind: message.NotifyRekeySA, SPI: childSPI(a.children[0].in)}}, o.payloads()...)...)
 	rekey, _ := (&ikeRekeyTask{}).request(a, w.now)
 	seed(message.CreateChildSA, rekey...)
+	seed(message.IKEFollowupKE, &message.KE{Method: transform.KEMLKEM768, Data: make([]byte, 1184)},
+		&message.Notify{Kind: message.NotifyAdditionalKeyExchange, Data: make([]byte, linkLen)})
+	o.proposals = transform.Hybrid(o.proposals)
+	seed(message.CreateChildSA, o.payloads()...)
+	seed(message.IKEIntermediate, &message.KE{Method: transform.KEMLKEM768, Data: make([]byte, 1184)})
 	seed(message.Informational, &message.Delete{Protocol: 3, SPIs: []uint32{a.children[0].in}})
 	seed(message.Informational, &message.Delete{Protocol: 1})
 	seed(message.Informational, &message.Notify{Kind: message.NotifyUpdateSAAddresses})
@@ -173,6 +190,45 @@ func FuzzPeer(f *testing.F) {
 		}
 		if n := len(w.b.e.children); n != len(w.b.children) {
 			t.Errorf("%d children, %d in the data path", n, len(w.b.children))
+		}
+	})
+}
+
+// FuzzIntermediate lets a peer say anything where further key exchanges are due:
+// to us as the responder, and to us as the initiator. Nobody comes up by it.
+func FuzzIntermediate(f *testing.F) {
+	for _, n := range []int{0, 1, 1087, 1088, 1184, 1568} {
+		for _, method := range []transform.ID{transform.KEMLKEM768, transform.KEMLKEM1024, transform.KEX25519} {
+			m := message.Message{Payloads: []message.Payload{&message.KE{Method: method, Data: bytes.Repeat([]byte{7}, n)}}}
+			b, err := m.AppendTo(nil)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(b[16], b[message.HeaderLen:])
+		}
+	}
+	f.Fuzz(func(t *testing.T, first uint8, body []byte) {
+		if len(body) > 20000 {
+			return
+		}
+		for _, response := range []bool{false, true} {
+			cfgA, cfgB := hybrid("ke1_mlkem768-ke2_mlkem1024")
+			w := newWorld(t, testOptions{cfgA: cfgA, cfgB: cfgB})
+			w.connect()
+			w.deliver(0)
+			w.deliver(0)
+			w.lose()
+			from, to := w.sas()
+			if response {
+				from, to = to, from
+			}
+			h := from.header(message.IKEIntermediate, 1, response)
+			w.hand(packet{from: to.path.Remote, to: to.path.Local, natt: true, data: sealRaw(t, from, h, first, body)})
+			w.lose()
+			w.run(10*time.Minute, w.lose)
+			if len(w.a.e.sas)+len(w.b.e.sas)+len(w.a.children)+len(w.b.children) != 0 {
+				t.Errorf("left: %d and %d SAs", len(w.a.e.sas), len(w.b.e.sas))
+			}
 		}
 	})
 }

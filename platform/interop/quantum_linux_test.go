@@ -161,3 +161,156 @@ func TestQuantumSafeResponder(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// ppkGatewayConf is a strongSwan whose clients have post-quantum pre-shared keys.
+const ppkGatewayConf = `
+conn-defaults {
+  version = 2
+  pools = v4
+  childless = allow
+  remote {
+    auth = psk
+  }
+  children {
+    net {
+      local_ts = 10.10.0.0/16
+      esp_proposals = aes256gcm16-x25519, aes256gcm16
+    }
+  }
+}
+connections {
+  optional : conn-defaults {
+    local {
+      auth = psk
+      id = optional.vpn.test
+    }
+  }
+  required : conn-defaults {
+    ppk_required = yes
+    local {
+      auth = psk
+      id = required.vpn.test
+    }
+  }
+  eap : conn-defaults {
+    ppk_required = yes
+    local {
+      auth = psk
+      id = eap.vpn.test
+    }
+    remote {
+      auth = eap-mschapv2
+      eap_id = %any
+    }
+  }
+}
+pools {
+  v4 {
+    addrs = 10.20.0.0/24
+  }
+}
+secrets {
+  ike-psk {
+    secret = "correct horse battery staple"
+  }
+  eap-alice {
+    id = alice
+    secret = "Ar3etTnp"
+  }
+  PPKS
+}
+`
+
+// ppkSecret is a swanctl section with a key of that name.
+func ppkSecret(name, digit string) string {
+	return "ppk-" + name + " {\n    id = " + name + "\n    secret = 0x" + strings.Repeat(digit, 64) + "\n  }\n"
+}
+
+// TestPPK mixes post-quantum pre-shared keys in, with both ends and with one that
+// has another, and asks for Child SAs of an IKE SA that was made without.
+func TestPPK(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	gw := l.Gateway.StrongSwan(l.SwanDir("gateway-ppk", strings.Replace(ppkGatewayConf, "PPKS", ppkSecret("office", "a"), 1)))
+	s := l.Client.Service("ppk")
+	for _, tt := range []struct {
+		name, id, ike, secrets string
+		connects, safe         bool
+	}{
+		{"both", "optional.vpn.test", "ppk_id = office\n    ppk_required = yes\n    childless = prefer", ppkSecret("office", "a"), true, true},
+		{"required", "required.vpn.test", "ppk_id = office", ppkSecret("office", "a"), true, true},
+		{"unknown", "optional.vpn.test", "ppk_id = other", ppkSecret("other", "a"), true, false},
+		{"unknown-required", "required.vpn.test", "ppk_id = other", ppkSecret("other", "a"), false, false},
+		{"none-required", "required.vpn.test", "", "", false, false},
+		{"wrong", "optional.vpn.test", "ppk_id = office", ppkSecret("office", "b"), false, false},
+		{"user", "eap.vpn.test", "ppk_id = office\n    ppk_required = yes", ppkSecret("office", "a"), true, true},
+	} {
+		conf := pskConf("198.51.100.1", tt.id, tt.ike, split) + "secrets {\n  " + tt.secrets + "\n}\n"
+		if tt.name == "user" {
+			conf = strings.Replace(conf, "auth = psk\n      id = alice@vpn.test", "auth = eap-mschapv2\n      eap_id = alice\n      id = alice@vpn.test", 1) +
+				"secrets {\n  eap-alice {\n    id = alice\n    secret = \"Ar3etTnp\"\n  }\n}\n"
+		}
+		s.Must("import", filepath.Join(l.SwanDir("ppk-"+tt.name, conf), "swanctl.conf"), "--name", tt.name)
+		mark := gw.Mark()
+		if !tt.connects {
+			if e, code := s.Error("connect", tt.name, "--wait", "20s"); code != 1 {
+				t.Errorf("%s: exit code %d, %v", tt.name, code, e)
+			}
+			s.CLI("disconnect", tt.name)
+			continue
+		}
+		s.Must("connect", tt.name, "--wait", "20s")
+		if c := s.Connection(tt.name); c.QuantumSafe != tt.safe {
+			t.Errorf("%s: quantum-safe %v, %q", tt.name, c.QuantumSafe, c.QuantumWhy)
+		}
+		if p := l.Client.Pings(lab.InsideV4, 20); p.Lost > 0 {
+			t.Errorf("%s: ping %v", tt.name, p)
+		}
+		for _, what := range [][]string{{"--child", "net"}, {"--ike", strings.TrimSuffix(tt.id, ".vpn.test")}} {
+			if out, err := gw.Ctl(10*time.Second, append([]string{"--rekey"}, what...)...); err != nil {
+				t.Errorf("swanctl --rekey %v: %v\n%s", what, err, out)
+			}
+		}
+		if p := l.Client.Pings(lab.InsideV4, 20); p.Lost > 0 {
+			t.Errorf("%s: ping after rekeys %v", tt.name, p)
+		}
+		if childless := regexp.MustCompile(`parsed IKE_AUTH request 1 \[[^\]]*\bTSi\b`); tt.name == "both" && childless.MatchString(gw.Since(mark)) {
+			t.Error("the IKE SA was not made alone")
+		}
+		s.Must("disconnect", tt.name)
+	}
+}
+
+// TestPPKResponder is our gateway for strongSwans with post-quantum pre-shared keys.
+func TestPPKResponder(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	conf := strings.NewReplacer("REKEYCHILD", "", "REKEYIKE", "ppk_required = yes", "secrets {", "secrets {\n  "+ppkSecret("office", "a")).Replace(responderConf)
+	dir := l.SwanDir("responder", conf)
+	p := newPKI(t)
+	p.Install(t, dir, []string{"gw-ecdsa256", "gw-rsa", "ca-ecdsa256", "ca-rsa"}, []string{"gw-ecdsa256", "gw-rsa"})
+	gw := l.Gateway.Service("gateway")
+	gw.Must("import", filepath.Join(dir, "swanctl.conf"))
+	for _, tt := range []struct {
+		name, ike, secrets string
+		connects           bool
+	}{
+		{"both", "ppk_id = office\n    childless = force", ppkSecret("office", "a"), true},
+		{"none", "", "", false},
+		{"other", "ppk_id = other", ppkSecret("other", "a"), false},
+	} {
+		swan := l.Client.StrongSwan(l.SwanDir("swan-ppk-"+tt.name, pskConf("198.51.100.1", "psk.vpn.test", tt.ike, split)+"secrets {\n  "+tt.secrets+"\n}\n"))
+		if err := swan.Initiate("office"); (err == nil) != tt.connects {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		if tt.connects {
+			if p := l.Client.Pings(lab.InsideV4, 20); p.Lost > 0 {
+				t.Errorf("%s: ping %v", tt.name, p)
+			}
+			if err := swan.Terminate("office"); err != nil {
+				t.Error(err)
+			}
+		}
+		swan.Stop()
+	}
+}
