@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -159,7 +160,7 @@ func (t *table) addTunnel(conn api.Connection) {
 		{"Transport", transportText(conn.Transport)},
 		{"Peer", conn.PeerID},
 		{"Address", list(conn.Addresses)},
-		{"DNS", list(conn.DNS)},
+		{"DNS", dnsText(conn)},
 		{"Protected", list(conn.Routes)},
 		{"Quantum-safe", quantumText(conn)},
 	} {
@@ -218,6 +219,15 @@ func profileText(p api.Profile) string {
 func notNil[T any](s []T) []T {
 	if s == nil {
 		return []T{}
+	}
+	return s
+}
+
+// dnsText says which name servers are asked, and for what.
+func dnsText(conn api.Connection) string {
+	s := list(conn.DNS)
+	if s != "" && len(conn.Domains) > 0 {
+		s += " for " + clean(strings.Join(conn.Domains, ", "))
 	}
 	return s
 }

@@ -92,7 +92,8 @@ type Connection struct {
 	PeerID    string         `json:"peer_id,omitempty"`
 	Addresses []netip.Addr   `json:"addresses,omitempty"` // virtual addresses
 	DNS       []netip.Addr   `json:"dns,omitempty"`
-	Routes    []netip.Prefix `json:"routes,omitempty"` // protected networks
+	Domains   []string       `json:"domains,omitempty"` // that alone are asked of DNS; none: all names
+	Routes    []netip.Prefix `json:"routes,omitempty"`  // protected networks
 	Counters  Counters       `json:"counters"`
 	SAs       int            `json:"sas,omitempty"` // Child SAs that carry traffic
 	// QuantumSafe says that who records the traffic today cannot read it with a

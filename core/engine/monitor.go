@@ -89,7 +89,7 @@ func (e *Engine) view(c *conn) api.Connection {
 		v.Transport = s.way.shown(c.mending != nil)
 		v.PeerID = s.est.PeerID.String()
 		v.Addresses = s.est.Addresses
-		v.DNS = s.est.DNS
+		v.DNS, v.Domains = c.nameServers()
 		v.Routes = c.protected()
 		quantumOf(&v, s.sa.Info())
 	}

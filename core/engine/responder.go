@@ -207,6 +207,13 @@ func (p pools) of(c *profile.Connection, groups ...string) (ike.Pool, error) {
 		}
 		out.domains = append(out.domains, cp.Domains...)
 	}
+	for i := range c.Children {
+		for _, s := range c.Children[i].LocalTS {
+			if net, err := netip.ParsePrefix(s); err == nil && net.Bits() > 0 && !slices.Contains(out.subnets, net.Masked()) {
+				out.subnets = append(out.subnets, net.Masked())
+			}
+		}
+	}
 	return &out, nil
 }
 
@@ -215,12 +222,13 @@ type leaser struct {
 	pools   []*pool.Pool
 	dns     []netip.Addr
 	domains []string
+	subnets []netip.Prefix // that a peer is told of (INTERNAL_IP4_SUBNET)
 }
 
 // Lease assigns an address of each family that the peer asks for and the
-// pools have.
+// pools have, with the name servers and networks that it can reach with them.
 func (l *leaser) Lease(id auth.Identity, want []netip.Addr) (ike.Lease, error) {
-	out := ike.Lease{DNS: l.dns, Domains: l.domains}
+	var out ike.Lease
 	var errs []error
 	for _, w := range want {
 		for _, p := range l.pools {
@@ -238,6 +246,22 @@ func (l *leaser) Lease(id auth.Identity, want []netip.Addr) (ike.Lease, error) {
 	}
 	if len(out.Addresses) == 0 {
 		return ike.Lease{}, errors.Join(append(errs, errors.New("no pool has an address for the peer"))...)
+	}
+	reaches := func(a netip.Addr) bool {
+		return slices.ContainsFunc(out.Addresses, func(own netip.Addr) bool { return own.Is4() == a.Is4() })
+	}
+	for _, a := range l.dns {
+		if reaches(a) {
+			out.DNS = append(out.DNS, a)
+		}
+	}
+	if len(out.DNS) > 0 {
+		out.Domains = l.domains
+	}
+	for _, n := range l.subnets {
+		if reaches(n.Addr()) {
+			out.Subnets = append(out.Subnets, n)
+		}
 	}
 	return out, nil
 }
