@@ -19,8 +19,9 @@ type train struct {
 }
 
 func (w *world) stream(from, to *hosttest.Machine, src, dst string, until time.Time, s *train) {
-	done := make(chan struct{})
+	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
+		defer close(ended)
 		for {
 			select {
 			case <-done:
@@ -39,6 +40,7 @@ func (w *world) stream(from, to *hosttest.Machine, src, dst string, until time.T
 	}
 	time.Sleep(time.Second)
 	close(done)
+	<-ended
 }
 
 // TestReauthenticationLosesNothing authenticates anew again and again under
