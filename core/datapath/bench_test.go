@@ -92,6 +92,19 @@ func newOpening(t testing.TB, n, size int) *opening {
 	return o
 }
 
+// again begins at the first packet, with a replay window that has not seen it.
+func (o *opening) again(t testing.TB) {
+	t.Helper()
+	o.next = 0
+	if _, err := o.Remove(0x2000); err != nil {
+		t.Fatal(err)
+	}
+	_, pb := paramsFor(gcm, 0)
+	if err := o.Install(pb); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // open opens the next n packets as one receive gives them.
 func (o *opening) open(n int) {
 	in := o.in[0]
@@ -185,14 +198,7 @@ func BenchmarkIn(b *testing.B) {
 	for i := 0; i < b.N; i += n {
 		if o.next == len(o.packets) {
 			b.StopTimer()
-			o.next = 0
-			if _, err := o.Remove(0x2000); err != nil { // forget the replay window
-				b.Fatal(err)
-			}
-			_, pb := paramsFor(gcm, 0)
-			if err := o.Install(pb); err != nil {
-				b.Fatal(err)
-			}
+			o.again(b)
 			b.StartTimer()
 		}
 		o.open(n)

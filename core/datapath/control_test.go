@@ -660,6 +660,12 @@ func TestOuterTOS(t *testing.T) {
 func TestMergeOnlyWhatSplitsBack(t *testing.T) {
 	base := spec{proto: ippkt.ProtoTCP, sport: 4, seq: 1000, ack: 5, flags: ippkt.ACK, payload: random(500, 1)}
 	bad := func(p []byte) []byte { p[len(p)-1] ^= 1; return p }
+	badIP := func(p []byte) []byte { p[11] ^= 1; return p }
+	hops := func(p []byte) []byte {
+		p[8]--
+		ippkt.SetIPv4Checksum(p[:20])
+		return p
+	}
 	next := func(f func(*spec)) []byte {
 		s := base
 		s.seq += 500
@@ -678,6 +684,8 @@ func TestMergeOnlyWhatSplitsBack(t *testing.T) {
 		"cwr":         next(func(s *spec) { s.flags |= ippkt.CWR }),
 		"options":     next(func(s *spec) { s.options = []byte{1, 1, 1, 1} }),
 		"bad sum":     bad(next(func(s *spec) {})),
+		"bad IP sum":  badIP(next(func(s *spec) {})),
+		"hops":        hops(next(func(s *spec) {})),
 		"empty":       next(func(s *spec) { s.payload = nil }),
 		"protocol":    next(func(s *spec) { s.proto = ippkt.ProtoUDP }),
 		"IPv6":        next(func(s *spec) { s.v6 = true }),
@@ -696,15 +704,51 @@ func TestMergeOnlyWhatSplitsBack(t *testing.T) {
 			equalPackets(t, d.receive(t, 3), want)
 		})
 	}
-	t.Run("first with a bad sum", func(t *testing.T) {
+	for name, first := range map[string][]byte{"first with a bad sum": bad(base.packet()), "first with a bad IP sum": badIP(base.packet())} {
+		t.Run(name, func(t *testing.T) {
+			d := newDirect(t, allOn)
+			want := [][]byte{first, next(func(*spec) {})}
+			for _, p := range want {
+				d.datagram(d.seal(p))
+			}
+			d.flush()
+			equalPackets(t, d.receive(t, 2), want)
+		})
+	}
+}
+
+// TestPaddedPacketsMerge: the padding that hides lengths (RFC 4303, section 2.7)
+// is no part of the packet.
+func TestPaddedPacketsMerge(t *testing.T) {
+	for _, v6 := range []bool{false, true} {
 		d := newDirect(t, allOn)
-		want := [][]byte{bad(base.packet()), next(func(*spec) {})}
-		for _, p := range want {
-			d.datagram(d.seal(p))
+		var want [][]byte
+		for i := range 4 {
+			s := spec{v6: v6, proto: ippkt.ProtoTCP, seq: uint32(500 * i), flags: ippkt.ACK, id: uint16(i), payload: random(500, byte(i))}
+			want = append(want, s.packet())
+			d.datagram(d.seal(append(s.packet(), make([]byte, 40*i)...)))
 		}
 		d.flush()
-		equalPackets(t, d.receive(t, 2), want)
-	})
+		equalPackets(t, d.receive(t, 4), want)
+		if n := len(d.tun.Out); n != 0 {
+			t.Errorf("IPv6 %v: %d writes left, want one for all", v6, n)
+		}
+	}
+}
+
+// TestNextHeaderCannotLie: a packet in the middle of a flow whose trailer names
+// another protocol than its header is no part of it.
+func TestNextHeaderCannotLie(t *testing.T) {
+	d := newDirect(t, allOn)
+	for i, next := range []uint8{ippkt.ProtoIPv4, ippkt.ProtoIPv4, ippkt.ProtoIPv6, ippkt.ProtoTCP, ippkt.ProtoIPv4} {
+		s := spec{proto: ippkt.ProtoTCP, seq: uint32(500 * min(i, 2)), flags: ippkt.ACK, id: uint16(min(i, 2)), payload: random(500, byte(i))}
+		d.datagram(d.sealAs(s.packet(), next))
+	}
+	d.flush()
+	d.receive(t, 3)
+	if n := d.Stats().Drops[InInner.String()]; n != 2 {
+		t.Errorf("%d packets refused, want 2", n)
+	}
 }
 
 func TestSetTUN(t *testing.T) {

@@ -455,6 +455,11 @@ func (d *direct) seal(pkt []byte) []byte {
 	if len(pkt) > 0 && pkt[0]>>4 == 6 {
 		next = ippkt.ProtoIPv6
 	}
+	return d.sealAs(pkt, next)
+}
+
+// sealAs does so with a next header of choice.
+func (d *direct) sealAs(pkt []byte, next uint8) []byte {
 	out := make([]byte, d.sa.Out.Sealer.Len(len(pkt)))
 	if _, err := d.sa.Out.Sealer.Seal(out, append(append([]byte(nil), pkt...), make([]byte, esp.MaxTrailer)...), 0, len(pkt), next); err != nil {
 		panic(err)

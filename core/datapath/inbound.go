@@ -233,15 +233,9 @@ func (in *inbound) lost(spi uint32) {
 func (in *inbound) esp(pkt []byte) {
 	spi := binary.BigEndian.Uint32(pkt)
 	if in.sa == nil || in.sa.InSPI != spi || in.sa.Closed() {
-		sa := in.d.sas.Lookup(spi)
-		if sa == nil {
-			in.drops.add(InUnknownSPI, 1)
-			in.early.keep(pkt, spi, in.from, in.d.cfg.Now())
-			in.lost(spi)
+		if !in.find(pkt, spi) {
 			return
 		}
-		in.prepare()
-		in.enter(sa)
 	}
 	sa := in.sa
 	if sa.In.Spent() {
@@ -260,7 +254,7 @@ func (in *inbound) esp(pkt []byte) {
 	dst := s.begin()
 	before := sa.In.Opener.Highest()
 	inner, next, err := sa.In.Opener.Open(dst, pkt)
-	if err == nil || err == esp.ErrPadding {
+	if (before == 0 || sa.In.Peer != in.from.remote) && (err == nil || err == esp.ErrPadding) {
 		in.authentic(before)
 	}
 	if err != nil {
@@ -273,7 +267,28 @@ func (in *inbound) esp(pkt []byte) {
 		in.drops.add(InDummy, 1)
 		return
 	}
-	in.inner(inner, next)
+	// A packet that continues the super-packet of its SA is of a flow that was
+	// found to be allowed; and not-ECT or ECT(0) outside changes nothing inside.
+	tried := s.serial == sa.Serial && s.next == next && in.from.tos&ect1 == 0
+	if tried && in.merged(s.merge(inner)) {
+		return
+	}
+	in.inner(inner, next, tried)
+}
+
+// find makes the pair with the SPI of pkt that of the current run, if there is
+// one.
+func (in *inbound) find(pkt []byte, spi uint32) bool {
+	sa := in.d.sas.Lookup(spi)
+	if sa == nil {
+		in.drops.add(InUnknownSPI, 1)
+		in.early.keep(pkt, spi, in.from, in.d.cfg.Now())
+		in.lost(spi)
+		return false
+	}
+	in.prepare()
+	in.enter(sa)
+	return true
 }
 
 // refuse counts a packet that Open refused.
@@ -291,8 +306,9 @@ func (in *inbound) refuse(err error) {
 	}
 }
 
-// authentic notes that an authenticated packet came; before was the highest
-// sequence number until then.
+// authentic notes that an authenticated packet came, which is the first or from
+// elsewhere than the one before; before was the highest sequence number until
+// then.
 func (in *inbound) authentic(before uint64) {
 	peer := &in.sa.In
 	if before == 0 {
@@ -301,7 +317,7 @@ func (in *inbound) authentic(before uint64) {
 		return
 	}
 	// A late packet may come from where the peer no longer is.
-	if peer.Peer == in.from.remote || peer.Opener.Highest() == before {
+	if peer.Opener.Highest() == before {
 		return
 	}
 	if now := in.d.cfg.Now(); now.Sub(peer.Moved) >= moveInterval {
@@ -311,12 +327,11 @@ func (in *inbound) authentic(before uint64) {
 }
 
 // inner checks the decrypted packet b and passes it on. b lies at the end of
-// the super-packet's buffer, after begin.
-func (in *inbound) inner(b []byte, next uint8) {
+// the super-packet's buffer, after begin; tried says that it could not be merged.
+func (in *inbound) inner(b []byte, next uint8, tried bool) {
 	s, sa := in.super, in.sa
 	var p ippkt.Packet
-	if err := p.Parse(b); err != nil || (next == ippkt.ProtoIPv6) != p.Flow.V6 ||
-		next != ippkt.ProtoIPv4 && next != ippkt.ProtoIPv6 {
+	if err := p.Parse(b); err != nil || next != nextHeader(p.Flow.V6) {
 		s.restore()
 		sa.In.Refused++
 		in.drops.add(InInner, 1)
@@ -338,6 +353,9 @@ func (in *inbound) inner(b []byte, next uint8) {
 		in.drops.add(InECN, 1)
 		return
 	}
+	if !tried && in.merged(s.merge(b)) {
+		return
+	}
 	in.packets++
 	in.bytes += uint64(p.Len)
 	if p.Flow.Proto == ippkt.ProtoTCP && p.First && isSYN(b[p.L4:]) {
@@ -351,24 +369,32 @@ func (in *inbound) inner(b []byte, next uint8) {
 		in.drops.add(InNoTUN, 1)
 		return
 	}
-	if s.merge(&p, b) {
-		if !s.open {
-			in.flush()
-		}
-		return
-	}
 	// b begins a new super-packet, and the old one goes.
 	if s.count > 0 {
-		in.spare.start(t, &p, b)
+		in.spare.start(t, sa.Serial, &p, b)
 		s.restore()
 		in.flush()
 		in.super, in.spare = in.spare, in.super
 	} else {
-		s.start(t, &p, b)
+		s.start(t, sa.Serial, &p, b)
 	}
 	if !in.super.open {
 		in.flush()
 	}
+}
+
+// merged counts a packet of n bytes that the super-packet has taken; it reports
+// false for none.
+func (in *inbound) merged(n int) bool {
+	if n == 0 {
+		return false
+	}
+	in.packets++
+	in.bytes += uint64(n)
+	if !in.super.open {
+		in.flush()
+	}
+	return true
 }
 
 // flush writes the super-packet to the TUN.

@@ -167,10 +167,7 @@ func (o *outbound) protect(t *device, sa *sad.SA, p *ippkt.Packet, b []byte) {
 		o.drops.add(OutHardLimit, 1)
 		return
 	}
-	j := job{sa: sa, path: path, tos: p.TOS, next: ippkt.ProtoIPv4}
-	if p.Flow.V6 {
-		j.next = ippkt.ProtoIPv6
-	}
+	j := job{sa: sa, path: path, tos: p.TOS, next: nextHeader(p.Flow.V6)}
 	if o.d.cfg.HideDSCP {
 		j.tos &= ecnMask
 	}
@@ -229,6 +226,14 @@ func ipLen(v6 bool) int {
 		return ippkt.IPv6Len
 	}
 	return ippkt.IPv4Len
+}
+
+// nextHeader returns what an ESP trailer calls an inner packet.
+func nextHeader(v6 bool) uint8 {
+	if v6 {
+		return ippkt.ProtoIPv6
+	}
+	return ippkt.ProtoIPv4
 }
 
 func (o *outbound) event(e Event) { o.events = append(o.events, e) }

@@ -59,8 +59,13 @@ func (o *Opener) PlainLen(n int) int { return n - HeaderLen - o.iv - o.icv }
 // undefined.
 func (o *Opener) Open(dst, pkt []byte) (payload []byte, next uint8, err error) {
 	body := o.PlainLen(len(pkt))
-	if body < o.align || body%o.align != 0 {
+	if body < o.align || body&(o.align-1) != 0 {
 		return nil, 0, ErrShort
+	}
+	iv := pkt[HeaderLen : HeaderLen+o.iv]
+	if o.aead != nil {
+		// Early, so that the cipher finds it written.
+		binary.BigEndian.PutUint64(o.nonce[saltLen:], binary.BigEndian.Uint64(iv))
 	}
 	low := binary.BigEndian.Uint32(pkt[4:])
 	seq := uint64(low)
@@ -70,11 +75,9 @@ func (o *Opener) Open(dst, pkt []byte) (payload []byte, next uint8, err error) {
 	if !o.window.fresh(seq) {
 		return nil, 0, ErrReplay
 	}
-	iv := pkt[HeaderLen : HeaderLen+o.iv]
 	sealed := pkt[HeaderLen+o.iv:]
 	plain := dst[:body]
 	if o.aead != nil {
-		copy(o.nonce[saltLen:], iv)
 		if _, err := o.aead.Open(plain[:0], o.nonce[:], sealed, o.header(pkt, uint32(seq>>32))); err != nil {
 			return nil, 0, ErrICV
 		}

@@ -79,10 +79,37 @@ func (e *Sealer) Seal(dst, buf []byte, start, end int, next uint8) (int, error) 
 	n := e.sealed(end - start)
 	dst = dst[:n:n]
 	e.seq++
-	binary.BigEndian.PutUint32(dst, e.spi)
-	binary.BigEndian.PutUint32(dst[4:], uint32(e.seq))
+	// One store, which the cipher reads back at once.
+	binary.BigEndian.PutUint64(dst, uint64(e.spi)<<32|uint64(uint32(e.seq)))
+	if e.aead != nil {
+		e.sealAEAD(dst, buf, start, end, next)
+	} else {
+		e.sealCBC(dst, buf, start, end, next)
+	}
+	return n, nil
+}
 
-	body := n - HeaderLen - e.iv - e.icv // payload, padding and trailer
+// sealAEAD seals the packet whose header is in dst. The trailer is at most 5
+// bytes long: it is put, and taken away again, as one word.
+func (e *Sealer) sealAEAD(dst, buf []byte, start, end int, next uint8) {
+	body := len(dst) - HeaderLen - e.iv - e.icv // payload, padding and trailer
+	pad := uint(body - 2 - (end - start))
+	tail := buf[end : end+8]
+	saved := binary.LittleEndian.Uint64(tail)
+	const padding = 0x030201 // RFC 4303, section 2.4
+	binary.LittleEndian.PutUint64(tail, padding&(1<<(8*pad)-1)|(uint64(pad)|uint64(next)<<8)<<(8*pad))
+
+	// The sequence number makes each IV unique under the key (RFC 4106,
+	// section 3.1; RFC 7634, section 2).
+	binary.BigEndian.PutUint64(dst[HeaderLen:], e.seq)
+	binary.BigEndian.PutUint64(e.nonce[saltLen:], e.seq)
+	e.aead.Seal(dst[HeaderLen+aeadIV:][:0], e.nonce[:], buf[start:start+body], e.header(dst, uint32(e.seq>>32)))
+	binary.LittleEndian.PutUint64(tail, saved)
+}
+
+// sealCBC seals the packet whose header is in dst with a CBC cipher and a MAC.
+func (e *Sealer) sealCBC(dst, buf []byte, start, end int, next uint8) {
+	body := len(dst) - HeaderLen - e.iv - e.icv
 	pad := body - 2 - (end - start)
 	tail := buf[end : end+pad+2]
 	var saved [MaxTrailer]byte
@@ -91,24 +118,14 @@ func (e *Sealer) Seal(dst, buf []byte, start, end int, next uint8) (int, error) 
 		tail[i] = byte(i + 1) // RFC 4303, section 2.4
 	}
 	tail[pad], tail[pad+1] = byte(pad), next
-	plain := buf[start : start+body]
 
 	iv := dst[HeaderLen : HeaderLen+e.iv]
+	rand.Read(iv) // unpredictable (RFC 3602, section 2); it never fails
+	e.cbc.SetIV(iv)
 	out := dst[HeaderLen+e.iv:]
-	if e.aead != nil {
-		// The sequence number makes each IV unique under the key (RFC 4106,
-		// section 3.1; RFC 7634, section 2).
-		binary.BigEndian.PutUint64(iv, e.seq)
-		copy(e.nonce[saltLen:], iv)
-		e.aead.Seal(out[:0], e.nonce[:], plain, e.header(dst, uint32(e.seq>>32)))
-	} else {
-		rand.Read(iv) // unpredictable (RFC 3602, section 2); it never fails
-		e.cbc.SetIV(iv)
-		e.cbc.CryptBlocks(out[:body], plain)
-		copy(out[body:], e.authenticate(dst[:n-e.icv], uint32(e.seq>>32)))
-	}
+	e.cbc.CryptBlocks(out[:body], buf[start:start+body])
+	copy(out[body:], e.authenticate(dst[:len(dst)-e.icv], uint32(e.seq>>32)))
 	copy(tail, saved[:])
-	return n, nil
 }
 
 // header returns the AAD of a packet: its header, with the high sequence bits
@@ -117,8 +134,8 @@ func (p *protector) header(pkt []byte, high uint32) []byte {
 	if !p.esn {
 		return pkt[:HeaderLen]
 	}
-	copy(p.aad[:4], pkt[:4])
-	binary.BigEndian.PutUint32(p.aad[4:], high)
-	copy(p.aad[8:], pkt[4:8])
+	h := binary.BigEndian.Uint64(pkt)
+	binary.BigEndian.PutUint64(p.aad[:], h&^math.MaxUint32|uint64(high))
+	binary.BigEndian.PutUint32(p.aad[8:], uint32(h))
 	return p.aad[:]
 }

@@ -41,17 +41,20 @@ var ErrSuite = errors.New("esp: unsupported suite")
 // A layout holds the sizes that a suite gives to the parts of a packet.
 type layout struct {
 	iv    int // explicit IV in the packet
-	align int // payload, padding and trailer are a multiple of it
+	align int // payload, padding and trailer are a multiple of it: a power of two
 	icv   int
 }
 
-// saltLen is the length of the implicit part of an AEAD's nonce.
-const saltLen = 4
+// An AEAD's nonce is an implicit salt of saltLen bytes and an IV of aeadIV bytes.
+const (
+	saltLen = 4
+	aeadIV  = 8
+)
 
 func layoutOf(s transform.Suite) (layout, error) {
 	switch s.Encr.ID {
 	case transform.EncrAESGCM16, transform.EncrChaCha20Poly:
-		return layout{iv: 8, align: 4, icv: 16}, nil
+		return layout{iv: aeadIV, align: 4, icv: 16}, nil
 	case transform.EncrAESCBC, transform.Encr3DES:
 		l := layout{iv: aes.BlockSize, align: aes.BlockSize}
 		if s.Encr.ID == transform.Encr3DES {
@@ -90,7 +93,7 @@ func SealedLen(s transform.Suite, n int) int {
 }
 
 func (l layout) sealed(n int) int {
-	return HeaderLen + l.iv + (n+2+l.align-1)/l.align*l.align + l.icv
+	return HeaderLen + l.iv + (n+2+l.align-1)&^(l.align-1) + l.icv
 }
 
 // MaxInner returns the length of the longest inner packet whose ESP packet has
@@ -108,7 +111,7 @@ func (l layout) maxInner(n int) int {
 	if room < l.align {
 		return -1
 	}
-	return room/l.align*l.align - 2
+	return room&^(l.align-1) - 2
 }
 
 // A protector is the cipher of one direction: either aead or block and mac.

@@ -2,9 +2,10 @@ package esp
 
 // The replay window is a ring of 64-bit blocks (the idea of RFC 6479): moving
 // it forward clears whole blocks and shifts nothing. One block of the ring is
-// always being entered, so the window is one block smaller than the ring.
+// always being entered, so the window is one block smaller than the ring, of
+// which the number of blocks is a power of two.
 const (
-	ringBlocks = 128 + 1
+	ringBlocks = 128
 	// WindowLen is how far behind the highest sequence number a packet may be.
 	WindowLen = (ringBlocks - 1) * 64
 )
@@ -46,7 +47,9 @@ func (w *window) fresh(seq uint64) bool {
 
 // mark notes that seq, which is fresh, was authenticated.
 func (w *window) mark(seq uint64) {
-	if seq > w.top {
+	if seq == w.top+1 && seq%64 != 0 { // the next one, in the same block
+		w.top = seq
+	} else if seq > w.top {
 		from, to := w.top/64, seq/64
 		if to-from > ringBlocks {
 			from = to - ringBlocks
