@@ -4,7 +4,8 @@
 # make walk   10 minutes at random before the real window     make screens  the pictures of docs/screens
 # make lifetimes [LIFETIMES=1h]   new keys every few seconds under load, for as long
 # make soak [SOAK=100000] [SOAK_FROM=0]   both ends of IKE through as many storms
-# make bench  benchmarks, against strongSwan where a claim is made     make fuzz [FUZZTIME=1m]
+# make bench  benchmarks, against wireguard-go and strongSwan where a claim is made
+# make fuzz [FUZZTIME=1m]
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -116,10 +117,11 @@ screens: build
 	@mogrify -strip +dither -colors 256 docs/screens/*.png
 
 bench: build
-	@.ci/setup test
+	@.ci/setup bench
 	@go test -run '^$$' -bench . -benchmem ./core/...
 	@go test -count=1 -v -run '^TestIdlePeers$$' ./core/ike -idle.peers 10000
 	@$(ROOTENV) go test -count=1 -run '^$$' -bench . -benchtime 1x -timeout 30m ./platform/interop
+	@$(ROOTENV) go test -count=1 -run '^$$' -bench . -benchtime 1x -timeout 30m ./platform/bench
 
 fuzz:
 	@for p in $$(go list -tags $(CITAGS) ./...); do for f in $$(go test -tags $(CITAGS) -list '^Fuzz' $$p | grep '^Fuzz' || :); do \

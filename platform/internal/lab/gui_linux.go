@@ -203,20 +203,11 @@ func (g *GUI) Type(text string) {
 func (g *GUI) Usage() (cpu time.Duration, rss int64) {
 	t := g.Desktop.host.lab.t
 	t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", g.Cmd.Process.Pid))
+	cpu, rss, err := Usage(g.Cmd.Process.Pid)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(b), ") ") // after the name, which may hold anything
-	f := strings.Fields(rest)
-	if len(f) < 22 {
-		t.Fatalf("stat: %q", b)
-	}
-	user, _ := strconv.ParseInt(f[11], 10, 64)
-	system, _ := strconv.ParseInt(f[12], 10, 64)
-	pages, _ := strconv.ParseInt(f[21], 10, 64)
-	const ticks = 100 // a second: USER_HZ
-	return time.Duration(user+system) * time.Second / ticks, pages * int64(os.Getpagesize())
+	return cpu, rss
 }
 
 // Memory says in the kernel's words of what the resident memory consists.

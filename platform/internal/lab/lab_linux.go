@@ -151,8 +151,13 @@ func (l *Lab) wire() error {
 	return nil
 }
 
-// cable joins two machines.
+// cable joins two machines by devices that send whole checksums.
 func cable(a *Host, devA string, b *Host, devB string) error {
+	return join(a, devA, b, devB, noChecksumOffload)
+}
+
+// join joins two machines. Each device is prepared before it is up.
+func join(a *Host, devA string, b *Host, devB string, prepare func(dev string) error) error {
 	err := a.nl.LinkAdd(&netlink.Veth{
 		LinkAttrs: netlink.LinkAttrs{Name: devA}, PeerName: devB, PeerNamespace: netlink.NsFd(int(b.net.Fd())),
 	})
@@ -163,7 +168,7 @@ func cable(a *Host, devA string, b *Host, devB string) error {
 		h   *Host
 		dev string
 	}{{a, devA}, {b, devB}} {
-		if err := end.h.Do(func() error { return noChecksumOffload(end.dev) }); err != nil {
+		if err := end.h.Do(func() error { return prepare(end.dev) }); err != nil {
 			return fmt.Errorf("%s %s: %w", end.h.Name, end.dev, err)
 		}
 		if err := end.h.link(end.dev, true); err != nil {

@@ -179,3 +179,6 @@ func (s *StrongSwan) Kill() { s.proc.Kill() }
 func (s *StrongSwan) ResolvConf() string {
 	return s.host.lab.file(filepath.Base(s.Dir) + ".resolv.conf")
 }
+
+// Pid returns the number of its process.
+func (s *StrongSwan) Pid() int { return s.proc.Cmd.Process.Pid }

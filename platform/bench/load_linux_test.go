@@ -1,0 +1,177 @@
+package bench_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/net/ipv4"
+
+	"sallyport/platform/internal/lab"
+)
+
+// tcpLoad is what iperf3 made of some time.
+type tcpLoad struct {
+	bits  float64 // per second, as the receiver saw it
+	bytes float64 // that arrived
+}
+
+// serveTCP starts the other end of tcp.
+func (p *pair) serveTCP() {
+	p.Gateway.Start("iperf3", lab.Command("iperf3", "-s", "-B", lab.InsideV4.String()))
+}
+
+// tcp fills the tunnel with streams for a time; down: from the gateway.
+func (p *pair) tcp(streams int, down bool, d time.Duration) (tcpLoad, error) {
+	args := []string{"-J", "-c", lab.InsideV4.String(), "-P", strconv.Itoa(streams), "-t", strconv.FormatFloat(d.Seconds(), 'f', -1, 64)}
+	if down {
+		args = append(args, "-R")
+	}
+	out, errOut, err := p.Client.Output(d+20*time.Second, lab.Command("iperf3", args...))
+	var report struct {
+		Error string
+		End   struct {
+			Received struct {
+				Bytes float64
+				Bits  float64 `json:"bits_per_second"`
+			} `json:"sum_received"`
+		}
+	}
+	if e := json.Unmarshal([]byte(out), &report); err == nil {
+		err = e
+	}
+	if err == nil && report.Error != "" {
+		err = errors.New(report.Error)
+	}
+	if err != nil || report.End.Received.Bytes == 0 {
+		return tcpLoad{}, fmt.Errorf("iperf3 %s: %v\n%s%s", strings.Join(args, " "), err, out, errOut)
+	}
+	return tcpLoad{bits: report.End.Received.Bits, bytes: report.End.Received.Bytes}, nil
+}
+
+// burst is how many datagrams a system call of the generator moves, so that it
+// costs a fraction of what the tunnel does.
+const burst = 64
+
+// floodPort is where sink listens.
+const floodPort = 9000
+
+// A sink counts the datagrams that arrive behind the tunnel.
+type sink struct{ packets, bytes atomic.Int64 }
+
+func newSink(b *testing.B, p *pair) *sink {
+	b.Helper()
+	var c net.PacketConn
+	if err := p.Gateway.Do(func() (err error) {
+		c, err = net.ListenPacket("udp4", netip.AddrPortFrom(lab.InsideV4, floodPort).String())
+		return err
+	}); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { c.Close() })
+	_ = c.(*net.UDPConn).SetReadBuffer(4 << 20)
+	s := new(sink)
+	go func() {
+		in, msgs := ipv4.NewPacketConn(c), messages(2048)
+		for {
+			n, err := in.ReadBatch(msgs, 0)
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			var bytes int
+			for _, m := range msgs[:max(n, 0)] {
+				bytes += m.N
+			}
+			s.packets.Add(int64(n))
+			s.bytes.Add(int64(bytes))
+		}
+	}()
+	return s
+}
+
+func messages(size int) []ipv4.Message {
+	msgs := make([]ipv4.Message, burst)
+	for i := range msgs {
+		msgs[i].Buffers = [][]byte{make([]byte, size)}
+	}
+	return msgs
+}
+
+// A flow is what became of a flood.
+type flow struct {
+	offered, arrived float64 // packets per second
+	bytes            int64   // that arrived
+}
+
+// flood sends datagrams of so many bytes as fast as the machine can, for a time.
+func (p *pair) flood(size int, d time.Duration) (flow, error) {
+	s := p.sink
+	c, err := p.Client.Dial(context.Background(), "udp4", netip.AddrPortFrom(lab.InsideV4, floodPort).String())
+	if err != nil {
+		return flow{}, err
+	}
+	defer c.Close()
+	out, msgs := ipv4.NewPacketConn(c.(net.PacketConn)), messages(size)
+	var sent int
+	packets, bytes, begun := s.packets.Load(), s.bytes.Load(), time.Now()
+	for time.Since(begun) < d {
+		n, err := out.WriteBatch(msgs, 0)
+		if err != nil {
+			return flow{}, err
+		}
+		sent += n
+	}
+	took := time.Since(begun).Seconds()
+	return flow{
+		offered: float64(sent) / took,
+		arrived: float64(s.packets.Load()-packets) / took,
+		bytes:   s.bytes.Load() - bytes,
+	}, nil
+}
+
+// rtt pings through the tunnel every 10 ms, and returns the median.
+func (p *pair) rtt(d time.Duration) (time.Duration, error) {
+	n := int(d / (10 * time.Millisecond))
+	out, errOut, err := p.Client.Output(d+10*time.Second, lab.Command("ping", "-i", "0.01", "-c", strconv.Itoa(n), "-W", "1", lab.InsideV4.String()))
+	var took []time.Duration
+	for line := range strings.Lines(out) {
+		_, after, ok := strings.Cut(line, " time=")
+		ms, _, _ := strings.Cut(after, " ")
+		if f, err := strconv.ParseFloat(ms, 64); ok && err == nil {
+			took = append(took, time.Duration(f*float64(time.Millisecond)))
+		}
+	}
+	if len(took) < n/2 {
+		return 0, fmt.Errorf("ping: %d of %d answers: %v\n%s%s", len(took), n, err, out, errOut)
+	}
+	slices.Sort(took)
+	return took[len(took)/2], nil
+}
+
+// A usage is what the daemons of a pair have used.
+type usage struct {
+	cpu time.Duration // of both
+	rss int64         // bytes of the larger
+}
+
+func (p *pair) usage() (usage, error) {
+	var u usage
+	for _, pid := range p.daemons {
+		cpu, rss, err := lab.Usage(pid)
+		if err != nil {
+			return usage{}, err
+		}
+		u.cpu += cpu
+		u.rss = max(u.rss, rss)
+	}
+	return u, nil
+}
