@@ -48,7 +48,7 @@ func (r *receiver) recvmsg(fd uintptr) {
 	for {
 		r.msg.Namelen = unix.SizeofSockaddrInet6
 		r.msg.SetControllen(len(r.control))
-		n, _, errno := unix.Syscall(unix.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&r.msg)), 0)
+		n, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&r.msg)), 0)
 		if errno == unix.EINTR {
 			continue
 		}

@@ -35,7 +35,7 @@ func (s *sender) init() {
 	s.msg.Iovlen = 1
 	s.sendmsg = func(fd uintptr) bool {
 		for {
-			_, _, errno := unix.Syscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&s.msg)), 0)
+			_, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&s.msg)), 0)
 			switch errno {
 			case 0:
 				s.errno = nil

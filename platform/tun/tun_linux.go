@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
+	"unsafe"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -38,11 +40,62 @@ type Device struct {
 	name string
 	udp  bool
 
-	// State of TryRead; the closure is made once so that a call allocates nothing.
-	try    func(fd uintptr) bool
-	tryBuf []byte
-	tryN   int
-	tryErr error
+	in      call // of the goroutine that calls Read and TryRead
+	writing sync.Mutex
+	out     call // guarded by writing
+}
+
+// A call is a read or write of the device. Its closures are made once, so that a
+// call allocates nothing.
+//
+// It is made with RawSyscall, which does not tell Go's scheduler. It never blocks,
+// and what telling costs is much for a call that moves one packet: after a pause it
+// wakes the thread that watches over system calls, and under load that thread takes
+// the processor away from whoever is in a long call, and wakes another for it.
+type call struct {
+	number uintptr // SYS_READ or SYS_WRITE
+	buf    []byte
+	n      int
+	errno  syscall.Errno
+
+	wait func(fd uintptr) bool // false when the call is to be made again later
+	try  func(fd uintptr) bool // always true
+}
+
+func (c *call) init(number uintptr) {
+	c.number = number
+	c.try = func(fd uintptr) bool {
+		c.do(fd)
+		return true
+	}
+	c.wait = func(fd uintptr) bool {
+		c.do(fd)
+		return c.errno != unix.EAGAIN
+	}
+}
+
+func (c *call) do(fd uintptr) {
+	for {
+		n, _, errno := unix.RawSyscall(c.number, fd, uintptr(unsafe.Pointer(unsafe.SliceData(c.buf))), uintptr(len(c.buf)))
+		if errno == unix.EINTR {
+			continue
+		}
+		c.n, c.errno = int(n), errno
+		return
+	}
+}
+
+// result returns what came of the call; err is of the file, which has no other
+// than that it is closed.
+func (c *call) result(err error) (int, error) {
+	c.buf = nil
+	if err != nil {
+		return 0, fmt.Errorf("%w (%w)", os.ErrClosed, err)
+	}
+	if c.errno != 0 {
+		return 0, c.errno
+	}
+	return c.n, nil
 }
 
 // Open creates the device, down and without addresses. A %d in name is replaced
@@ -87,10 +140,8 @@ func attach(fd int, name string) (*Device, error) {
 		d.file.Close()
 		return nil, err
 	}
-	d.try = func(fd uintptr) bool {
-		d.tryN, d.tryErr = ignoringEINTR(func() (int, error) { return unix.Read(int(fd), d.tryBuf) })
-		return true // whatever it was, do not wait
-	}
+	d.in.init(unix.SYS_READ)
+	d.out.init(unix.SYS_WRITE)
 	return d, nil
 }
 
@@ -155,7 +206,8 @@ func (d *Device) Offload() (tcp, udp bool) { return true, d.udp }
 // Read implements host.TUN; b should hold MaxRead bytes. The error is
 // os.ErrClosed after Close, and also when someone else has removed the device.
 func (d *Device) Read(b []byte) (int, error) {
-	n, err := d.file.Read(b)
+	d.in.buf = b
+	n, err := d.in.result(d.raw.Read(d.in.wait))
 	if err != nil {
 		return 0, d.ioError(err)
 	}
@@ -164,16 +216,12 @@ func (d *Device) Read(b []byte) (int, error) {
 
 // TryRead implements host.TryReader.
 func (d *Device) TryRead(b []byte) (int, error) {
-	d.tryBuf = b
-	err := d.raw.Read(d.try)
-	d.tryBuf = nil
-	if err == nil {
-		err = d.tryErr
-	}
+	d.in.buf = b
+	n, err := d.in.result(d.raw.Read(d.in.try))
 	switch {
 	case err == nil:
-		return d.tryN, nil
-	case errors.Is(err, unix.EAGAIN):
+		return n, nil
+	case err == unix.EAGAIN:
 		return 0, nil
 	}
 	return 0, d.ioError(err)
@@ -182,7 +230,10 @@ func (d *Device) TryRead(b []byte) (int, error) {
 // Write implements host.TUN. A device that is down refuses packets with EIO,
 // and the kernel refuses headers that do not fit the packet with EINVAL.
 func (d *Device) Write(b []byte) (int, error) {
-	n, err := d.file.Write(b)
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	d.out.buf = b
+	n, err := d.out.result(d.raw.Write(d.out.wait))
 	if err != nil {
 		return 0, d.ioError(err)
 	}
@@ -218,13 +269,4 @@ func (d *Device) Close() error {
 		return err
 	}
 	return nil
-}
-
-func ignoringEINTR(f func() (int, error)) (int, error) {
-	for {
-		n, err := f()
-		if err != unix.EINTR {
-			return n, err
-		}
-	}
 }
