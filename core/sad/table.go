@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"sync"
 	"sync/atomic"
 
@@ -26,32 +25,21 @@ const minSPI = 256
 // A Table holds the pairs of SAs. Its zero value is empty.
 type Table struct {
 	mu     sync.Mutex // guards groups, serial and changes of sas
-	sas    atomic.Pointer[map[uint32]*SA]
+	sas    atomic.Pointer[spis]
 	groups map[uint32]*Group
 	serial uint64
 }
 
 // Lookup returns the pair with the inbound SPI spi, or nil.
 func (t *Table) Lookup(spi uint32) *SA {
-	m := t.sas.Load()
-	if m == nil {
+	if spi < minSPI {
 		return nil
 	}
-	return (*m)[spi]
+	return t.sas.Load().lookup(spi)
 }
 
 // All returns the pairs in no order.
-func (t *Table) All() []*SA {
-	m := t.sas.Load()
-	if m == nil {
-		return nil
-	}
-	all := make([]*SA, 0, len(*m))
-	for _, sa := range *m {
-		all = append(all, sa)
-	}
-	return all
-}
+func (t *Table) All() []*SA { return t.sas.Load().all() }
 
 // Group returns the group called id, which it makes when there is none.
 func (t *Table) Group(id uint32) *Group {
@@ -77,10 +65,8 @@ func (t *Table) Forget(keep func(id uint32) bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	used := make(map[uint32]bool)
-	if m := t.sas.Load(); m != nil {
-		for _, sa := range *m {
-			used[sa.Group.ID] = true
-		}
+	for _, sa := range t.All() {
+		used[sa.Group.ID] = true
 	}
 	for id := range t.groups {
 		if !used[id] && !keep(id) {
@@ -134,12 +120,7 @@ func (t *Table) Install(p Params) (*SA, error) {
 	t.serial++
 	sa.Serial = t.serial
 	sa.Group = t.groupLocked(p.Group)
-	m := map[uint32]*SA{}
-	if old := t.sas.Load(); old != nil {
-		m = maps.Clone(*old)
-	}
-	m[p.InSPI] = sa
-	t.sas.Store(&m)
+	t.sas.Store(t.sas.Load().with(sa, 0))
 	if p.Active {
 		sa.Group.active.Store(sa)
 	}
@@ -181,9 +162,7 @@ func (t *Table) Remove(inSPI uint32) (*SA, error) {
 	}
 	sa.closed.Store(true)
 	sa.Group.active.CompareAndSwap(sa, nil)
-	m := maps.Clone(*t.sas.Load())
-	delete(m, inSPI)
-	t.sas.Store(&m)
+	t.sas.Store(t.sas.Load().with(nil, inSPI))
 	return sa, nil
 }
 

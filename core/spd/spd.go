@@ -42,21 +42,22 @@ type Entry struct {
 
 // A Policy is a compiled list of entries. It never changes.
 type Policy struct {
-	entries []compiled
-	index   *index
+	entries   []Pair
+	decisions []decision // of the entries, close together
+	index     *index
 }
 
-type compiled struct {
-	Pair
-	action Action
+type decision struct {
 	group  uint32
+	action Action
 }
 
 // NewPolicy compiles entries. The first entry that matches a packet decides.
 func NewPolicy(entries []Entry) *Policy {
-	p := &Policy{entries: make([]compiled, len(entries))}
+	p := &Policy{entries: make([]Pair, len(entries)), decisions: make([]decision, len(entries))}
 	for i, e := range entries {
-		p.entries[i] = compiled{Pair: *NewPair(e.Local, e.Remote), action: e.Action, group: e.Group}
+		p.entries[i] = *NewPair(e.Local, e.Remote)
+		p.decisions[i] = decision{e.Group, e.Action}
 	}
 	p.index = newIndex(p.entries)
 	return p
@@ -69,7 +70,8 @@ func (p *Policy) Lookup(f *ippkt.Flow) (action Action, group uint32, index int) 
 	if i < 0 {
 		return Discard, 0, -1
 	}
-	return p.entries[i].action, p.entries[i].group, i
+	d := p.decisions[i]
+	return d.action, d.group, i
 }
 
 // A Pair matches flows whose source lies in one list of selectors and whose

@@ -1,0 +1,389 @@
+package spd
+
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+
+	"sallyport/core/ippkt"
+)
+
+// Sizes of the index.
+const (
+	linear   = 8 // so few boxes are not worth a tree
+	leafSize = 4
+	samples  = 48 // how many boundaries a cut is chosen from
+	maxBits  = 14 // of a coordinate that one node takes
+)
+
+// An item is a box of an entry while the index is built.
+type item struct {
+	box
+	entry int32
+	exact bool // the box is all of it; else its hull
+}
+
+func newIndex(entries []Pair) *index {
+	x := new(index)
+	x.trees4, x.trees6 = x.family(entries, false), x.family(entries, true)
+	return x
+}
+
+func (x *index) family(entries []Pair, v6 bool) []tree {
+	var all []item
+	for i := range entries {
+		all = append(all, itemsOf(&entries[i], int32(i), v6)...)
+	}
+	whole := space(v6)
+	var classes [1 << dims][]item
+	for _, it := range all {
+		class := 0
+		for d := range it.box {
+			if len(all) > linear && it.box[d] == whole[d] {
+				class |= 1 << d
+			}
+		}
+		classes[class] = append(classes[class], it)
+	}
+	var trees []tree
+	for _, items := range classes {
+		if len(items) == 0 {
+			continue
+		}
+		b := builder{index: x, v6: v6, budget: 4*len(items) + 64}
+		trees = append(trees, tree{first: items[0].entry, root: b.build(items, whole)})
+	}
+	slices.SortFunc(trees, func(a, b tree) int { return cmp.Compare(a.first, b.first) })
+	return trees
+}
+
+// itemsOf returns the boxes of one entry for a family: one for each destination
+// selector, with the hull of the sources, so that long lists do not multiply.
+func itemsOf(e *Pair, entry int32, v6 bool) []item {
+	var out []item
+	for i := range e.dst {
+		d := &e.dst[i]
+		if d.v6 != v6 {
+			continue
+		}
+		it, sources := item{entry: entry}, 0
+		for j := range e.src {
+			s := &e.src[j]
+			protos, ok := d.protos().meet(s.protos())
+			if s.v6 != v6 || !ok {
+				continue
+			}
+			b := box{s.addrs(), d.addrs(), protos, s.ports(), d.ports()}
+			if sources++; sources == 1 {
+				it.box = b
+				continue
+			}
+			for k := range b {
+				it.box[k] = it.box[k].hull(b[k])
+			}
+		}
+		it.exact = sources == 1
+		if sources > 0 && it.possible() {
+			out = append(out, it)
+		}
+	}
+	return out
+}
+
+// A builder makes one tree.
+type builder struct {
+	*index
+	v6     bool
+	budget int // how many boxes may still be in another part too
+}
+
+// build makes the tree of items within region.
+func (b *builder) build(items []item, region box) link {
+	// What lies behind a box that covers the whole region decides nothing in it.
+	for i := range items {
+		if items[i].exact && items[i].covers(&region) {
+			items = items[:i+1]
+			break
+		}
+	}
+	if len(items) == 0 {
+		return nothing
+	}
+	if len(items) <= leafSize {
+		return b.leaf(items)
+	}
+	if s, ok := b.slice(items, &region); ok {
+		return b.fan(items, region, s)
+	}
+	dim, at, extra := choose(items, &region)
+	if dim < 0 || extra > b.budget {
+		return b.leaf(items)
+	}
+	b.budget -= extra
+	l, first := b.node(node{prefix: at, dim: uint8(dim), cut: true}, 2)
+	low, high := region, region
+	low[dim].to, high[dim].from = at.Prev(), at
+	left := b.build(within(items, dim, low[dim]), low)
+	b.links[first] = left
+	right := b.build(within(items, dim, high[dim]), high)
+	b.links[first+1] = right
+	return l
+}
+
+// node adds a node with room for links.
+func (b *builder) node(n node, links int) (l link, first uint32) {
+	n.first = uint32(len(b.links))
+	if high := n.shift + n.bits; !b.v6 { // the coordinates of a point4
+		n.prefix = ippkt.Addr{Lo: uint64(uint32(n.prefix.Lo<<high)) >> high}
+	}
+	b.links = append(b.links, make([]link, links)...)
+	b.nodes = append(b.nodes, n)
+	return link(len(b.nodes) - 1), n.first
+}
+
+// leaf adds a leaf.
+func (b *builder) leaf(items []item) link {
+	l := isLeaf | link(len(b.refs4))
+	if b.v6 {
+		l = isLeaf | link(len(b.refs6))
+	}
+	for i := range items {
+		it := &items[i]
+		r := ref{proto: uint8(it.box[dimProto].from.Lo), protoTo: uint8(it.box[dimProto].to.Lo), entry: it.entry}
+		var opaque bool
+		if r.srcPort, r.srcPortTo, opaque = it.box[dimSrcPort].ports(); opaque {
+			r.flags |= refSrcOpaque
+		}
+		if r.dstPort, r.dstPortTo, opaque = it.box[dimDstPort].ports(); opaque {
+			r.flags |= refDstOpaque
+		}
+		if it.exact {
+			r.flags |= refExact
+		}
+		if i == len(items)-1 {
+			r.flags |= refLast
+		}
+		src, dst := it.box[dimSrc], it.box[dimDst]
+		if b.v6 {
+			b.refs6 = append(b.refs6, ref6{src, dst, r})
+			continue
+		}
+		b.refs4 = append(b.refs4, ref4{uint32(src.from.Lo), uint32(src.to.Lo - src.from.Lo),
+			uint32(dst.from.Lo), uint32(dst.to.Lo - dst.from.Lo), r})
+	}
+	return l
+}
+
+// A slice is a choice of bits of a coordinate.
+type slice struct {
+	dim         int
+	shift, bits uint8
+	prefix      ippkt.Addr
+	extra       int     // how many boxes are in more than one part
+	cost        float64 // how many boxes those of the same part as a box are
+}
+
+// slice finds the bits that leave the fewest boxes in each part.
+func (b *builder) slice(items []item, region *box) (best slice, ok bool) {
+	best.cost = 0.7 * float64(len(items))
+	for d := range region {
+		block, found := hullWithin(items, d, region[d])
+		if !found {
+			continue
+		}
+		high := bitLen(block.from, block.to)
+		for n := min(maxBits, high, bits.Len(uint(4*len(items)))); n >= 0; n -= 2 {
+			s := slice{dim: d, shift: uint8(high - n), bits: uint8(n), prefix: shr(block.from, uint8(high))}
+			s.weigh(items, region[d])
+			if s.cost < best.cost && s.extra <= b.budget {
+				best, ok = s, true
+			}
+		}
+	}
+	return best, ok
+}
+
+// inside returns the coordinates that the slots of s cover, within region.
+func (s *slice) inside(region interval) interval {
+	from := shl(s.prefix, s.shift+s.bits)
+	i, _ := interval{from, or(from, ones(s.shift+s.bits))}.meet(region)
+	return i
+}
+
+func (s *slice) slot(a ippkt.Addr) int { return int(shr(a, s.shift).Lo) & (1<<s.bits - 1) }
+
+// span returns the slots of an interval, of which a part at least is inside.
+func (s *slice) span(i, inside interval) (from, to int) {
+	i, _ = i.meet(inside)
+	return s.slot(i.from), s.slot(i.to)
+}
+
+// weigh computes what a slice costs. Neighbouring slots with the same boxes are
+// one part.
+func (s *slice) weigh(items []item, region interval) {
+	inside := s.inside(region)
+	begin, end := make([]int32, 1<<s.bits+1), make([]int32, 1<<s.bits+1)
+	outside := 0
+	for k := range items {
+		i := items[k].box[s.dim]
+		if inside.meets(i) {
+			from, to := s.span(i, inside)
+			begin[from]++
+			end[to+1]++
+		}
+		if c, ok := i.meet(region); ok && !inside.covers(c) {
+			outside++
+		}
+	}
+	sum, squares := outside, outside*outside
+	here := 0
+	for k := range 1 << s.bits {
+		if begin[k] != 0 || end[k] != 0 {
+			here += int(begin[k] - end[k])
+			sum += here
+			squares += here * here
+		}
+	}
+	s.extra = sum - len(items)
+	if s.cost = float64(squares) / float64(max(sum, 1)); outside == len(items) {
+		s.cost = float64(outside) // nothing was won
+	}
+}
+
+// fan makes the node of a slice and its parts.
+func (b *builder) fan(items []item, region box, s slice) link {
+	b.budget -= s.extra
+	l, first := b.node(node{prefix: s.prefix, dim: uint8(s.dim), shift: s.shift, bits: s.bits}, 1<<s.bits+1)
+	inside := s.inside(region[s.dim])
+	edge := make([]bool, 1<<s.bits+1) // whether other boxes begin here
+	var others []item
+	for k := range items {
+		i := items[k].box[s.dim]
+		if inside.meets(i) {
+			from, to := s.span(i, inside)
+			edge[from], edge[to+1] = true, true
+		}
+		if c, ok := i.meet(region[s.dim]); ok && !inside.covers(c) {
+			others = append(others, items[k])
+		}
+	}
+	// Neighbouring slots without an edge between them are one part.
+	part := make([]int32, 1<<s.bits)
+	last := int32(0)
+	for slot := range part {
+		if slot > 0 && edge[slot] {
+			last++
+		}
+		part[slot] = last
+	}
+	parts := make([][]item, last+1)
+	for k := range items {
+		if i := items[k].box[s.dim]; inside.meets(i) {
+			from, to := s.span(i, inside)
+			for n := part[from]; n <= part[to]; n++ {
+				parts[n] = append(parts[n], items[k])
+			}
+		}
+	}
+	base := shl(s.prefix, s.shift+s.bits)
+	for from := 0; from < 1<<s.bits; {
+		to := from
+		for to+1 < 1<<s.bits && part[to+1] == part[from] {
+			to++
+		}
+		narrow, ok := interval{
+			or(base, shl(ippkt.Addr{Lo: uint64(from)}, s.shift)),
+			or(or(base, shl(ippkt.Addr{Lo: uint64(to)}, s.shift)), ones(s.shift)),
+		}.meet(inside)
+		child := nothing
+		if ok {
+			r := region
+			r[s.dim] = narrow
+			child = b.build(parts[part[from]], r)
+		}
+		for ; from <= to; from++ {
+			b.links[int(first)+from] = child
+		}
+	}
+	// Of the region outside of the slots no box is known to cover all, unless it
+	// covers the whole region.
+	child := b.build(others, region)
+	b.links[first+1<<s.bits] = child
+	return l
+}
+
+// hullWithin returns the hull of what the boxes that do not cover a region leave
+// of it in one dimension.
+func hullWithin(items []item, dim int, region interval) (hull interval, found bool) {
+	for k := range items {
+		i := items[k].box[dim]
+		if i.covers(region) {
+			continue
+		}
+		i, ok := i.meet(region)
+		switch {
+		case !ok:
+		case !found:
+			hull, found = i, true
+		default:
+			hull = hull.hull(i)
+		}
+	}
+	return hull, found
+}
+
+func within(items []item, dim int, i interval) []item {
+	out := make([]item, 0, len(items)/2+1)
+	for k := range items {
+		if i.meets(items[k].box[dim]) {
+			out = append(out, items[k])
+		}
+	}
+	return out
+}
+
+// choose finds the cut that leaves the smaller halves. extra is how many boxes
+// lie on both sides; dim is -1 when no cut separates anything.
+func choose(items []item, region *box) (dim int, cut ippkt.Addr, extra int) {
+	dim = -1
+	most := len(items)
+	stride := max(1, 2*len(items)/samples)
+	var bounds []ippkt.Addr
+	for d := range region {
+		bounds = bounds[:0]
+		seen := 0
+		for k := range items {
+			i := &items[k].box[d]
+			if i.from.Compare(region[d].from) > 0 {
+				if seen%stride == 0 {
+					bounds = append(bounds, i.from)
+				}
+				seen++
+			}
+			if i.to.Compare(region[d].to) < 0 {
+				if seen%stride == 0 {
+					bounds = append(bounds, i.to.Next())
+				}
+				seen++
+			}
+		}
+		if len(bounds) == 0 {
+			continue
+		}
+		slices.SortFunc(bounds, ippkt.Addr.Compare)
+		at := bounds[len(bounds)/2]
+		low, high := 0, 0
+		for k := range items {
+			if items[k].box[d].from.Compare(at) < 0 {
+				low++
+			}
+			if items[k].box[d].to.Compare(at) >= 0 {
+				high++
+			}
+		}
+		if larger := max(low, high); larger < most || larger == most && dim >= 0 && low+high-len(items) < extra {
+			dim, cut, most, extra = d, at, larger, low+high-len(items)
+		}
+	}
+	return dim, cut, extra
+}
