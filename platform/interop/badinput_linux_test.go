@@ -57,7 +57,7 @@ func TestRefusedByGateway(t *testing.T) {
 		code  api.ErrorCode
 		words []string
 	}{
-		{"wrong PSK", client{conf: wrongPSK}, api.CodeAuthRefused, []string{"secret"}},
+		{"wrong PSK", client{conf: wrongPSK}, api.CodeAuthRefused, []string{"pre-shared key"}},
 		{"unknown CA", cert("other.vpn.test", "ca-ecdsa256"), api.CodePeerUnknownCA, []string{"gw-other"}},
 		{"expired", cert("expired.vpn.test", "ca-ecdsa256"), api.CodePeerExpired, []string{"gw-expired"}},
 		{"wrong name", cert("ecdsa256.vpn.test", "ca-rsa"), api.CodePeerUnknownCA, nil},

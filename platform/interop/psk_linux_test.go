@@ -149,7 +149,7 @@ remote_ts = ["10.10.0.0/16"]
 		if good {
 			s.Must("connect", "office", "--wait", "20s")
 			s.Must("disconnect", "office")
-		} else if e, _ := s.Error("connect", "office", "--wait", "20s"); e.Code != api.CodeAuthRefused || !strings.Contains(e.Next, "secret") {
+		} else if e, _ := s.Error("connect", "office", "--wait", "20s"); e.Code != api.CodeAuthRefused || !strings.Contains(e.Next, "pre-shared key") {
 			t.Errorf("with another's key: %+v", e)
 		}
 		s.Stop()

@@ -88,8 +88,16 @@ func rekeyBoth(t *testing.T, from *lab.Host, to netip.Addr, swan *lab.StrongSwan
 	ping := from.Ping(to, 10*time.Millisecond, 56)
 	time.Sleep(4 * time.Second)
 	for _, what := range [][]string{{"--child", "net"}, {"--ike", ike}} {
-		if out, err := swan.Ctl(10*time.Second, append([]string{"--rekey"}, what...)...); err != nil {
-			t.Errorf("swanctl --rekey %v: %v\n%s", what, err, out)
+		// strongSwan refuses while it has just replaced the SA, or does so now.
+		for end := time.Now().Add(5 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+			out, err := swan.Ctl(10*time.Second, append([]string{"--rekey"}, what...)...)
+			if err == nil {
+				break
+			}
+			if time.Now().After(end) {
+				t.Errorf("swanctl --rekey %v: %v\n%s", what, err, out)
+				break
+			}
 		}
 		time.Sleep(500 * time.Millisecond)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -103,6 +104,12 @@ func machine(t *testing.T) *tun.Device {
 	} {
 		if err := writeSysctl(name, value); err != nil {
 			t.Fatal(err)
+		}
+	}
+	// Addresses get their routes a moment after the devices are up.
+	for end := time.Now().Add(5 * time.Second); strings.Count(roottest.Run(t, "ip -6 route show table local"), "local ") < 3; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("IPv6 does not come up")
 		}
 	}
 	d, err := tun.Open("fr0", 1400)

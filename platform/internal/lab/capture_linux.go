@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sallyport/core/encap"
 )
 
 // A Capture reads every packet that passes a device, in both directions, and
@@ -32,6 +34,7 @@ func (c *Capture) Messages() [][]byte { return c.report.messages }
 // Seen is what a Capture saw.
 type Seen struct {
 	IKE        int // on port 500, or on 4500 behind four zero bytes
+	Streams    int // segments of TCP 4500 without data, or with whole frames of RFC 9329
 	ESP        int // in UDP 4500
 	ESPBytes   int
 	Keepalives int
@@ -46,6 +49,9 @@ type Seen struct {
 // String sums up.
 func (s Seen) String() string {
 	out := fmt.Sprintf("%d IKE, %d ESP (%d bytes), %d keepalives, %d ARP/ND, %d with the marker", s.IKE, s.ESP, s.ESPBytes, s.Keepalives, s.Infra, s.Marked)
+	if s.Streams > 0 {
+		out += fmt.Sprintf("; %d segments of TCP encapsulation", s.Streams)
+	}
 	for what, n := range s.Other {
 		out += fmt.Sprintf("; %d × %s", n, what)
 	}
@@ -196,6 +202,9 @@ func (s *Seen) transport(src, dst netip.Addr, proto uint8, b []byte) {
 		}
 		s.Other[fmt.Sprintf("UDP %v > %v port %d", src, dst, binary.BigEndian.Uint16(b[2:]))]++
 	case proto == unix.IPPROTO_TCP && len(b) >= 4:
+		if s.tcp(b) {
+			return
+		}
 		s.Other[fmt.Sprintf("TCP %v > %v", src, dst)]++
 	default:
 		s.Other[fmt.Sprintf("protocol %d %v > %v", proto, src, dst)]++
@@ -228,6 +237,29 @@ func (s *Seen) udp(from, to uint16, b []byte) bool {
 	default:
 		return false
 	}
+	return true
+}
+
+// tcp counts TCP encapsulation (RFC 9329), which a client tries beside UDP when
+// the gateway is slow to answer. It reads no streams: a frame that begins in
+// one segment and ends in another counts as clear text.
+func (s *Seen) tcp(b []byte) bool {
+	from, to := binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
+	if len(b) < 20 || from != 4500 && to != 4500 || int(b[12]>>4)*4 > len(b) {
+		return false
+	}
+	data := bytes.TrimPrefix(b[int(b[12]>>4)*4:], []byte(encap.Prefix))
+	for len(data) > 0 {
+		if len(data) < encap.FrameHeader {
+			return false
+		}
+		n := int(binary.BigEndian.Uint16(data))
+		if n < encap.FrameHeader || n > len(data) || !s.udp(4500, 4500, data[encap.FrameHeader:n]) {
+			return false
+		}
+		data = data[n:]
+	}
+	s.Streams++
 	return true
 }
 

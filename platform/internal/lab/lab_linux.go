@@ -73,6 +73,12 @@ func New(t testing.TB) *Lab {
 		}
 	}
 	l.Path(Direct)
+	// The NAT notices with a delay that the client's other device is down.
+	for end := time.Now().Add(5 * time.Second); !strings.Contains(l.NAT.Run("ip link show eth1"), "NO-CARRIER"); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the cable between NAT and client stays up")
+		}
+	}
 	return l
 }
 
