@@ -11,10 +11,12 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/net/ipv4"
+	"golang.org/x/sys/unix"
 
 	"sallyport/platform/internal/lab"
 )
@@ -59,20 +61,29 @@ func (p *pair) tcp(streams int, down bool, d time.Duration) (tcpLoad, error) {
 }
 
 // burst is how many datagrams a system call of the generator moves, so that it
-// costs a fraction of what the tunnel does.
+// costs little beside the tunnel. It is what the kernel takes of one flow, too.
 const burst = 64
 
 // floodPort is where sink listens.
 const floodPort = 9000
 
-// A sink counts the datagrams that arrive behind the tunnel.
-type sink struct{ packets, bytes atomic.Int64 }
+// A sink counts the bytes of the datagrams that arrive behind the tunnel.
+type sink struct{ bytes atomic.Int64 }
 
+// newSink listens. It takes datagrams as the kernel has them, many in one (UDP_GRO),
+// as programs do that receive much, so that it leaves the processors to the tunnel.
 func newSink(b *testing.B, p *pair) *sink {
 	b.Helper()
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var err error
+		if e := c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_GRO, 1) }); e != nil {
+			return e
+		}
+		return err
+	}}
 	var c net.PacketConn
 	if err := p.Gateway.Do(func() (err error) {
-		c, err = net.ListenPacket("udp4", netip.AddrPortFrom(lab.InsideV4, floodPort).String())
+		c, err = lc.ListenPacket(context.Background(), "udp4", netip.AddrPortFrom(lab.InsideV4, floodPort).String())
 		return err
 	}); err != nil {
 		b.Fatal(err)
@@ -81,7 +92,7 @@ func newSink(b *testing.B, p *pair) *sink {
 	_ = c.(*net.UDPConn).SetReadBuffer(4 << 20)
 	s := new(sink)
 	go func() {
-		in, msgs := ipv4.NewPacketConn(c), messages(2048)
+		in, msgs := ipv4.NewPacketConn(c), messages(64<<10)
 		for {
 			n, err := in.ReadBatch(msgs, 0)
 			if errors.Is(err, net.ErrClosed) {
@@ -91,7 +102,6 @@ func newSink(b *testing.B, p *pair) *sink {
 			for _, m := range msgs[:max(n, 0)] {
 				bytes += m.N
 			}
-			s.packets.Add(int64(n))
 			s.bytes.Add(int64(bytes))
 		}
 	}()
@@ -106,37 +116,38 @@ func messages(size int) []ipv4.Message {
 	return msgs
 }
 
-// A flow is what became of a flood.
-type flow struct {
-	offered, arrived float64 // packets per second
-	bytes            int64   // that arrived
-}
-
-// flood sends datagrams of so many bytes as fast as the machine can, for a time.
-func (p *pair) flood(size int, d time.Duration) (flow, error) {
-	s := p.sink
+// flood sends datagrams of so many bytes, as fast as the machine can, for a time. It
+// returns how many arrived, per second. They enter the tunnel one by one, or in bulk:
+// many in one packet that the kernel or the tunnel cuts (UDP_SEGMENT), as QUIC sends.
+func (p *pair) flood(size int, bulk bool, d time.Duration) (float64, error) {
 	c, err := p.Client.Dial(context.Background(), "udp4", netip.AddrPortFrom(lab.InsideV4, floodPort).String())
 	if err != nil {
-		return flow{}, err
+		return 0, err
 	}
 	defer c.Close()
-	out, msgs := ipv4.NewPacketConn(c.(net.PacketConn)), messages(size)
-	var sent int
-	packets, bytes, begun := s.packets.Load(), s.bytes.Load(), time.Now()
-	for time.Since(begun) < d {
-		n, err := out.WriteBatch(msgs, 0)
+	msgs := messages(size)
+	if bulk {
+		raw, err := c.(*net.UDPConn).SyscallConn()
 		if err != nil {
-			return flow{}, err
+			return 0, err
 		}
-		sent += n
+		if e := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_SEGMENT, size) }); e != nil || err != nil {
+			return 0, errors.Join(e, err)
+		}
+		msgs = messages(size * min(burst, maxDatagram/size))[:1]
 	}
-	took := time.Since(begun).Seconds()
-	return flow{
-		offered: float64(sent) / took,
-		arrived: float64(s.packets.Load()-packets) / took,
-		bytes:   s.bytes.Load() - bytes,
-	}, nil
+	out := ipv4.NewPacketConn(c.(net.PacketConn))
+	before, begun := p.sink.bytes.Load(), time.Now()
+	for time.Since(begun) < d {
+		if _, err := out.WriteBatch(msgs, 0); err != nil {
+			return 0, err
+		}
+	}
+	return float64(p.sink.bytes.Load()-before) / float64(size) / time.Since(begun).Seconds(), nil
 }
+
+// maxDatagram is the longest payload of a datagram.
+const maxDatagram = 65507
 
 // rtt pings through the tunnel every 10 ms, and returns the median.
 func (p *pair) rtt(d time.Duration) (time.Duration, error) {

@@ -23,6 +23,8 @@ const (
 	udp64
 	udp1200
 	udp1400
+	bulk64
+	bulk1200
 	rttIdle
 	rttLoad
 	memoryIdle
@@ -49,6 +51,8 @@ var lines = [figures]struct {
 	udp64:      {name: "UDP 64 bytes, thousand packets/s", wireGuard: 5},
 	udp1200:    {name: "UDP 1,200 bytes, thousand packets/s", wireGuard: 5},
 	udp1400:    {name: "UDP 1,372 bytes (packets of 1,400), thousand packets/s"},
+	bulk64:     {name: "UDP 64 bytes, sent in bulk, thousand packets/s"},
+	bulk1200:   {name: "UDP 1,200 bytes, sent in bulk, thousand packets/s"},
 	rttIdle:    {name: "Round trip, idle, µs", less: true, wireGuard: 0.5},
 	rttLoad:    {name: "Round trip beside a TCP stream, µs", less: true, wireGuard: 0.4},
 	memoryIdle: {name: "Resident memory, one idle tunnel, MiB", less: true, most: 25},

@@ -81,9 +81,11 @@ var steps = []step{
 	tcpStep("TCP 1 stream back", 1, true, tcp1Down, cpu1Down),
 	tcpStep("TCP 4 streams", 4, false, tcp4Up, cpu4Up),
 	tcpStep("TCP 4 streams back", 4, true, tcp4Down, cpu4Down),
-	floodStep("UDP 64 bytes", 64, udp64),
-	floodStep("UDP 1,200 bytes", 1200, udp1200),
-	floodStep("UDP 1,372 bytes", 1372, udp1400),
+	floodStep("UDP 64 bytes", 64, false, udp64),
+	floodStep("UDP 1,200 bytes", 1200, false, udp1200),
+	floodStep("UDP 1,372 bytes", 1372, false, udp1400),
+	floodStep("UDP 64 bytes in bulk", 64, true, bulk64),
+	floodStep("UDP 1,200 bytes in bulk", 1200, true, bulk1200),
 	{name: "round trip, idle", run: func(p *pair, note func(figure, float64)) error {
 		d, err := p.rtt(*length)
 		note(rttIdle, float64(d.Microseconds()))
@@ -125,13 +127,10 @@ func tcpStep(name string, streams int, down bool, rate, cost figure) step {
 	}}
 }
 
-func floodStep(name string, size int, arrived figure) step {
+func floodStep(name string, size int, bulk bool, arrived figure) step {
 	return step{name: name, run: func(p *pair, note func(figure, float64)) error {
-		f, err := p.flood(size, *length)
-		if err != nil {
-			return err
-		}
-		note(arrived, f.arrived/1000)
-		return nil
+		n, err := p.flood(size, bulk, *length)
+		note(arrived, n/1000)
+		return err
 	}}
 }
