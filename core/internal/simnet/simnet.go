@@ -1,7 +1,7 @@
-// Package simnet is a network in memory: hosts with addresses, UDP sockets
-// that fulfil host.UDPConn, and links that lose, repeat, reorder and delay by
-// a seed. Under testing/synctest its delays take no real time, and a failing
-// seed replays.
+// Package simnet is a network in memory: hosts with addresses, which move and
+// fail, NATs, UDP sockets that fulfil host.UDPConn, TCP, and links that lose,
+// repeat, reorder and delay by a seed, or are cut. Under testing/synctest its
+// delays take no real time, and a failing seed makes the same things happen again.
 package simnet
 
 import (
@@ -34,15 +34,17 @@ type Net struct {
 	mu     sync.Mutex // guards what follows
 	rng    *rand.Rand
 	socks  map[netip.AddrPort]*Conn
+	nats   map[netip.Addr]*NAT
 	faults Faults
 	tap    func(Packet) bool
+	cut    func(from, to netip.AddrPort, tcp bool) bool
 	tcp    tcp
 }
 
 // New returns a network without faults, whose chances follow seed.
 func New(seed uint64) *Net {
-	return &Net{rng: rand.New(rand.NewPCG(seed, 0)), socks: make(map[netip.AddrPort]*Conn),
-		tcp: tcp{listeners: make(map[netip.AddrPort]*listener), open: make(map[*tcpConn]bool)}}
+	return &Net{rng: rand.New(rand.NewPCG(seed, 0)), socks: make(map[netip.AddrPort]*Conn), nats: make(map[netip.Addr]*NAT),
+		tcp: tcp{listeners: make(map[netip.AddrPort]*listener), open: make(map[*tcpConn]bool), changed: make(chan struct{})}}
 }
 
 // SetFaults replaces the faults.
@@ -60,25 +62,46 @@ func (n *Net) SetTap(f func(Packet) bool) {
 	n.mu.Unlock()
 }
 
+// Cut breaks the network: what f says of two ends, as the network sees them, does
+// not pass from the one to the other. TCP waits until it does. nil heals all.
+func (n *Net) Cut(f func(from, to netip.AddrPort, tcp bool) bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.cut = f
+	n.changedLocked()
+}
+
 // Inject delivers a datagram that nobody sent, as an attacker on the path can.
 func (n *Net) Inject(p Packet) { n.deliver(p) }
 
 // A Host is a machine with an address per family.
 type Host struct {
-	net    *Net
-	v4, v6 netip.Addr // guarded by net.mu
-	socks  []*Conn    // guarded by net.mu
+	net *Net
+	// The families that it has, with an address now or without.
+	has4, has6 bool
+
+	// Guarded by net.mu.
+	v4, v6 netip.Addr
+	nat    *NAT // that it is behind; nil: none
+	down   bool
+	socks  []*Conn
 }
 
 // Host adds a machine. An invalid address means that it lacks the family.
-func (n *Net) Host(v4, v6 netip.Addr) *Host { return &Host{net: n, v4: v4, v6: v6} }
+func (n *Net) Host(v4, v6 netip.Addr) *Host {
+	return &Host{net: n, has4: v4.IsValid(), has6: v6.IsValid(), v4: v4, v6: v6}
+}
 
 // Readdress gives the host other addresses, as when it moves to another network;
 // its sockets stay open. Invalid ones leave it without a network.
-func (h *Host) Readdress(v4, v6 netip.Addr) {
+func (h *Host) Readdress(v4, v6 netip.Addr) { h.Enter(nil, v4, v6) }
+
+// Enter is Readdress into a network behind a NAT; nil: there is none.
+func (h *Host) Enter(nat *NAT, v4, v6 netip.Addr) {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
-	h.v4, h.v6 = v4, v6
+	defer h.net.changedLocked()
+	h.v4, h.v6, h.nat = v4, v6, nat
 	for _, c := range h.socks {
 		delete(h.net.socks, c.addr)
 		addr := v4
@@ -92,27 +115,41 @@ func (h *Host) Readdress(v4, v6 netip.Addr) {
 	}
 }
 
+// SetDown takes the host off the network without a word, as when it has no power,
+// or puts it back. Its own programs notice nothing.
+func (h *Host) SetDown(down bool) {
+	h.net.mu.Lock()
+	defer h.net.mu.Unlock()
+	h.down = down
+	h.net.changedLocked()
+}
+
 // OpenUDP fulfils host.System.
 func (h *Host) OpenUDP(v6 bool, port uint16) (host.UDPConn, error) {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
-	addr := h.v4
+	addr, has := h.v4, h.has4
 	if v6 {
-		addr = h.v6
+		addr, has = h.v6, h.has6
 	}
-	if !addr.IsValid() {
+	if !has {
 		return nil, fmt.Errorf("simnet: no address of that family")
 	}
+	taken := func(port uint16) bool {
+		return slices.ContainsFunc(h.socks, func(c *Conn) bool { return c.v6 == v6 && c.port == port }) || h.net.socks[netip.AddrPortFrom(addr, port)] != nil
+	}
 	if port == 0 {
-		for port = 40000; h.net.socks[netip.AddrPortFrom(addr, port)] != nil; port++ {
+		for port = 40000; taken(port); port++ {
 		}
 	}
 	at := netip.AddrPortFrom(addr, port)
-	if h.net.socks[at] != nil {
+	if taken(port) {
 		return nil, fmt.Errorf("simnet: %v: %w", at, host.ErrPortInUse)
 	}
 	c := &Conn{net: h.net, host: h, v6: v6, port: port, addr: at, in: make(chan Packet, 4096), closed: make(chan struct{})}
-	h.net.socks[at] = c
+	if addr.IsValid() {
+		h.net.socks[at] = c
+	}
 	h.socks = append(h.socks, c)
 	return c, nil
 }
@@ -154,15 +191,25 @@ func (c *Conn) Recv(b []byte) (n, segment int, remote netip.AddrPort, local neti
 }
 
 // Send fulfils host.UDPConn.
-func (c *Conn) Send(b []byte, segment int, remote netip.AddrPort, _ netip.Addr, _ uint8) error {
+func (c *Conn) Send(b []byte, segment int, remote netip.AddrPort, local netip.Addr, _ uint8) error {
 	if segment == 0 {
 		segment = len(b)
 	}
 	c.net.mu.Lock()
-	from := c.addr
+	from, down := c.addr, c.host.down
+	if local.IsValid() && local != from.Addr() {
+		c.net.mu.Unlock()
+		return fmt.Errorf("simnet: %v is no address of this machine", local)
+	}
+	if nat := c.host.nat; nat != nil && from.Addr().IsValid() && !down {
+		from = nat.outLocked(from, remote)
+	}
 	c.net.mu.Unlock()
 	if !from.Addr().IsValid() {
 		return fmt.Errorf("simnet: no route to %v", remote)
+	}
+	if down {
+		return nil
 	}
 	for len(b) > 0 {
 		n := min(segment, len(b))
@@ -208,6 +255,7 @@ func (n *Net) send(p Packet) {
 			delays[i] += time.Duration(n.rng.Int64N(int64(f.Jitter)))
 		}
 	}
+	lost = n.cut != nil && n.cut(p.From, p.To, false) || lost
 	n.mu.Unlock()
 	if tap != nil && !tap(p) || lost {
 		return
@@ -223,9 +271,16 @@ func (n *Net) send(p Packet) {
 
 func (n *Net) deliver(p Packet) {
 	n.mu.Lock()
+	cut := n.cut != nil && n.cut(p.From, p.To, false) // since it was sent
+	if nat := n.nats[p.To.Addr()]; nat != nil {
+		p.To = nat.inLocked(p.From, p.To.Port())
+	}
 	c := n.socks[p.To]
+	if c != nil && c.host.down {
+		c = nil
+	}
 	n.mu.Unlock()
-	if c == nil {
+	if c == nil || cut {
 		return
 	}
 	select {
