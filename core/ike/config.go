@@ -51,7 +51,7 @@ type Config struct {
 	// responder how long it is good, of the initiator how long it is kept. 0: 12 h;
 	// negative: none is given or asked for.
 	TicketLife    time.Duration
-	LivenessDelay time.Duration // idle time before a liveness check; 0: 30 s; negative: never
+	LivenessDelay time.Duration // idle time before a liveness check; 0: 30 s; negative: an hour
 	Retransmit    Retransmit
 
 	// Unique closes older IKE SAs with the same peer identity when this one is

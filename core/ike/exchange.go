@@ -33,7 +33,10 @@ type flight struct {
 	id        uint32
 	datagrams [][]byte
 	sends     int
+	over      Path      // the SA's when it was last sent
+	last      time.Time // when it was last sent
 	deadline  time.Time // of the next retransmission
+	winds     int       // how often all that began anew
 	ladder    Retransmit
 	// deleted are Child SAs, by the peer's SPI, that the peer deleted while
 	// this was in flight and that we do not know: perhaps the one asked for.
@@ -54,6 +57,7 @@ func inFlight[T task](sa *SA) (T, bool) {
 
 // pump starts the next task that is due when nothing is in flight.
 func (sa *SA) pump(now time.Time) {
+	sa.chase(now)
 	for sa.flight == nil && sa.state != StateClosed && !sa.waits() {
 		i := slices.IndexFunc(sa.queue, func(q queued) bool { return !q.notBefore.After(now) })
 		if i < 0 {
@@ -74,13 +78,28 @@ func (sa *SA) pump(now time.Time) {
 	}
 }
 
+// chase sends the request in flight again when the SA has followed its peer to
+// another path since: the old one may lead nowhere, and what went into a TCP
+// connection that is gone nobody repeats (RFC 4555, section 3.5; RFC 9329,
+// section 6.2).
+func (sa *SA) chase(now time.Time) {
+	f := sa.flight
+	if f == nil || f.over == sa.path || sa.line || sa.state != StateUp {
+		return
+	}
+	f.sends = 1
+	f.last, f.deadline = now, now.Add(f.ladder.wait(0))
+	sa.tellSent(sa.header(f.task.exchange(), f.id, false), f.datagrams, nil, 1)
+	sa.sendFlight(f, now)
+}
+
 // launch sends a request with the next message ID.
 func (sa *SA) launch(t task, datagrams [][]byte, now time.Time) {
 	f := &flight{task: t, id: sa.nextID, datagrams: datagrams, sends: 1, ladder: sa.cfg.Retransmit}
 	if l, ok := t.(interface{ ladder() Retransmit }); ok {
 		f.ladder = l.ladder()
 	}
-	f.deadline = now.Add(f.ladder.wait(0))
+	f.last, f.deadline = now, now.Add(f.ladder.wait(0))
 	sa.flight = f
 	sa.nextID++
 	sa.sendFlight(f, now)
@@ -100,11 +119,11 @@ func (sa *SA) retransmit(now time.Time) {
 	if sa.fallBackFromSilence(now) {
 		return
 	}
-	if f.sends > tries {
+	if f.sends > tries && !sa.secondWind(f) {
 		sa.unanswered(now)
 		return
 	}
-	f.deadline = now.Add(f.ladder.wait(f.sends))
+	f.last, f.deadline = now, now.Add(f.ladder.wait(f.sends))
 	f.sends++
 	if sa.path.TCP {
 		return // TCP repeats it: this only counts how long the peer is silent
@@ -112,6 +131,22 @@ func (sa *SA) retransmit(now time.Time) {
 	sa.tellSent(sa.header(f.task.exchange(), f.id, false), f.datagrams, nil, f.sends-1)
 	sa.sendFlight(f, now)
 	sa.log(Debug, "%s: retransmission %d of %v request %d", sa.name(), f.sends-1, f.task.exchange(), f.id)
+}
+
+// maxWinds bounds how often a request that nobody answers begins anew.
+const maxWinds = 2
+
+// secondWind lets a request begin anew that would be given up, when the peer has
+// been heard since it was last sent: a peer that can be heard is not dead, and its
+// answers may have been lost on a way that is open again (RFC 7296, section 2.4:
+// only repeated attempts without an answer tell).
+func (sa *SA) secondWind(f *flight) bool {
+	if sa.state != StateUp || f.winds == maxWinds || !sa.lastHeard.After(f.last) {
+		return false
+	}
+	f.winds++
+	f.sends = 1
+	return true
 }
 
 // unanswered ends the SA because the peer does not answer.

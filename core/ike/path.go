@@ -22,15 +22,19 @@ type origin struct {
 // named (RFC 4555, section 3.10).
 func (sa *SA) sendFlight(f *flight, now time.Time) {
 	own := sa.path
-	if t, ok := f.task.(*checkTask); ok && f.sends%2 == 1 {
+	if t, ok := f.task.(*checkTask); ok {
+		if t.path != own && f.sends > 1 { // it may have come back
+			sa.sendOver(origin{own, sa.natt}, f.datagrams)
+		}
 		own = t.path
 	}
-	sa.lastSent = now
+	sa.lastSent, f.over = now, sa.path
 	update, _ := f.task.(*updateTask)
 	if update != nil && own != update.path {
 		update.scattered = true
 	}
 	sa.sendOver(origin{own, sa.natt}, f.datagrams)
+	sa.sendAhead(f, own)
 	if f.sends < 2 {
 		return
 	}
@@ -44,6 +48,17 @@ func (sa *SA) sendFlight(f *flight, now time.Time) {
 				update.scattered = true
 			}
 			sa.sendOver(origin{p, sa.natt}, f.datagrams)
+		}
+	}
+}
+
+// sendAhead sends the request in flight also to where the peer may be now: it may
+// hear it nowhere else, and before it has answered it cannot be asked whether it is
+// there.
+func (sa *SA) sendAhead(f *flight, own Path) {
+	for _, q := range sa.queue {
+		if t, ok := q.task.(*checkTask); ok && t.path != own {
+			sa.sendOver(origin{t.path, sa.natt}, f.datagrams)
 		}
 	}
 }
@@ -97,10 +112,13 @@ func (sa *SA) handOverPath(next *SA, now time.Time) {
 	}
 }
 
-// checkPath asks whether the peer is at a path (RFC 4555, section 3.7), unless a
-// request is on its way already.
+// checkPath asks whether the peer is at a path (RFC 4555, section 3.7), unless it
+// is about to ask that of another one.
 func (sa *SA) checkPath(p Path, now time.Time) {
-	if sa.flight == nil && !slices.ContainsFunc(sa.queue, func(q queued) bool { return q.task.kind() == kindCheck }) {
+	if t, ok := inFlight[*checkTask](sa); ok && t.path == p {
+		return
+	}
+	if !slices.ContainsFunc(sa.queue, func(q queued) bool { return q.task.kind() == kindCheck }) {
 		sa.enqueueCheck(p, now)
 	}
 }
@@ -109,6 +127,9 @@ func (sa *SA) checkPath(p Path, now time.Time) {
 func (sa *SA) enqueueCheck(p Path, now time.Time) {
 	sa.dropChecks()
 	sa.enqueue(&checkTask{path: p, cookie: sa.e.random(16)}, now)
+	if f := sa.flight; f != nil && sa.state == StateUp {
+		sa.sendAhead(f, sa.path)
+	}
 }
 
 // dropChecks forgets where the peer was thought to be: it has said itself where it

@@ -92,11 +92,20 @@ func due(t, now time.Time) bool { return !t.IsZero() && !t.After(now) }
 // initUntil is when a repeated IKE_SA_INIT request is no longer recognized.
 func (sa *SA) initUntil() time.Time { return sa.created.Add(sa.e.opt.HalfOpenTimeout) }
 
-// livenessAt is when the peer has been silent for too long; zero: never.
+// maxSilence is after how long a peer is asked for a sign of life that is asked for
+// none sooner: one that is gone, and whose Delete was lost, would else keep its SA,
+// its addresses and its place for ever (RFC 7296, section 2.4).
+const maxSilence = time.Hour
+
+// livenessAt is when the peer has been silent for too long; zero: not while a request
+// waits for its answer.
 func (sa *SA) livenessAt() time.Time {
-	d := sa.cfg.livenessDelay()
-	if d <= 0 || sa.flight != nil {
+	if sa.flight != nil {
 		return time.Time{}
+	}
+	d := sa.cfg.livenessDelay()
+	if d <= 0 {
+		d = maxSilence
 	}
 	return sa.lastHeard.Add(d)
 }
