@@ -377,6 +377,27 @@ func TestPeerMoved(t *testing.T) {
 	}
 }
 
+// TestPeerMovedBeforeItsFirstPacket: a peer that moved while its SAs were made is
+// seen elsewhere with its first packet on them.
+func TestPeerMovedBeforeItsFirstPacket(t *testing.T) {
+	a, b := newTunnel(t, allOn, gcm)
+	moved := netip.MustParseAddrPort("198.51.100.9:1024")
+	a.conn.SetTap(func(d hosttest.Datagrams) []hosttest.Datagrams {
+		d.From = moved
+		return []hosttest.Datagrams{d}
+	})
+	for i := range 3 {
+		a.tun.InjectPacket(ping(i).packet())
+	}
+	b.receive(t, 3)
+	if ev := b.event(t, PeerMoved); ev.Remote != moved {
+		t.Errorf("moved to %v", ev.Remote)
+	}
+	if len(b.events) != 0 {
+		t.Errorf("another event: %+v", <-b.events)
+	}
+}
+
 func TestIKE(t *testing.T) {
 	a, b := newTunnel(t, allOn, gcm)
 	msg := random(200, 1)

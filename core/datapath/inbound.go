@@ -312,8 +312,11 @@ func (in *inbound) refuse(err error) {
 func (in *inbound) authentic(before uint64) {
 	peer := &in.sa.In
 	if before == 0 {
-		peer.Peer = in.from.remote
 		in.event(FirstInbound)
+		if peer.Peer != in.from.remote { // it has moved since the SA was made
+			peer.Peer, peer.Moved = in.from.remote, in.d.cfg.Now()
+			in.event(PeerMoved)
+		}
 		return
 	}
 	// A late packet may come from where the peer no longer is.
