@@ -97,6 +97,16 @@ func (e *Engine) roam(c *conn, s *session, now time.Time) {
 	}
 }
 
+// reconcile lets a session that has just begun to carry a tunnel follow what has
+// become of the network since its handshake began.
+func (e *Engine) reconcile(c *conn, s *session) {
+	if path := s.sa.Path(); c.current == s && !path.TCP {
+		if source, err := e.opt.Host.NetMonitor.Source(path.Remote.Addr()); err != nil || source != path.Local.Addr() {
+			e.roam(c, s, time.Now())
+		}
+	}
+}
+
 // pathsFor returns the paths over which a session may go on, the best first: to
 // the address of the peer that it speaks with, then to the peer's others.
 func (e *Engine) pathsFor(c *conn, s *session) []ike.Path {

@@ -98,6 +98,61 @@ func TestRoam(t *testing.T) {
 	}
 }
 
+// TestRoamWhileConnecting moves the client between the messages of its handshake:
+// while it waits for the answer to IKE_AUTH, which then begins again from where the
+// client is, and when that answer is there before anybody tells of the move.
+func TestRoamWhileConnecting(t *testing.T) {
+	for _, told := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRoamWorld(t, requireProfile, gatewayProfile)
+			defer r.stop()
+			var moved time.Time
+			r.net.SetTap(func(p simnet.Packet) bool {
+				if moved.IsZero() && p.From.Addr() == clientAddr && p.To.Port() == 4500 { // the first IKE_AUTH
+					moved = time.Now()
+					if told {
+						go func() {
+							r.host.Readdress(elsewhere, netip.Addr{})
+							r.cm.NetworkChanged()
+						}()
+						return false
+					}
+				}
+				return true
+			})
+			if !told {
+				source := r.cm.Source
+				r.cm.Source = func(dst netip.Addr) (netip.Addr, error) {
+					if !moved.IsZero() && time.Since(moved) > 5*time.Millisecond {
+						r.host.Readdress(elsewhere, netip.Addr{})
+					}
+					return source(dst)
+				}
+			}
+			if err := connect(t, r.client, time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(20 * time.Millisecond) // for the gateway to follow
+			if took := time.Since(moved); took > 200*time.Millisecond {
+				t.Errorf("told %v: up after %v", told, took)
+			}
+			for _, x := range []struct{ from, to *hosttest.Machine }{{r.gm, r.cm}, {r.cm, r.gm}} { // the gateway begins
+				src, dst := "10.10.0.10", "10.20.0.1"
+				if x.from == r.cm {
+					src, dst = dst, src
+				}
+				x.from.TUN().InjectPacket(udp4(src, dst, "hello"))
+				select {
+				case <-x.to.TUN().Out:
+				case <-time.After(time.Second):
+					t.Errorf("told %v: a packet from %s does not arrive", told, src)
+				}
+			}
+			spi(t, r.client)
+		})
+	}
+}
+
 // TestRoamWithoutMOBIKE makes the tunnel anew from the new address, beside the
 // old one, and lets go of that.
 func TestRoamWithoutMOBIKE(t *testing.T) {

@@ -378,6 +378,7 @@ func (e *Engine) negotiated(c *conn, s *session) {
 		c.problem = nil
 		c.addrs, c.dns, c.domains = s.est.Addresses, s.est.DNS, s.est.Domains
 		e.act(c, c.machine.Negotiated(time.Now()))
+		e.reconcile(c, s)
 	}
 }
 

@@ -88,12 +88,23 @@ func (e *Engine) resumeRather(c *conn, a *attempt) bool {
 	return true
 }
 
-// beginAgain starts an attempt anew that nobody has answered yet: in another
-// network, or in the same one now that it is back, what waits for the next
-// retransmission waits for nothing, and the ticket may serve.
+// beginAgain starts an attempt over after a change of the network: one that nobody
+// has answered, or that began at an address which is not ours any more.
 func (e *Engine) beginAgain(c *conn) {
 	a := c.attempt
-	if a != nil && !a.reauth && a.climbing && a.session == nil && !a.answered() {
-		e.startAttempt(c, false)
+	if a == nil || !a.climbing {
+		return
+	}
+	if s := a.session; s != nil {
+		path := s.sa.Path()
+		if source, err := e.opt.Host.NetMonitor.Source(path.Remote.Addr()); err != nil || source == path.Local.Addr() {
+			return
+		}
+	} else if a.answered() {
+		return
+	}
+	e.startAttempt(c, a.reauth)
+	if b := c.attempt; b != nil {
+		b.doubt = a.doubt
 	}
 }
