@@ -3,7 +3,8 @@
 # make gui    the window alone into bin/                make unit   tests without privilege
 # make walk   10 minutes at random before the real window     make screens  the pictures of docs/screens
 # make lifetimes [LIFETIMES=1h]   new keys every few seconds under load, for as long
-# make soak [SOAK=100000] [SOAK_FROM=0]   both ends of IKE through as many storms
+# make soak [SOAK=100000] [SOAK_FROM=0]   both ends of IKE through as many storms, and
+#                                         whole services through a twentieth of that
 # make bench  benchmarks, against wireguard-go and strongSwan where a claim is made
 # make fuzz [FUZZTIME=1m]
 
@@ -93,12 +94,14 @@ walk: build
 	@.ci/setup test
 	@$(ROOTENV) SALLYPORT_WALK=$${SALLYPORT_WALK:-10m} SALLYPORT_WALK_SEED="$${SALLYPORT_WALK_SEED:-}" go test -count=1 -v -timeout 60m -run '^TestDesktopWalk$$' ./platform/interop
 
-# So many seeds of TestStorm, of which make test does 1000, and every collision to a
-# depth of 4, where make test goes to 2. Without the race detector: nothing in it runs at
-# the same time. A seed that fails says how it is run again.
+# So many seeds of TestStorm, of which make test does 1000, a twentieth of that of
+# TestEngineStorm, of which it does 40, and every collision to a depth of 4, where make
+# test goes to 2. Without the race detector, for the sake of numbers. A seed that fails
+# says how it is run again.
 soak:
 	@go test -count=1 -timeout 24h -run '^TestEveryCollision$$' ./core/ike -explore.depth 4
 	@go test -count=1 -timeout 24h -run '^TestStorm$$' ./core/ike -storm.seeds $(SOAK) -storm.from $(SOAK_FROM)
+	@go test -count=1 -timeout 24h -run '^TestEngineStorm$$' ./core/engine -storm.seeds $$(( $(SOAK) / 20 )) -storm.from $(SOAK_FROM)
 
 # Both ends rekey every few seconds under load, and authenticate anew: LIFETIMES long
 # with strongSwan, and as long with our own gateway. make test does 14 seconds.
