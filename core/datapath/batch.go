@@ -26,6 +26,11 @@ type job struct {
 	fit  int   // longest inner packet that needs no outer fragments
 	mtu  int   // longest inner packet that is sent
 
+	// reserved says that the packets take the sequence numbers from seq on, and
+	// that the SA is not locked.
+	reserved bool
+	seq      uint64
+
 	packets, bytes uint64 // sealed so far
 }
 
@@ -44,7 +49,7 @@ type batch struct {
 
 // seal adds the inner packet buf[start:end] to the batch. buf has
 // esp.MaxTrailer bytes of capacity beyond end; Seal leaves them as they were.
-func (o *outbound) seal(j *job, buf []byte, start, end int) {
+func (o *lane) seal(j *job, buf []byte, start, end int) {
 	g := &o.batch
 	size := j.sa.Out.Sealer.Len(end - start)
 	if size > maxDatagram {
@@ -55,7 +60,10 @@ func (o *outbound) seal(j *job, buf []byte, start, end int) {
 		g.path != j.path || g.sa != j.sa || g.tos != j.tos || !o.inGroups(j.path.Socket)) {
 		o.flush()
 	}
-	n, err := j.sa.Out.Sealer.Seal(g.buf[g.n:], buf[:end+esp.MaxTrailer], start, end, j.next)
+	if g.buf == nil {
+		g.buf = make([]byte, maxDatagram)
+	}
+	n, err := o.sealOne(j, g.buf[g.n:], buf[:end+esp.MaxTrailer], start, end)
 	if err != nil { // no sequence number left
 		o.drops.add(OutHardLimit, 1)
 		if j.sa.Exhaust() {
@@ -73,8 +81,16 @@ func (o *outbound) seal(j *job, buf []byte, start, end int) {
 	j.bytes += uint64(end - start)
 }
 
+func (o *lane) sealOne(j *job, dst, buf []byte, start, end int) (int, error) {
+	if !j.reserved {
+		return j.sa.Out.Sealer.Seal(dst, buf, start, end, j.next)
+	}
+	j.seq++
+	return j.sa.Out.Sealer.SealAs(&o.scratch, j.seq-1, dst, buf, start, end, j.next), nil
+}
+
 // flush sends the batch.
-func (o *outbound) flush() {
+func (o *lane) flush() {
 	g := &o.batch
 	if g.count == 0 {
 		return
@@ -83,6 +99,7 @@ func (o *outbound) flush() {
 	if g.count == 1 {
 		segment = 0
 	}
+	o.await()
 	defer o.empty()
 	if g.path.Socket < 0 || g.path.Socket >= len(o.d.cfg.Sockets) {
 		o.sendStream(o.d.streamOf(g.path.Socket))
@@ -97,21 +114,21 @@ func (o *outbound) flush() {
 }
 
 // empty makes the batch ready for the next one.
-func (o *outbound) empty() {
+func (o *lane) empty() {
 	g := &o.batch
 	g.n, g.count, g.short = 0, 0, false
 	g.sa, g.path = nil, nil
 }
 
 // inGroups reports whether a socket takes several packets with one call.
-func (o *outbound) inGroups(socket int) bool {
+func (o *lane) inGroups(socket int) bool {
 	return socket < 0 || socket >= len(o.d.cfg.Sockets) || o.d.cfg.Sockets[socket].Conn.Offload()
 }
 
 // sendFailed deals with a batch that the system refused whole. When it was too
 // big for the path, the packets go out one by one, in fragments if need be, so
 // that nothing is lost while the inner senders learn the smaller MTU.
-func (o *outbound) sendFailed(conn host.UDPConn, err error) {
+func (o *lane) sendFailed(conn host.UDPConn, err error) {
 	g := &o.batch
 	var big *host.TooBigError
 	if !errors.As(err, &big) {
@@ -132,7 +149,7 @@ func (o *outbound) sendFailed(conn host.UDPConn, err error) {
 
 // sendFragments sends the batch's packets one by one in outer fragments; with
 // try only those that the system refuses to send whole.
-func (o *outbound) sendFragments(conn host.UDPConn, try bool) {
+func (o *lane) sendFragments(conn host.UDPConn, try bool) {
 	g := &o.batch
 	fragmenter, _ := conn.(host.Fragmenter)
 	for b := g.buf[:g.n]; len(b) > 0; {

@@ -2,7 +2,8 @@
 // sockets. Outbound it reads super-packets, cuts them into segments and seals
 // each straight into one group of datagrams; inbound it opens each datagram
 // straight into a growing super-packet. One goroutine runs each direction of
-// each device to completion: there are no queues between goroutines.
+// each device to completion: there are no queues between goroutines. Where there
+// are more than two cores, several take turns at reading the TUN (lanes.go).
 //
 // IPsec rules: RFC 4301 (SPD, selectors checked after decryption, tunnel mode
 // headers), RFC 4303 (ESP), RFC 3948 (UDP encapsulation), RFC 6040 (ECN).
@@ -47,6 +48,10 @@ type Config struct {
 	// HideDSCP keeps the inner DSCP from the outer header. Otherwise it is
 	// copied, as RFC 4301, section 5.1.2, has it; the ECN bits always are.
 	HideDSCP bool
+	// Lanes is how many goroutines take turns at reading the TUN, so that several
+	// cores encrypt one SA's packets; 0 means one on two cores, and with more one
+	// less than there are, at most maxLanes.
+	Lanes int
 }
 
 // A Datagram is an IKE message that arrived.
@@ -98,7 +103,7 @@ func New(cfg Config) (*Datapath, error) {
 		cfg.Now = time.Now
 	}
 	d := &Datapath{cfg: cfg, failed: make(chan error, 1)}
-	d.out.init(d)
+	d.out.init(d, cfg.lanes())
 	d.streams.Store(&streams{next: len(cfg.Sockets)})
 	for i, s := range cfg.Sockets {
 		d.in = append(d.in, newInbound(d, i, s))
@@ -170,6 +175,10 @@ func (d *Datapath) startLocked(t *device) {
 	t.started = true
 	d.wg.Go(func() {
 		defer close(t.done)
+		if t.after != nil {
+			<-t.after.done
+			t.after = nil
+		}
 		if err := d.out.run(t); !t.closing.Load() {
 			d.fail(ctx, fmt.Errorf("read %s: %w", t.Name(), err))
 		}
@@ -195,6 +204,9 @@ func (d *Datapath) SetTUN(t host.TUN) {
 		old.close()
 	}
 	if next != nil && d.running {
+		if old != nil && old.started {
+			next.after = old
+		}
 		d.startLocked(next)
 	}
 	d.mu.Unlock()

@@ -9,7 +9,8 @@ import (
 )
 
 var everyOffload = []offloads{
-	{true, true, true}, {false, false, false}, {true, true, false}, {false, false, true}, {true, false, true}, {false, true, true},
+	{true, true, true, 1}, {false, false, false, 1}, {true, true, true, 4},
+	{true, true, false, 1}, {false, false, true, 1}, {true, false, true, 1}, {false, true, true, 1},
 }
 
 // offloadsFor returns what to combine a suite with: all for the first choice,
@@ -18,7 +19,7 @@ func offloadsFor(suite string) []offloads {
 	if suite == "AES-GCM-128" {
 		return everyOffload
 	}
-	return everyOffload[:2]
+	return everyOffload[:3]
 }
 
 func suites() map[string]transform.Suite {

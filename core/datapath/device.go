@@ -18,6 +18,7 @@ type device struct {
 	closing atomic.Bool
 	started bool          // a goroutine reads it; guarded by Datapath.mu
 	done    chan struct{} // closed when that goroutine has ended
+	after   *device       // whose goroutine ends first; may be nil
 }
 
 func newDevice(t host.TUN) *device {

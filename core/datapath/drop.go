@@ -91,7 +91,10 @@ func (d *Datapath) Stats() Stats {
 			}
 		}
 	}
-	sum(&d.out.drops)
+	sum(&d.out.ctl.drops)
+	for _, l := range d.out.lanes {
+		sum(&l.drops)
+	}
 	d.mu.Lock() // a stream that ends is counted once
 	defer d.mu.Unlock()
 	sum(&d.gone)

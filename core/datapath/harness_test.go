@@ -71,24 +71,34 @@ type end struct {
 }
 
 // offloads says what the machine of both ends can do.
-type offloads struct{ tcp, udp, socket bool }
+type offloads struct {
+	tcp, udp, socket bool
+	lanes            int // that read the TUN
+}
 
-var allOn = offloads{true, true, true}
+var allOn = offloads{true, true, true, 1}
 
 func newEnd(t testing.TB, tun *hosttest.TUN, conn *hosttest.UDPConn, now func() time.Time) *end {
 	t.Helper()
-	e := &end{tun: tun, conn: conn, events: make(chan Event, 1024), ike: make(chan Datagram, 16)}
+	return newEndWith(t, tun, conn, now, 1)
+}
+
+func newEndWith(t testing.TB, tun *hosttest.TUN, conn host.UDPConn, now func() time.Time, lanes int) *end {
+	t.Helper()
+	e := &end{tun: tun, events: make(chan Event, 1024), ike: make(chan Datagram, 16)}
 	d, err := New(Config{
 		TUN:     tun,
 		Sockets: []Socket{{Conn: conn, NATT: true}},
 		IKE:     func(d Datagram) { e.ike <- d },
 		Notify:  func(ev Event) { e.events <- ev },
 		Now:     now,
+		Lanes:   lanes,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	e.Datapath = d
+	e.conn, _ = conn.(*hosttest.UDPConn)
 	return e
 }
 
@@ -109,8 +119,8 @@ func (e *end) run(t testing.TB) {
 func newEnds(t testing.TB, o offloads) (a, b *end) {
 	t.Helper()
 	ca, cb := hosttest.NewUDPPair(outerA, outerB, o.socket)
-	a = newEnd(t, hosttest.NewTUN(o.tcp, o.udp), ca, nil)
-	b = newEnd(t, hosttest.NewTUN(o.tcp, o.udp), cb, nil)
+	a = newEndWith(t, hosttest.NewTUN(o.tcp, o.udp), ca, nil, o.lanes)
+	b = newEndWith(t, hosttest.NewTUN(o.tcp, o.udp), cb, nil, o.lanes)
 	a.SetPolicy([]spd.Entry{{Local: netA, Remote: netB, Action: spd.Protect, Group: 1}})
 	b.SetPolicy([]spd.Entry{{Local: netB, Remote: netA, Action: spd.Protect, Group: 1}})
 	a.run(t)

@@ -2,6 +2,8 @@ package datapath
 
 import (
 	"encoding/binary"
+	"sync"
+	"time"
 
 	"sallyport/core/host"
 	"sallyport/core/ippkt"
@@ -13,17 +15,29 @@ const (
 	icmpBurst = 50
 )
 
+// An icmpLimiter is shared by the lanes.
+type icmpLimiter struct {
+	mu sync.Mutex // guards limiter
+	limiter
+}
+
+func (l *icmpLimiter) allow(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.limiter.allow(now, icmpRate, icmpBurst)
+}
+
 // tooBig drops a packet that is longer than mtu and may not be fragmented, and
 // answers its sender through the TUN: ICMP "fragmentation needed" (RFC 1191)
 // or ICMPv6 "packet too big" (RFC 8201). The answer comes from the packet's
 // destination: the one address of which the sender surely takes packets from
 // the tunnel.
-func (o *outbound) tooBig(t *device, p *ippkt.Packet, pkt []byte, mtu int) {
+func (o *lane) tooBig(t *device, p *ippkt.Packet, pkt []byte, mtu int) {
 	o.drops.add(OutTooBig, 1)
 	if t == nil || !answerable(p, pkt) {
 		return
 	}
-	if !o.icmp.allow(o.d.cfg.Now(), icmpRate, icmpBurst) {
+	if !o.icmp.allow(o.d.cfg.Now()) {
 		o.drops.add(OutICMPLimited, 1)
 		return
 	}

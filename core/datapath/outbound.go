@@ -30,19 +30,30 @@ const (
 type outbound struct {
 	d *Datapath
 
-	// mu guards all below but drops. The goroutine that reads the TUN holds it
-	// while it handles a burst; whoever activates an SA holds it to send what
-	// waited for one.
-	mu       sync.Mutex
+	// mu guards the fields of the first paragraph, and who holds it may use ctl:
+	// to send what waited for an SA.
+	mu     sync.Mutex
+	groups map[uint32]*group
+	staged int // bytes that wait in all groups
+	ctl    lane
+
+	icmp  icmpLimiter
+	lanes []*lane // that read the TUN
+}
+
+// A lane is what one goroutine needs on the way out.
+type lane struct {
+	*outbound
 	cache    [flowCacheLen]outFlow
-	groups   map[uint32]*group
-	staged   int // bytes that wait in all groups
+	buf      []byte // that the TUN is read to
 	batch    batch
-	icmp     limiter
+	scratch  esp.Scratch
 	icmpBuf  [host.VNetLen + minMTU6]byte
 	frame    [maxHeader]byte // the header that each segment begins with
 	fragment [60]byte        // the header that each fragment begins with
 	events   []Event
+
+	place // among the lanes
 
 	drops drops
 }
@@ -59,50 +70,63 @@ type outFlow struct {
 	allowed bool
 }
 
-func (o *outbound) init(d *Datapath) {
+func (o *outbound) init(d *Datapath, lanes int) {
 	o.d = d
 	o.groups = make(map[uint32]*group)
-	o.batch.buf = make([]byte, maxDatagram)
-}
-
-// run reads t until it fails.
-func (o *outbound) run(t *device) error {
-	// Seal puts its trailer behind the payload.
-	buf := make([]byte, tunRead+esp.MaxTrailer)
-	for {
-		n, err := t.Read(buf[:tunRead])
-		if err != nil {
-			return err
-		}
-		o.mu.Lock()
-		for i := 0; n > 0 && err == nil; i++ {
-			o.packet(t, buf[:n])
-			if t.try == nil || i == maxBurst {
-				break
-			}
-			n, err = t.try.TryRead(buf[:tunRead])
-		}
-		o.flush()
-		o.unlock()
-		if err != nil {
-			return err
-		}
+	o.ctl.outbound = o
+	for range lanes {
+		o.lanes = append(o.lanes, &lane{outbound: o})
 	}
 }
 
 // unlock lets go of mu and then tells what happened under it.
 func (o *outbound) unlock() {
-	events := o.events
-	o.events = nil
+	events := o.ctl.events
+	o.ctl.events = nil
+	o.ctl.batch.buf = nil // seldom needed
 	o.mu.Unlock()
 	for _, e := range events {
 		o.d.cfg.Notify(e)
 	}
 }
 
+// burst reads t and handles what is there, until it fails or somebody else
+// reads it.
+func (o *lane) burst(t *device) error {
+	if o.buf == nil {
+		// Seal puts its trailer behind the payload.
+		o.buf = make([]byte, tunRead+esp.MaxTrailer)
+	}
+	n, err := t.Read(o.buf[:tunRead])
+	if err != nil {
+		return err
+	}
+	o.enter()
+	for i := 0; n > 0 && err == nil; i++ {
+		o.packet(t, o.buf[:n])
+		if !o.leads || t.try == nil || i == maxBurst {
+			break
+		}
+		n, err = t.try.TryRead(o.buf[:tunRead])
+	}
+	o.flush()
+	o.leave()
+	o.tell()
+	return err
+}
+
+// tell tells what happened.
+func (o *lane) tell() {
+	for _, e := range o.events {
+		o.d.cfg.Notify(e)
+	}
+	clear(o.events)
+	o.events = o.events[:0]
+}
+
 // packet handles a packet or super-packet b with its virtio-net header. b has
 // esp.MaxTrailer bytes of capacity beyond its length.
-func (o *outbound) packet(t *device, b []byte) {
+func (o *lane) packet(t *device, b []byte) {
 	if len(b) < host.VNetLen {
 		o.drops.add(OutMalformed, 1)
 		return
@@ -119,8 +143,9 @@ func (o *outbound) packet(t *device, b []byte) {
 	}
 	sa := f.group.sas.Active()
 	if sa == nil {
-		o.stage(f.group, &p, b)
-		return
+		if f, sa = o.wait(f, &p, b); sa == nil {
+			return
+		}
 	}
 	if f.serial != sa.Serial {
 		f.serial, f.allowed = sa.Serial, sa.Outbound.Match(&p.Flow)
@@ -133,7 +158,7 @@ func (o *outbound) packet(t *device, b []byte) {
 }
 
 // lookup finds what the SPD says about a flow.
-func (o *outbound) lookup(flow *ippkt.Flow) *outFlow {
+func (o *lane) lookup(flow *ippkt.Flow) *outFlow {
 	policy := o.d.policy.Load()
 	f := &o.cache[flow.Hash()%flowCacheLen]
 	if f.policy == policy && f.flow == *flow {
@@ -157,13 +182,13 @@ func (o *outbound) lookup(flow *ippkt.Flow) *outFlow {
 }
 
 // protect seals a packet or the segments of a super-packet on sa.
-func (o *outbound) protect(t *device, sa *sad.SA, p *ippkt.Packet, b []byte) {
+func (o *lane) protect(t *device, sa *sad.SA, p *ippkt.Packet, b []byte) {
 	h := parseVNet(b)
 	pkt := b[host.VNetLen:][:p.Len]
 	path := sa.Path()
 	sa.Out.Lock()
-	defer sa.Out.Unlock()
 	if sa.Out.Spent() {
+		sa.Out.Unlock()
 		o.drops.add(OutHardLimit, 1)
 		return
 	}
@@ -178,6 +203,7 @@ func (o *outbound) protect(t *device, sa *sad.SA, p *ippkt.Packet, b []byte) {
 		// fragmented (RFC 2473, section 7.1).
 		j.mtu = max(j.mtu, minMTU6)
 	}
+	o.share(&j, h, p, pkt)
 	switch {
 	case h.gso == gsoNone:
 		o.plain(t, &j, h, p, pkt)
@@ -190,6 +216,15 @@ func (o *outbound) protect(t *device, sa *sad.SA, p *ippkt.Packet, b []byte) {
 	default:
 		o.drops.add(OutMalformed, 1)
 	}
+	if !j.reserved {
+		o.count(&j)
+		sa.Out.Unlock()
+	}
+}
+
+// count adds a job's counts to the SA's, which is locked.
+func (o *lane) count(j *job) {
+	sa := j.sa
 	switch sa.CountOut(j.packets, j.bytes) {
 	case sad.SoftLimit:
 		o.event(Event{Kind: SoftLifetime, Group: sa.Group.ID, InSPI: sa.InSPI, Outbound: true})
@@ -199,7 +234,7 @@ func (o *outbound) protect(t *device, sa *sad.SA, p *ippkt.Packet, b []byte) {
 }
 
 // plain seals one packet that stands alone.
-func (o *outbound) plain(t *device, j *job, h vnet, p *ippkt.Packet, pkt []byte) {
+func (o *lane) plain(t *device, j *job, h vnet, p *ippkt.Packet, pkt []byte) {
 	if h.flags&vnetNeedsChecksum != 0 && !h.complete(pkt) {
 		o.drops.add(OutMalformed, 1)
 		return
@@ -236,7 +271,7 @@ func nextHeader(v6 bool) uint8 {
 	return ippkt.ProtoIPv4
 }
 
-func (o *outbound) event(e Event) { o.events = append(o.events, e) }
+func (o *lane) event(e Event) { o.events = append(o.events, e) }
 
 // A limiter is a token bucket.
 type limiter struct {

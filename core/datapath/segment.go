@@ -47,7 +47,7 @@ func (h *ipHeader) put(pkt []byte, i int) {
 
 // segmentTCP cuts a TCP super-packet into segments of size bytes of payload, or
 // fewer when the path has become smaller than the sender knows.
-func (o *outbound) segmentTCP(t *device, j *job, size int, p *ippkt.Packet, pkt []byte) {
+func (o *lane) segmentTCP(t *device, j *job, size int, p *ippkt.Packet, pkt []byte) {
 	n := ippkt.TCPHeader(pkt[p.L4:])
 	hlen := p.L4 + n
 	if p.Flow.Proto != ippkt.ProtoTCP || n == 0 || size == 0 || hlen > maxHeader {
@@ -101,7 +101,7 @@ func (o *outbound) segmentTCP(t *device, j *job, size int, p *ippkt.Packet, pkt 
 // segmentUDP cuts a UDP super-packet into datagrams of size bytes of payload.
 // Their bounds mean something to the application, so they are kept: a datagram
 // that is too long is fragmented where that is allowed.
-func (o *outbound) segmentUDP(t *device, j *job, size int, p *ippkt.Packet, pkt []byte) {
+func (o *lane) segmentUDP(t *device, j *job, size int, p *ippkt.Packet, pkt []byte) {
 	hlen := p.L4 + ippkt.UDPLen
 	if p.Flow.Proto != ippkt.ProtoUDP || hlen > len(pkt) || size == 0 || hlen > maxHeader {
 		o.drops.add(OutMalformed, 1)
@@ -144,7 +144,7 @@ func (o *outbound) segmentUDP(t *device, j *job, size int, p *ippkt.Packet, pkt 
 // fragments cuts the IPv4 packet pkt[start:end], which may be fragmented, into
 // fragments before it is sealed (RFC 4301, section 8.2: so the peer need not
 // reassemble what we send). The packet may be a fragment itself.
-func (o *outbound) fragments(j *job, pkt []byte, start, end int) {
+func (o *lane) fragments(j *job, pkt []byte, start, end int) {
 	hlen := int(pkt[start]&15) * 4
 	head := o.fragment[:hlen]
 	copy(head, pkt[start:])

@@ -52,15 +52,37 @@ func (o *outbound) groupLocked(id uint32) *group {
 func (o *outbound) forgetLocked(keep map[uint32]bool) {
 	for id, g := range o.groups {
 		if !keep[id] {
-			o.drops.add(OutNoPolicy, len(g.waiting))
+			o.ctl.drops.add(OutNoPolicy, len(g.waiting))
 			o.staged -= g.bytes
 			delete(o.groups, id)
 		}
 	}
 }
 
-// stage keeps a copy of b until g has an SA, and asks for one.
-func (o *outbound) stage(g *group, p *ippkt.Packet, b []byte) {
+// wait makes a packet wait for an SA of the group that f names, unless there is
+// one now; then it returns that.
+func (o *lane) wait(f *outFlow, p *ippkt.Packet, b []byte) (*outFlow, *sad.SA) {
+	if o == &o.outbound.ctl { // which has the lock
+		o.stage(f.group, p, b)
+		return f, nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	// The policy and the SA may have come just before the lock.
+	if f = o.lookup(&p.Flow); f.group == nil {
+		o.drops.add(f.drop, 1)
+		return f, nil
+	}
+	if sa := f.group.sas.Active(); sa != nil {
+		return f, sa
+	}
+	o.stage(f.group, p, b)
+	return f, nil
+}
+
+// stage keeps a copy of b until g has an SA, and asks for one. The caller holds
+// mu.
+func (o *lane) stage(g *group, p *ippkt.Packet, b []byte) {
 	now := o.d.cfg.Now()
 	known := true
 	for len(g.waiting) > 0 && (len(g.waiting) >= stagePackets || g.bytes+len(b) > stageBytes) {
@@ -107,12 +129,12 @@ func (o *outbound) sendStaged(g *group) {
 	now := o.d.cfg.Now()
 	for _, w := range waiting {
 		if now.Sub(w.at) > stageTime {
-			o.drops.add(OutStageStale, 1)
+			o.ctl.drops.add(OutStageStale, 1)
 			continue
 		}
-		o.packet(t, w.b)
+		o.ctl.packet(t, w.b)
 	}
-	o.flush()
+	o.ctl.flush()
 }
 
 // restageLocked follows a new policy: what waits in a group that is no longer
@@ -132,12 +154,12 @@ func (o *outbound) restageLocked() {
 			if p.Parse(w.b[host.VNetLen:]) != nil {
 				continue // it parsed when it came
 			}
-			to := o.lookup(&p.Flow)
+			to := o.ctl.lookup(&p.Flow)
 			switch {
 			case to.group == nil:
-				o.drops.add(to.drop, 1)
+				o.ctl.drops.add(to.drop, 1)
 			case to.group.sas.Active() != nil && to.group != g:
-				o.packet(t, w.b)
+				o.ctl.packet(t, w.b)
 			default:
 				// Neither its age nor its place in the line changes.
 				to.group.waiting = append(to.group.waiting, w)
@@ -146,5 +168,5 @@ func (o *outbound) restageLocked() {
 			}
 		}
 	}
-	o.flush()
+	o.ctl.flush()
 }

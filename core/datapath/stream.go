@@ -127,7 +127,7 @@ func (in *inbound) runStream() {
 }
 
 // sendStream sends the batch on a stream.
-func (o *outbound) sendStream(s Stream) {
+func (o *lane) sendStream(s Stream) {
 	g := &o.batch
 	if s == nil {
 		o.drops.add(OutNoPath, g.count)

@@ -65,7 +65,7 @@ func (o *Opener) Open(dst, pkt []byte) (payload []byte, next uint8, err error) {
 	iv := pkt[HeaderLen : HeaderLen+o.iv]
 	if o.aead != nil {
 		// Early, so that the cipher finds it written.
-		binary.BigEndian.PutUint64(o.nonce[saltLen:], binary.BigEndian.Uint64(iv))
+		o.nonceOf(&o.Scratch, binary.BigEndian.Uint64(iv))
 	}
 	low := binary.BigEndian.Uint32(pkt[4:])
 	seq := uint64(low)
@@ -78,7 +78,7 @@ func (o *Opener) Open(dst, pkt []byte) (payload []byte, next uint8, err error) {
 	sealed := pkt[HeaderLen+o.iv:]
 	plain := dst[:body]
 	if o.aead != nil {
-		if _, err := o.aead.Open(plain[:0], o.nonce[:], sealed, o.header(pkt, uint32(seq>>32))); err != nil {
+		if _, err := o.aead.Open(plain[:0], o.nonce[:], sealed, o.header(&o.Scratch, pkt, uint32(seq>>32))); err != nil {
 			return nil, 0, ErrICV
 		}
 	} else {

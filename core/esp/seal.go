@@ -76,23 +76,43 @@ func (e *Sealer) Seal(dst, buf []byte, start, end int, next uint8) (int, error) 
 	if e.seq == e.max {
 		return 0, ErrExhausted
 	}
+	e.seq++
+	if e.aead != nil {
+		return e.SealAs(&e.Scratch, e.seq, dst, buf, start, end, next), nil
+	}
 	n := e.sealed(end - start)
 	dst = dst[:n:n]
-	e.seq++
-	// One store, which the cipher reads back at once.
 	binary.BigEndian.PutUint64(dst, uint64(e.spi)<<32|uint64(uint32(e.seq)))
-	if e.aead != nil {
-		e.sealAEAD(dst, buf, start, end, next)
-	} else {
-		e.sealCBC(dst, buf, start, end, next)
-	}
+	e.sealCBC(dst, buf, start, end, next)
 	return n, nil
 }
 
-// sealAEAD seals the packet whose header is in dst. The trailer is at most 5
-// bytes long: it is put, and taken away again, as one word.
-func (e *Sealer) sealAEAD(dst, buf []byte, start, end int, next uint8) {
-	body := len(dst) - HeaderLen - e.iv - e.icv // payload, padding and trailer
+// Concurrent reports whether SealAs can be used: the suite has an AEAD.
+func (e *Sealer) Concurrent() bool { return e.aead != nil }
+
+// Reserve takes the next n sequence numbers, for SealAs, and returns the first.
+// It reports false when there are not as many.
+func (e *Sealer) Reserve(n int) (first uint64, ok bool) {
+	if uint64(n) > e.Remaining() {
+		return 0, false
+	}
+	first = e.seq + 1
+	e.seq += uint64(n)
+	return first, true
+}
+
+// SealAs does what Seal does, under a sequence number that the caller has
+// reserved and uses once. Goroutines may call it at the same time, each with a
+// Scratch of its own.
+func (e *Sealer) SealAs(sc *Scratch, seq uint64, dst, buf []byte, start, end int, next uint8) int {
+	n := e.sealed(end - start)
+	dst = dst[:n:n]
+	// One store, which the cipher reads back at once.
+	binary.BigEndian.PutUint64(dst, uint64(e.spi)<<32|uint64(uint32(seq)))
+
+	// The trailer is at most 5 bytes long: it is put, and taken away again, as
+	// one word.
+	body := n - HeaderLen - aeadIV - e.icv // payload, padding and trailer
 	pad := uint(body - 2 - (end - start))
 	tail := buf[end : end+8]
 	saved := binary.LittleEndian.Uint64(tail)
@@ -101,10 +121,11 @@ func (e *Sealer) sealAEAD(dst, buf []byte, start, end int, next uint8) {
 
 	// The sequence number makes each IV unique under the key (RFC 4106,
 	// section 3.1; RFC 7634, section 2).
-	binary.BigEndian.PutUint64(dst[HeaderLen:], e.seq)
-	binary.BigEndian.PutUint64(e.nonce[saltLen:], e.seq)
-	e.aead.Seal(dst[HeaderLen+aeadIV:][:0], e.nonce[:], buf[start:start+body], e.header(dst, uint32(e.seq>>32)))
+	binary.BigEndian.PutUint64(dst[HeaderLen:], seq)
+	nonce := e.nonceOf(sc, seq)
+	e.aead.Seal(dst[HeaderLen+aeadIV:][:0], nonce, buf[start:start+body], e.header(sc, dst, uint32(seq>>32)))
 	binary.LittleEndian.PutUint64(tail, saved)
+	return n
 }
 
 // sealCBC seals the packet whose header is in dst with a CBC cipher and a MAC.
@@ -130,12 +151,19 @@ func (e *Sealer) sealCBC(dst, buf []byte, start, end int, next uint8) {
 
 // header returns the AAD of a packet: its header, with the high sequence bits
 // in the middle when the SA uses ESN (RFC 4106, section 5).
-func (p *protector) header(pkt []byte, high uint32) []byte {
+func (p *protector) header(sc *Scratch, pkt []byte, high uint32) []byte {
 	if !p.esn {
 		return pkt[:HeaderLen]
 	}
 	h := binary.BigEndian.Uint64(pkt)
-	binary.BigEndian.PutUint64(p.aad[:], h&^math.MaxUint32|uint64(high))
-	binary.BigEndian.PutUint32(p.aad[8:], uint32(h))
-	return p.aad[:]
+	binary.BigEndian.PutUint64(sc.aad[:], h&^math.MaxUint32|uint64(high))
+	binary.BigEndian.PutUint32(sc.aad[8:], uint32(h))
+	return sc.aad[:]
+}
+
+// nonceOf returns the nonce with an IV of 64 bits.
+func (p *protector) nonceOf(sc *Scratch, iv uint64) []byte {
+	binary.BigEndian.PutUint32(sc.nonce[:], p.salt)
+	binary.BigEndian.PutUint64(sc.nonce[saltLen:], iv)
+	return sc.nonce[:]
 }

@@ -13,6 +13,7 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash"
@@ -121,11 +122,16 @@ type protector struct {
 	block cipher.Block
 	mac   hash.Hash
 	esn   bool
-	// Scratch that would escape to the heap on each call: the nonce (salt and
-	// IV), the AAD (SPI and 64-bit sequence number) and the computed ICV.
+	salt  uint32
+	Scratch
+	sum [64]byte // the computed ICV
+}
+
+// A Scratch holds what would escape to the heap on each call: the nonce (salt
+// and IV) and the AAD (SPI and 64-bit sequence number).
+type Scratch struct {
 	nonce [12]byte
 	aad   [12]byte
-	sum   [64]byte
 }
 
 func newProtector(s transform.Suite, k Keys) (*protector, error) {
@@ -140,7 +146,7 @@ func newProtector(s transform.Suite, k Keys) (*protector, error) {
 		if len(key) <= saltLen {
 			return nil, fmt.Errorf("esp: key of %d bytes", len(key))
 		}
-		copy(p.nonce[:], key[len(key)-saltLen:])
+		p.salt = binary.BigEndian.Uint32(key[len(key)-saltLen:])
 		key = key[:len(key)-saltLen]
 	}
 	if bits := int(s.Encr.KeyBits); bits != 0 && bits != len(key)*8 {

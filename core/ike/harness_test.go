@@ -48,8 +48,7 @@ type peer struct {
 	effects  []Effect            // all but Send
 	children map[uint32]*fakeChild
 	sas      map[*SA]bool
-	refuse   bool                // Resolve refuses
-	choose   func(Claim) *Config // in place of cfg, as responder
+	refuse   bool // Resolve refuses
 	lines    int
 	seen     int           // effects that the walk has looked at
 	late     time.Duration // how long the machine has slept, its clock with it
@@ -86,11 +85,8 @@ func (p *peer) Terms(Path) Terms {
 }
 
 func (p *peer) Resolve(c Claim) *Config {
-	switch {
-	case p.refuse:
+	if p.refuse {
 		return nil
-	case p.choose != nil:
-		return p.choose(c)
 	}
 	return p.cfg
 }

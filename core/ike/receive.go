@@ -38,11 +38,7 @@ func (sa *SA) receiveResponse(h message.Header, d Datagram, now time.Time) {
 		return
 	}
 	sa.tellProved(&m)
-	if d.TCP && !sa.path.TCP { // it goes back to where the request came from, before the peer moved on
-		sa.lastHeard, sa.from = now, origin{d.path(), d.NATT}
-	} else {
-		sa.heard(d, now)
-	}
+	sa.heard(d, now)
 	sa.answeredAt(d.path(), now)
 	sa.flight, sa.hint = nil, nil
 	if sa.state == StateAuthSent {
