@@ -163,6 +163,7 @@ func (t *table) addTunnel(conn api.Connection) {
 		{"DNS", dnsText(conn)},
 		{"Protected", list(conn.Routes)},
 		{"Quantum-safe", quantumText(conn)},
+		{"Path MTU", pathMTUText(conn.PathMTU)},
 	} {
 		if row.text != "" {
 			t.add(row.label, row.text)
@@ -189,6 +190,22 @@ func quantumText(conn api.Connection) string {
 		return "no, the gateway answered only when it was asked without"
 	}
 	return "no"
+}
+
+// pathMTUText says how large packets may be, and how that is known.
+func pathMTUText(m *api.PathMTU) string {
+	if m == nil {
+		return ""
+	}
+	how := map[api.MTUKnown]string{
+		api.MTUAssumed:  "assumed",
+		api.MTUReported: "reported by the network",
+		api.MTUProved:   "proved by an answer",
+	}[m.Known]
+	if how == "" {
+		how = string(m.Known)
+	}
+	return fmt.Sprintf("%d bytes, %s", m.Bytes, how)
 }
 
 func (t *table) addProblem(e *api.Error) {

@@ -100,7 +100,26 @@ type Connection struct {
 	// quantum computer later; QuantumWhy says why it is not so.
 	QuantumSafe bool       `json:"quantum_safe,omitempty"`
 	QuantumWhy  QuantumWhy `json:"quantum_why,omitempty"`
+	// PathMTU says how large the packets of the tunnel may be on their way; nil:
+	// they have none, as over TCP, or it is not looked into.
+	PathMTU *PathMTU `json:"path_mtu,omitempty"`
 }
+
+// A PathMTU is how many bytes an IP packet outside of the tunnel may have.
+type PathMTU struct {
+	Bytes int      `json:"bytes"`
+	Known MTUKnown `json:"known"`
+}
+
+// An MTUKnown says how a PathMTU is known.
+type MTUKnown string
+
+// The values of MTUKnown.
+const (
+	MTUAssumed  MTUKnown = "assumed"  // nothing has been heard of the path
+	MTUReported MTUKnown = "reported" // a router, or this machine's own link, says so
+	MTUProved   MTUKnown = "proved"   // the peer has answered a packet of that size
+)
 
 // A QuantumWhy says why a tunnel is not safe from quantum computers.
 type QuantumWhy string

@@ -135,6 +135,10 @@ func (o *lane) sendFailed(conn host.UDPConn, err error) {
 		o.drops.add(OutSend, g.count)
 		return
 	}
+	if whole, ok := conn.(host.Sounder); ok && g.path.Firm &&
+		whole.SendWhole(g.buf[:g.n], min(g.size, g.n), g.path.Remote, g.path.Local, g.tos) == nil {
+		return
+	}
 	if big.MTU > 0 {
 		mtu := max(big.MTU, MinMTU)
 		if g.path.V6() {

@@ -364,7 +364,7 @@ func (in *inbound) inner(b []byte, next uint8, tried bool) {
 	if p.Flow.Proto == ippkt.ProtoTCP && p.First && isSYN(b[p.L4:]) {
 		// What we send back must fit in the outbound SA.
 		path := sa.Path()
-		clampMSS(b[p.L4:], sa.Out.Sealer.MaxInner(path.OuterMTU()-outerLen(path.V6())), ipLen(p.Flow.V6))
+		clampMSS(b[p.L4:], segmentFit(sa, path), ipLen(p.Flow.V6))
 	}
 	t := in.d.tun.Load()
 	if t == nil {

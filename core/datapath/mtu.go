@@ -6,6 +6,7 @@ import (
 	"sallyport/core/encap"
 	"sallyport/core/esp"
 	"sallyport/core/ippkt"
+	"sallyport/core/sad"
 	"sallyport/core/transform"
 )
 
@@ -28,6 +29,11 @@ func outerLen(v6 bool) int {
 // there is none.
 func InnerMTU(outerMTU int, v6 bool, suite transform.Suite) int {
 	return esp.MaxInner(suite, outerMTU-outerLen(v6))
+}
+
+// segmentFit returns the length of the longest inner packet that TCP is to make.
+func segmentFit(sa *sad.SA, path *sad.Path) int {
+	return sa.Out.Sealer.MaxInner(min(path.SegmentMTU()-outerLen(path.V6()), maxDatagram))
 }
 
 // clampMSS lowers the MSS option of the TCP segment at seg, a SYN, so that

@@ -248,7 +248,7 @@ func (o *lane) plain(t *device, j *job, h vnet, p *ippkt.Packet, pkt []byte) {
 		return
 	}
 	if p.Flow.Proto == ippkt.ProtoTCP && p.First && isSYN(pkt[p.L4:]) {
-		clampMSS(pkt[p.L4:], j.fit, ipLen(p.Flow.V6))
+		clampMSS(pkt[p.L4:], min(j.fit, segmentFit(j.sa, j.path)), ipLen(p.Flow.V6))
 	}
 	o.seal(j, pkt, 0, p.Len)
 }

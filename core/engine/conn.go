@@ -729,7 +729,9 @@ func (e *Engine) handleNetworkEnd(err error) {
 // returns the wish's number.
 func (e *Engine) wishHost() uint64 {
 	e.wish++
-	e.applier.wish(e.wish, e.wantedHost())
+	state := e.wantedHost()
+	e.shownMTU = state.routes.MTU
+	e.applier.wish(e.wish, state)
 	return e.wish
 }
 

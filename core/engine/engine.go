@@ -22,7 +22,7 @@ import (
 	"sallyport/core/profile"
 )
 
-// tunMTU is the MTU of the TUN device: what fits into an ESP packet on a
+// tunMTU is the MTU of the TUN device on all but narrow and very wide paths: what fits into an ESP packet on a
 // path of 1500 bytes with every suite and either outer family, with room for
 // the PPPoE links that many homes have.
 const tunMTU = 1400
@@ -64,6 +64,7 @@ type Engine struct {
 	graces    []grace
 	drains    []drain
 	group     uint32                         // the last group given to a child
+	shownMTU  int                            // of the TUN device, as it was last wished
 	wish      uint64                         // number of the newest wish of the host
 	granted   uint64                         // number of the newest one that the host has followed
 	ready     []afterWish                    // what waits for the host

@@ -20,7 +20,7 @@ func (e *Engine) wantedHost() hostState {
 			continue
 		}
 		s.routes.Device = e.deviceName()
-		s.routes.MTU = tunMTU
+		s.routes.MTU = e.deviceMTU()
 		if c.listening {
 			e.wantForwarding(c, &s)
 		} else {
@@ -57,7 +57,7 @@ func (e *Engine) wantTraps(s *hostState) {
 	if !e.trapping() || e.stopping {
 		return
 	}
-	s.routes.Device, s.routes.MTU = e.deviceName(), tunMTU
+	s.routes.Device, s.routes.MTU = e.deviceName(), e.deviceMTU()
 	for _, dst := range e.guard.compiled.RoutesFor(e.clearNow(time.Now())) {
 		if covered(s.routes.Routes, dst) {
 			continue

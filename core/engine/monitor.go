@@ -91,6 +91,7 @@ func (e *Engine) view(c *conn) api.Connection {
 		v.Addresses = s.est.Addresses
 		v.DNS, v.Domains = c.nameServers()
 		v.Routes = c.protected()
+		v.PathMTU = shownDepth(&s.depth)
 		quantumOf(&v, s.sa.Info())
 	}
 	return v

@@ -188,9 +188,16 @@ func (n *network) send(s ike.Send) error {
 		b = append(nonESPMarker[:len(nonESPMarker):len(nonESPMarker)], b...)
 	}
 	c := n.sockets[i].Conn
-	err := c.Send(b, 0, s.Path.Remote, s.Path.Local.Addr(), 0)
-	if errors.Is(err, host.ErrTooBig) {
-		if f, ok := c.(host.Fragmenter); ok {
+	f, cuts := c.(host.Fragmenter)
+	whole, sounds := c.(host.Sounder)
+	var err error
+	switch {
+	case s.Size == ike.NeverCut && sounds:
+		err = whole.SendWhole(b, 0, s.Path.Remote, s.Path.Local.Addr(), 0)
+	case s.Size == ike.CutAnywhere && cuts:
+		err = f.SendFragmented(b, s.Path.Remote, s.Path.Local.Addr())
+	default:
+		if err = c.Send(b, 0, s.Path.Remote, s.Path.Local.Addr(), 0); errors.Is(err, host.ErrTooBig) && cuts {
 			err = f.SendFragmented(b, s.Path.Remote, s.Path.Local.Addr())
 		}
 	}

@@ -32,6 +32,7 @@ type session struct {
 	kids   map[uint32]*childSA // by inbound SPI
 	rekeys int
 	roam   roam
+	depth  depth
 	way    transport
 	// How it began, as one of an attempt's ways, and whether with a ticket.
 	rung     rung
@@ -181,6 +182,8 @@ func (e *Engine) perform(effects []ike.Effect) {
 			e.moved(x)
 		case ike.Redirected:
 			e.redirectedUp(x)
+		case ike.Sounded:
+			e.sounded(x)
 		case ike.PathSilent:
 			e.pathSilent(x)
 		case ike.Reauthenticate:
@@ -309,7 +312,7 @@ func (e *Engine) installChild(x ike.InstallChild) {
 		Suite: k.sa.Suite,
 		KeyIn: splitKey(&x.Child, x.Child.KeyIn), KeyOut: splitKey(&x.Child, x.Child.KeyOut),
 		Local: k.sa.Local, Remote: k.sa.Remote,
-		Path: e.sadPath(x.Child.Path),
+		Path: e.pathFor(s, x.Child.Path),
 		Soft: soft, Active: x.Child.OutboundNow && !k.waits && !e.superseded(s, k.group),
 	})
 	clear(x.Child.KeyIn)
@@ -327,6 +330,7 @@ func (e *Engine) installChild(x ike.InstallChild) {
 	c.policies[k.group] = protects{k.sa.Local, k.sa.Remote}
 	e.setPolicy()
 	e.logf(api.LogInfo, "esp", c.name, "Child SA %s %08x/%08x, %v === %v, %v", k.sa.Name, k.sa.InSPI, k.sa.OutSPI, k.sa.Local, k.sa.Remote, k.sa.Suite)
+	e.fathom(s)
 	if c.responder() {
 		e.wishHost()
 		e.changed(c)
@@ -484,9 +488,12 @@ func (e *Engine) pathChanged(x ike.PathChanged) {
 	}
 	for _, k := range s.kids {
 		k.sa.Path = x.Path
-		if err := e.net.dp.SetPath(k.sa.InSPI, e.sadPath(x.Path)); err != nil {
+		if err := e.net.dp.SetPath(k.sa.InSPI, e.pathFor(s, x.Path)); err != nil {
 			e.logf(api.LogWarn, "esp", s.conn.name, "new path %v: %v", x.Path, err)
 		}
+	}
+	if len(s.kids) > 0 {
+		e.fathom(s)
 	}
 	e.wayChanged(s, x.Path)
 	e.changed(s.conn)
@@ -595,9 +602,7 @@ func (e *Engine) handleDatapathEvent(ev datapath.Event) {
 		}
 		e.perform(e.ep.NoteLost(ev.InSPI, path, now))
 	case datapath.PathMTU:
-		if k := e.kids[ev.InSPI]; k != nil {
-			e.logf(api.LogInfo, "esp", k.session.conn.name, "the path takes packets of %d bytes", ev.MTU)
-		}
+		e.claimed(ev.InSPI, ev.MTU)
 	case datapath.Acquire:
 		e.acquire(ev)
 	case datapath.StreamEnded:
@@ -627,6 +632,7 @@ func (e *Engine) pollTraffic() {
 		}
 		k.seen = counters
 	}
+	e.watchDepths(now)
 }
 
 func addCounters(to *api.Counters, c sad.Counters) {

@@ -60,8 +60,20 @@ type Send struct {
 	// it is, without a marker (RFC 3948, section 2.3).
 	NATT      bool
 	Keepalive bool
-	Data      []byte // owned by the receiver of the effect; may be repeated in a later Send, so do not write into it
+	// Size says what becomes of a datagram that is too large for the path.
+	Size SizeRule
+	Data []byte // owned by the receiver of the effect; may be repeated in a later Send, so do not write into it
 }
+
+// A SizeRule says whether a datagram may be cut into IP fragments.
+type SizeRule uint8
+
+// The values of SizeRule.
+const (
+	CutIfRefused SizeRule = iota // where the system knows that it is too large for the path
+	CutAnywhere                  // by any router too: it was lost before
+	NeverCut                     // nor by the system, whatever it believes of the path
+)
 
 // Answered says that the peer has answered IKE_SA_INIT, and that IKE_AUTH goes
 // out next. Whoever started several IKE SAs with one peer abandons the others
@@ -165,6 +177,15 @@ type Moved struct {
 	Path Path
 }
 
+// Sounded says what became of a packet of SA.Sound.
+type Sounded struct {
+	SA   *SA
+	Path Path
+	Tag  any
+	Sent int  // how long it was: as asked for, or a little shorter
+	Fits bool // the peer has answered it; otherwise it was lost, or came late
+}
+
 // PathSilent says that the peer of an SA that can be moved does not answer over
 // its path: SA.Move may name others to try.
 type PathSilent struct{ SA *SA }
@@ -256,6 +277,7 @@ func (Replaced) effect()        {}
 func (PathChanged) effect()     {}
 func (Moved) effect()           {}
 func (PathSilent) effect()      {}
+func (Sounded) effect()         {}
 func (Redirected) effect()      {}
 func (Reauthenticate) effect()  {}
 func (Ask) effect()             {}

@@ -69,7 +69,11 @@ func (sa *SA) pump(now time.Time) {
 		if !ok {
 			continue
 		}
-		datagrams, err := sa.seal(t.exchange(), sa.nextID, false, payloads)
+		seal := sa.seal
+		if _, ok := t.(*soundTask); ok {
+			seal = sa.sealSounding
+		}
+		datagrams, err := seal(t.exchange(), sa.nextID, false, payloads)
 		if err != nil {
 			sa.close(&Failure{Code: FailInternal, Err: err}, now)
 			return
@@ -100,6 +104,9 @@ func (sa *SA) launch(t task, datagrams [][]byte, now time.Time) {
 		f.ladder = l.ladder()
 	}
 	f.last, f.deadline = now, now.Add(f.ladder.wait(0))
+	if t, ok := t.(*soundTask); ok {
+		f.deadline = t.until(sa, f, now)
+	}
 	sa.flight = f
 	sa.nextID++
 	sa.sendFlight(f, now)
@@ -116,6 +123,10 @@ func (sa *SA) retransmit(now time.Time) {
 	if sa.resuming() {
 		tries = min(tries, resumeTries)
 	}
+	sounding, sounds := f.task.(*soundTask)
+	if sounds {
+		tries += soundTries
+	}
 	if sa.fallBackFromSilence(now) {
 		return
 	}
@@ -125,6 +136,9 @@ func (sa *SA) retransmit(now time.Time) {
 	}
 	f.last, f.deadline = now, now.Add(f.ladder.wait(f.sends))
 	f.sends++
+	if sounds {
+		f.deadline = sounding.until(sa, f, now)
+	}
 	if sa.path.TCP {
 		return // TCP repeats it: this only counts how long the peer is silent
 	}

@@ -290,6 +290,7 @@ func (sa *SA) initAnswered(h message.Header, in *inbox, d Datagram, now time.Tim
 	sa.quantum.refused = sa.hs.fallback == offersClassical
 	sa.readInitNotifies(in)
 	sa.lastHeard = now
+	sa.timed(sa.flight, now)
 	sa.flight, sa.hint, sa.giveUpAt = nil, nil, time.Time{}
 	sa.state = StateAuthSent
 	sa.e.emit(Answered{SA: sa})
@@ -340,7 +341,8 @@ func (e *Endpoint) handleInitRequest(h message.Header, d Datagram, now time.Time
 	key := newInitKey(d)
 	if sa := e.inits[key]; sa != nil {
 		e.drop("repeated request")
-		e.emit(Send{SA: sa, Path: d.path(), NATT: d.NATT, Data: sa.initResponse})
+		sa.suspect([][]byte{sa.initResponse})
+		e.emit(Send{SA: sa, Path: d.path(), NATT: d.NATT, Size: CutAnywhere, Data: sa.initResponse})
 		return
 	}
 	m, err := message.Parse(d.Data)

@@ -257,7 +257,7 @@ func (sa *SA) heir(suite transform.Suite, shared, more, ni, nr []byte, local, re
 		e: sa.e, cfg: sa.cfg, initiator: initiator, state: StateUp,
 		spiLocal: local, spiRemote: remote, path: sa.path, natt: sa.natt,
 		natLocal: sa.natLocal, natRemote: sa.natRemote,
-		keys: k, frag: sa.frag, hashes: sa.hashes, noTFC: sa.noTFC, mob: sa.mob.heir(),
+		keys: k, frag: sa.frag, hashes: sa.hashes, noTFC: sa.noTFC, mob: sa.mob.heir(), sound: sa.sound,
 		localID: sa.localID, peerID: sa.peerID, localAuth: sa.localAuth, peerAuth: sa.peerAuth,
 		guestUser: sa.guestUser, guestGroups: sa.guestGroups, resumed: sa.resumed,
 		created: now, up: now, lastHeard: now, lastSent: now,

@@ -83,6 +83,7 @@ const (
 	kindUpdate
 	kindCheck
 	kindAddresses
+	kindSounding
 )
 
 // A responseMove says what an SA does with the response to a request of ours.
@@ -137,4 +138,6 @@ var responses = []responseMove{
 		run: (*SA).checked, story: "follow the peer to where it has answered"},
 	{from: in(StateUp), task: kindAddresses,
 		run: (*SA).addressesTold, story: "note that the peer knows our addresses"},
+	{from: in(StateUp), task: kindSounding,
+		run: (*SA).sounded, story: "note that a packet of that size has passed"},
 }

@@ -24,7 +24,7 @@ func (sa *SA) sendFlight(f *flight, now time.Time) {
 	own := sa.path
 	if t, ok := f.task.(*checkTask); ok {
 		if t.path != own && f.sends > 1 { // it may have come back
-			sa.sendOver(origin{own, sa.natt}, f.datagrams)
+			sa.sendOver(origin{own, sa.natt}, f.datagrams, f.rule())
 		}
 		own = t.path
 	}
@@ -33,12 +33,21 @@ func (sa *SA) sendFlight(f *flight, now time.Time) {
 	if update != nil && own != update.path {
 		update.scattered = true
 	}
-	sa.sendOver(origin{own, sa.natt}, f.datagrams)
+	t, sounds := f.task.(*soundTask)
+	if sounds {
+		t.send(sa, f)
+	} else {
+		sa.sendOver(origin{own, sa.natt}, f.datagrams, f.rule())
+	}
 	sa.sendAhead(f, own)
 	if f.sends < 2 {
 		return
 	}
-	if f.sends == 2 && sa.state == StateUp && sa.line && sa.mob.on {
+	silent := 2
+	if sounds {
+		silent = soundTries + 2 // a packet that is too large tells nothing of the path's being there
+	}
+	if f.sends == silent && sa.state == StateUp && sa.line && sa.mob.on {
 		sa.e.emit(PathSilent{SA: sa})
 		return
 	}
@@ -47,7 +56,7 @@ func (sa *SA) sendFlight(f *flight, now time.Time) {
 			if update != nil {
 				update.scattered = true
 			}
-			sa.sendOver(origin{p, sa.natt}, f.datagrams)
+			sa.sendOver(origin{p, sa.natt}, f.datagrams, f.rule())
 		}
 	}
 }
@@ -58,15 +67,24 @@ func (sa *SA) sendFlight(f *flight, now time.Time) {
 func (sa *SA) sendAhead(f *flight, own Path) {
 	for _, q := range sa.queue {
 		if t, ok := q.task.(*checkTask); ok && t.path != own {
-			sa.sendOver(origin{t.path, sa.natt}, f.datagrams)
+			sa.sendOver(origin{t.path, sa.natt}, f.datagrams, f.rule())
 		}
 	}
 }
 
-func (sa *SA) sendOver(o origin, datagrams [][]byte) {
+func (sa *SA) sendOver(o origin, datagrams [][]byte, rule SizeRule) {
 	for _, b := range datagrams {
-		sa.e.emit(Send{SA: sa, Path: o.Path, NATT: o.NATT, Data: b})
+		sa.e.emit(Send{SA: sa, Path: o.Path, NATT: o.NATT, Size: rule, Data: b})
 	}
+}
+
+// rule lets a request that was lost pass where it may have been too large, and
+// nobody said so.
+func (f *flight) rule() SizeRule {
+	if f.sends > 1 {
+		return CutAnywhere
+	}
+	return CutIfRefused
 }
 
 // answeredAt moves an SA that we began to the path over which an answer came,

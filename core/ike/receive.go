@@ -40,6 +40,7 @@ func (sa *SA) receiveResponse(h message.Header, d Datagram, now time.Time) {
 	sa.tellProved(&m)
 	sa.heard(d, now)
 	sa.answeredAt(d.path(), now)
+	sa.timed(f, now)
 	sa.flight, sa.hint = nil, nil
 	if sa.state == StateAuthSent {
 		sa.giveUpAt = time.Time{} // what a hint claimed was not so
@@ -223,11 +224,12 @@ func (sa *SA) repeat(h message.Header, d Datagram, now time.Time) {
 		if sa.repeats <= maxUnproved {
 			sa.tellSent(sa.header(h.Exchange, h.MessageID, true), sa.lastResponse, nil, sa.repeats)
 		}
+		sa.suspect(sa.lastResponse)
 		to := origin{sa.path, sa.natt}
 		if sa.mob.on && sa.repeats <= maxUnproved {
 			to = origin{d.path(), d.NATT} // the peer tries several paths
 		}
-		sa.sendOver(to, sa.lastResponse)
+		sa.sendOver(to, sa.lastResponse, CutAnywhere)
 	default:
 		sa.e.notTold()
 	}
@@ -264,7 +266,7 @@ func (sa *SA) respond(h message.Header, payloads []message.Payload, now time.Tim
 	sa.lastResponse, sa.repeats = datagrams, 0
 	if sa.mob.on {
 		sa.lastSent = now
-		sa.sendOver(sa.from, datagrams)
+		sa.sendOver(sa.from, datagrams, CutIfRefused)
 	} else {
 		sa.send(datagrams, now)
 	}
@@ -293,10 +295,11 @@ func (sa *SA) seal(x message.ExchangeType, id uint32, response bool, payloads []
 
 // maxDatagram is the MTU less IP and UDP headers and the non-ESP marker.
 func (sa *SA) maxDatagram() int {
-	if sa.path.Remote.Addr().Unmap().Is4() {
-		return sa.e.opt.MTU - 20 - 8 - 4
+	mtu := sa.e.opt.MTU
+	if known := sa.here().mtu; known != 0 {
+		mtu = min(mtu, known)
 	}
-	return sa.e.opt.MTU - 40 - 8 - 4
+	return mtu - sa.outerLen()
 }
 
 func (sa *SA) header(x message.ExchangeType, id uint32, response bool) message.Header {
@@ -313,7 +316,7 @@ func (sa *SA) header(x message.ExchangeType, id uint32, response bool) message.H
 }
 
 func (sa *SA) send(datagrams [][]byte, now time.Time) {
-	sa.sendOver(origin{sa.path, sa.natt}, datagrams)
+	sa.sendOver(origin{sa.path, sa.natt}, datagrams, CutIfRefused)
 	sa.lastSent = now
 }
 

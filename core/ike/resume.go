@@ -193,6 +193,7 @@ func (sa *SA) resumeAnswered(h message.Header, in *inbox, d Datagram, now time.T
 	sa.hs.response = slices.Clone(d.Data)
 	sa.frag = in.notify(message.NotifyFragmentationSupported) != nil
 	sa.lastHeard = now
+	sa.timed(sa.flight, now)
 	sa.flight, sa.hint, sa.giveUpAt = nil, nil, time.Time{}
 	sa.state = StateAuthSent
 	sa.e.emit(Answered{SA: sa})
@@ -275,7 +276,8 @@ func (e *Endpoint) handleResumeRequest(h message.Header, d Datagram, now time.Ti
 	key := newInitKey(d)
 	if sa := e.inits[key]; sa != nil {
 		e.drop("repeated request")
-		e.emit(Send{SA: sa, Path: d.path(), NATT: d.NATT, Data: sa.initResponse})
+		sa.suspect([][]byte{sa.initResponse})
+		e.emit(Send{SA: sa, Path: d.path(), NATT: d.NATT, Size: CutAnywhere, Data: sa.initResponse})
 		return
 	}
 	m, err := message.Parse(d.Data)

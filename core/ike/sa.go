@@ -43,6 +43,7 @@ type SA struct {
 	hashes       []uint16 // that the peer verifies signatures with; nil: no RFC 7427
 	noTFC        bool     // the peer wants no TFC padding
 	mob          mobility
+	sound        sounding
 
 	localID, peerID     auth.Identity
 	localAuth, peerAuth string

@@ -37,6 +37,12 @@ type Path struct {
 	Local  netip.Addr // our address; may be invalid: the system chooses
 	Remote netip.AddrPort
 	MTU    int // of the path, for outer IP packets; 0 means 1500
+	// Firm says that packets of MTU bytes pass, whatever the system believes: they
+	// were answered after it had been told otherwise.
+	Firm bool
+	// Sure is what certainly passes, as long as MTU is only assumed: TCP agrees on
+	// segments that fit into it. 0: MTU is no guess.
+	Sure int
 }
 
 // DefaultMTU is the outer MTU of a Path that states none.
@@ -48,6 +54,14 @@ func (p Path) OuterMTU() int {
 		return DefaultMTU
 	}
 	return p.MTU
+}
+
+// SegmentMTU returns the MTU that TCP segments are to fit into.
+func (p Path) SegmentMTU() int {
+	if p.Sure != 0 {
+		return min(p.Sure, p.OuterMTU())
+	}
+	return p.OuterMTU()
 }
 
 // V6 reports whether the outer packets are IPv6.

@@ -73,8 +73,27 @@ func (c *Conn) SendFragmented(b []byte, remote netip.AddrPort, local netip.Addr)
 	if err := c.setDiscoverLocked(unix.IP_PMTUDISC_DONT, unix.IPV6_PMTUDISC_DONT); err != nil {
 		return err
 	}
-	err := c.sendLocked(b, 0, remote, local, 0)
-	return errors.Join(err, c.setDiscoverLocked(unix.IP_PMTUDISC_DO, unix.IPV6_PMTUDISC_DO))
+	err := c.setCutLocked(minMTU6)
+	if err == nil {
+		err = c.sendLocked(b, 0, remote, local, 0)
+	}
+	return errors.Join(err, c.setCutLocked(0), c.setDiscoverLocked(unix.IP_PMTUDISC_DO, unix.IPV6_PMTUDISC_DO))
+}
+
+// minMTU6 is what every IPv6 link carries (RFC 8200, section 5).
+const minMTU6 = 1280
+
+// setCutLocked sets how long the fragments of IPv6 are, which routers do not make:
+// 0 is what the kernel takes the path's MTU to be. Those of IPv4 any router makes.
+func (c *Conn) setCutLocked(mtu int) error {
+	if !c.v6 {
+		return nil
+	}
+	var err error
+	if e := c.raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_MTU, mtu) }); e != nil {
+		return e
+	}
+	return err
 }
 
 func (c *Conn) setDiscoverLocked(v4, v6 int) error {

@@ -80,6 +80,9 @@ const (
 	NotifyIP6Allowed                    NotifyType = 16440
 	NotifyAdditionalKeyExchange         NotifyType = 16441
 	NotifySupportedAuthMethods          NotifyType = 16443
+	// NotifyPadding is ours, from the range for private use: it makes a message as
+	// long as it has to be, and whoever does not know it passes over it.
+	NotifyPadding NotifyType = 58171
 )
 
 var notifyTypeNames = map[NotifyType]string{
@@ -154,6 +157,7 @@ var notifyTypeNames = map[NotifyType]string{
 	NotifyIP6Allowed:                    "IP6_ALLOWED",
 	NotifyAdditionalKeyExchange:         "ADDITIONAL_KEY_EXCHANGE",
 	NotifySupportedAuthMethods:          "SUPPORTED_AUTH_METHODS",
+	NotifyPadding:                       "PADDING",
 }
 
 func (t NotifyType) String() string {
