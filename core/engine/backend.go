@@ -257,7 +257,7 @@ func (c *conn) answerWaiters() {
 	state, _ := c.state()
 	c.waiters = slices.DeleteFunc(c.waiters, func(w waiter) bool {
 		switch {
-		case w.up && (state == api.Connected || state == api.Listening):
+		case w.up && (state == api.Connected && c.complete() || state == api.Listening):
 			w.done <- nil
 		case w.up && (state == api.Disconnected && c.awaits == 0 || state == api.Blocked):
 			w.done <- c.whyNot()
@@ -268,6 +268,13 @@ func (c *conn) answerWaiters() {
 		}
 		return true
 	})
+}
+
+// complete reports whether every child of the profile has its Child SA and its
+// routes, or will not have any: until then what follows a connect could take the
+// wrong way.
+func (c *conn) complete() bool {
+	return c.awaits == 0 && (c.current == nil || c.current.sa.Awaited() == 0)
 }
 
 // whyNot says why the tunnel is not up: something failed, or someone else

@@ -471,7 +471,11 @@ func (e *Engine) endGraces(now time.Time) {
 // childFailed ends an attempt that brought an IKE SA and nothing to carry.
 func (e *Engine) childFailed(x ike.ChildFailed) {
 	s := e.sas[x.SA]
-	if s == nil || s.carries() {
+	if s == nil {
+		return
+	}
+	e.changed(s.conn) // who waits for every child waits for this one no more
+	if s.carries() {
 		return
 	}
 	if a := s.conn.attempt; a != nil && a.session == s {

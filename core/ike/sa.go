@@ -144,6 +144,10 @@ func (sa *SA) Config() *Config { return sa.cfg }
 // State returns where the SA stands.
 func (sa *SA) State() State { return sa.state }
 
+// Awaited returns how many children of the configuration have neither a Child SA
+// yet nor been given up; of a responder none are awaited.
+func (sa *SA) Awaited() int { return sa.wanted }
+
 // Path returns the addresses that the SA's datagrams go between.
 func (sa *SA) Path() Path { return sa.path }
 
