@@ -48,7 +48,8 @@ type peer struct {
 	effects  []Effect            // all but Send
 	children map[uint32]*fakeChild
 	sas      map[*SA]bool
-	refuse   bool // Resolve refuses
+	refuse   bool                // Resolve refuses
+	choose   func(Claim) *Config // in place of cfg, as responder
 	lines    int
 	seen     int           // effects that the walk has looked at
 	late     time.Duration // how long the machine has slept, its clock with it
@@ -85,8 +86,11 @@ func (p *peer) Terms(Path) Terms {
 }
 
 func (p *peer) Resolve(c Claim) *Config {
-	if p.refuse {
+	switch {
+	case p.refuse:
 		return nil
+	case p.choose != nil:
+		return p.choose(c)
 	}
 	return p.cfg
 }

@@ -66,9 +66,11 @@ func (sa *SA) detectNAT(in *inbox, spii, spir uint64, d Datagram) bool {
 // rebinds. An initiator behind a NAT does not follow: its peer is the one that
 // does not move. Nor does one on TCP, or one whose peer's words come out of a TCP
 // connection: it is the initiator who opens those, and leaves them. With MOBIKE
-// the peer says itself where it is, but for the TCP connections that it opens.
+// the peer says itself where it is (RFC 9329, section 7.6), but for a TCP connection
+// in place of another: what is still on its way through one moves nobody back who
+// has gone on to UDP.
 func (sa *SA) follow(p Path, natt bool) {
-	if sa.mob.on && !p.TCP {
+	if sa.mob.on && (!p.TCP || !sa.path.TCP) {
 		return
 	}
 	if sa.initiator && sa.natLocal || sa.line && (sa.path.TCP || p.TCP) {

@@ -38,7 +38,11 @@ func (sa *SA) receiveResponse(h message.Header, d Datagram, now time.Time) {
 		return
 	}
 	sa.tellProved(&m)
-	sa.heard(d, now)
+	if d.TCP && !sa.path.TCP { // it goes back to where the request came from, before the peer moved on
+		sa.lastHeard, sa.from = now, origin{d.path(), d.NATT}
+	} else {
+		sa.heard(d, now)
+	}
 	sa.answeredAt(d.path(), now)
 	sa.timed(f, now)
 	sa.flight, sa.hint = nil, nil

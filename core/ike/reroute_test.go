@@ -137,6 +137,35 @@ func TestRerouteIsTheInitiators(t *testing.T) {
 	}
 }
 
+// TestLateOnTCP: who has gone on from TCP to UDP stays there, though what it said
+// before still comes out of the connection: the answer to a request, and with
+// MOBIKE anything.
+func TestLateOnTCP(t *testing.T) {
+	for _, mobile := range []bool{false, true} {
+		cfgA, cfgB := pskConfig("a"), pskConfig("b")
+		cfgA.MOBIKE, cfgB.MOBIKE = mobile, mobile
+		w := newWorld(t, testOptions{cfgA: cfgA, cfgB: cfgB})
+		a, b := overTCP(t, w)
+		w.b.do(b.CheckLiveness(w.now))
+		w.deliver(0)
+		late := w.wire[0] // a's answer
+		w.lose()
+		udp := Path{Local: netip.AddrPortFrom(addrA, 4500), Remote: netip.AddrPortFrom(addrB, 4500)}
+		w.a.do(a.Reroute(udp, w.now))
+		w.deliver(0)
+		if b.path != udp.reversed() {
+			t.Fatalf("mobile %v: the responder is on %v", mobile, b.path)
+		}
+		w.hand(late)
+		if mobile {
+			w.b.do(w.b.e.PeerMoved(w.b.child1(t).InSPI, tcpPath(w, 40001).reversed(), w.now))
+		}
+		if b.path != udp.reversed() || mobile && b.flight != nil {
+			t.Errorf("mobile %v: the responder is back on %v, in flight %+v", mobile, b.path, b.flight)
+		}
+	}
+}
+
 // TestAnsweredBeforeAuth: who races several IKE SAs hears of the first answer
 // before a proof is on its way.
 func TestAnsweredBeforeAuth(t *testing.T) {

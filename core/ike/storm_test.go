@@ -2,6 +2,7 @@ package ike
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"net/netip"
@@ -25,8 +26,9 @@ var (
 var stormsOfOld = []uint64{176, 133, 241, 602}
 
 // TestStorm is TestRandomWalk on the networks that laptops meet: addresses come
-// and go, NATs forget, paths break, machines sleep and gateways restart, while both
-// ends rekey with several key exchanges, resume and delete, and somebody on the
+// and go, NATs forget, paths break, machines sleep and gateways restart or send the
+// client elsewhere, while both ends prove themselves in every way, change between UDP
+// and TCP, rekey with several key exchanges, resume and delete, and somebody on the
 // way repeats, changes and invents messages. When the weather is fine again, both
 // must agree, and after the end nothing may be left. It runs on every processor.
 func TestStorm(t *testing.T) {
@@ -76,6 +78,8 @@ type weather struct {
 	heard   []packet            // what somebody on the way has kept
 	begun   uint16              // endpoints of b
 	served  int                 // effects of a that were looked at
+	tcp     bool                // the client may go through TCP connections
+	streams map[uint16]*stormStream
 }
 
 // stormConfigs chooses what the ends are configured with.
@@ -101,11 +105,13 @@ func (s *weather) configs(seed uint64) (a, b *Config) {
 		}
 	}
 	b.CheckPath = seed%5 == 1
+	stormProofs(seed, a, b)
+	s.tcp = slices.Contains([]uint64{2, 8, 11}, seed%17)
 	return a, b
 }
 
 func storm(t *testing.T, seed uint64, verbose bool) {
-	s := &weather{broken: map[netip.Addr]bool{}, mapping: 2000}
+	s := &weather{broken: map[netip.Addr]bool{}, mapping: 2000, streams: map[uint16]*stormStream{}}
 	cfgA, cfgB := s.configs(seed)
 	s.walker = &walker{world: newWorld(t, testOptions{seed: seed, cfgA: cfgA, cfgB: cfgB})}
 	s.gone = map[*peer]map[uint32]time.Time{s.a: {}, s.b: {}}
@@ -114,12 +120,22 @@ func storm(t *testing.T, seed uint64, verbose bool) {
 	s.b.more = []netip.Addr{addrB2, addrB6}
 	s.b.do(s.b.e.SetAddresses([]netip.Addr{addrB, addrB2, addrB6}, s.b.clock()))
 	s.a.nat = s.leave
+	if seed%13 == 5 {
+		s.redirects()
+	}
 	defer func() {
 		if t.Failed() && verbose {
 			t.Log(s.a.story() + s.b.story())
 		}
 	}()
-	s.up()
+	s.connect()
+	for range 3 { // it may be sent elsewhere
+		s.settle()
+		s.serve()
+	}
+	if s.agree(); t.Failed() {
+		return
+	}
 	for range 30 + s.rng.IntN(90) {
 		s.step()
 		s.serve()
@@ -137,8 +153,10 @@ func storm(t *testing.T, seed uint64, verbose bool) {
 // has is the only one it can send from, and a NAT may write its own.
 func (s *weather) leave(k packet) packet {
 	switch {
-	case k.from.Addr() != s.a.addr:
+	case k.from.Addr() != s.a.addr || k.tcp && !s.open(k.from.Port()):
 		k.to = netip.AddrPort{}
+	case s.a.addr == addrInside && k.tcp:
+		k.from = netip.AddrPortFrom(addrNAT, k.from.Port())
 	case s.a.addr == addrInside:
 		k.from = netip.AddrPortFrom(addrNAT, s.mapped(k.from.Port()))
 	}
@@ -154,6 +172,9 @@ func (s *weather) mapped(port uint16) uint16 {
 
 // arrive hands over what the network lets through.
 func (s *weather) arrive(k packet) {
+	if k.tcp && !s.open(k.from.Port()) && !s.open(k.to.Port()) {
+		return
+	}
 	if k.to.Addr() == addrNAT && s.a.addr == addrInside {
 		switch k.to.Port() {
 		case s.mapping:
@@ -161,9 +182,16 @@ func (s *weather) arrive(k packet) {
 		case s.mapping + 1:
 			k.to = netip.AddrPortFrom(addrInside, 4500)
 		}
+		if k.tcp {
+			k.to = netip.AddrPortFrom(addrInside, k.to.Port())
+		}
 	}
 	toA, toB := k.to.Addr() == s.a.addr, k.to.Addr() == s.b.addr || slices.Contains(s.b.more, k.to.Addr())
 	if !toA && !toB || s.broken[k.to.Addr()] || s.broken[k.from.Addr()] {
+		return
+	}
+	if k.tcp {
+		s.hand(k)
 		return
 	}
 	if len(s.heard) < 32 {
@@ -191,6 +219,13 @@ func (s *weather) step() {
 	case n < 45 && len(s.wire) > 0:
 		i := s.rng.IntN(len(s.wire))
 		k := s.wire[i]
+		if k.tcp { // nothing is lost there, and nothing overtakes
+			i = slices.IndexFunc(s.wire, func(o packet) bool { return o.tcp && o.from == k.from && o.to == k.to })
+			k = s.wire[i]
+			s.wire = slices.Delete(s.wire, i, i+1)
+			s.arrive(k)
+			break
+		}
 		if s.rng.IntN(100) < s.repeat {
 			s.arrive(k)
 			break
@@ -218,6 +253,10 @@ func (s *weather) step() {
 
 // change lets something happen to the network, or to a machine.
 func (s *weather) change() {
+	if s.tcp && s.rng.IntN(3) == 0 {
+		s.transport()
+		return
+	}
 	switch n := s.rng.IntN(20); {
 	case n < 6: // another network
 		s.a.addr = []netip.Addr{addrA, addrA2, addrA6, addrInside}[s.rng.IntN(4)]
@@ -230,12 +269,16 @@ func (s *weather) change() {
 		s.move()
 	case n < 10: // the NAT forgets, and traffic finds out, or a check
 		s.mapping += 2
+		if s.a.addr == addrInside {
+			clear(s.streams)
+		}
 		s.traffic()
 	case n < 13: // a part of the network breaks, or heals
 		if at := []netip.Addr{addrB, addrB2, addrB6}[s.rng.IntN(3)]; s.broken[at] {
 			delete(s.broken, at)
 		} else {
 			s.broken[at] = true
+			s.breakStreams(at)
 		}
 	case n < 14: // the gateway's addresses change
 		list := []netip.Addr{addrB, addrB2, addrB6}[:1+s.rng.IntN(3)]
@@ -270,6 +313,10 @@ func (s *weather) move() {
 		slices.Reverse(paths)
 	}
 	for _, sa := range s.a.e.SAs() {
+		if sa.path.TCP {
+			s.reroute(sa, s.stream())
+			continue
+		}
 		s.a.do(sa.Move(paths, s.a.clock()))
 	}
 }
@@ -279,10 +326,10 @@ func (s *weather) traffic() {
 	for _, spi := range sorted(s.a.children) {
 		c := s.a.children[spi]
 		if d := s.b.children[c.OutSPI]; c.active && d != nil {
-			k := s.leave(packet{from: c.sa.path.Local, to: c.sa.path.Remote})
+			k := s.leave(packet{from: c.sa.path.Local, to: c.sa.path.Remote, tcp: c.sa.path.TCP})
 			if k.to.IsValid() && !s.broken[k.to.Addr()] {
 				s.b.do(s.b.e.NoteInbound(d.InSPI, s.b.clock()))
-				s.b.do(s.b.e.PeerMoved(d.InSPI, Path{Local: k.to, Remote: k.from}, s.b.clock()))
+				s.b.do(s.b.e.PeerMoved(d.InSPI, Path{Local: k.to, Remote: k.from, TCP: k.tcp}, s.b.clock()))
 			}
 		}
 	}
@@ -416,8 +463,16 @@ func (s *weather) invent(k packet) packet {
 // is silent.
 func (s *weather) serve() {
 	for ; s.served < len(s.a.effects); s.served++ {
-		if x, ok := s.a.effects[s.served].(PathSilent); ok && s.a.e.sas[x.SA.spiLocal] == x.SA {
-			s.a.do(x.SA.Move(s.paths(), s.a.clock()))
+		switch x := s.a.effects[s.served].(type) {
+		case PathSilent:
+			if s.a.e.sas[x.SA.spiLocal] == x.SA && !x.SA.path.TCP {
+				s.a.do(x.SA.Move(s.paths(), s.a.clock()))
+			}
+		case Closed:
+			var r *Redirect
+			if errors.As(x.Err, &r) {
+				s.sent(r)
+			}
 		}
 	}
 }
@@ -448,6 +503,10 @@ func (s *weather) peace() {
 	clear(s.broken)
 	s.a.addr = addrA
 	for _, sa := range s.a.e.SAs() {
+		if sa.path.TCP {
+			s.a.do(sa.Reroute(s.paths()[0], s.a.clock()))
+			continue
+		}
 		s.a.do(sa.Move(s.paths(), s.a.clock()))
 	}
 	calm := func() { s.settle(); s.serve(); s.settle() }
