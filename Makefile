@@ -119,12 +119,15 @@ screens: build
 	convert "$$dir/tray-menu.png" -crop 400x330+880+570 +repage docs/screens/tray.png
 	@mogrify -strip +dither -colors 256 docs/screens/*.png
 
+# Each part is run, whatever the others came to: a promise that is not kept fails it.
 bench: build
 	@.ci/setup bench
-	@go test -run '^$$' -bench . -benchmem ./core/...
-	@go test -count=1 -v -run '^TestIdlePeers$$' ./core/ike -idle.peers 10000
-	@$(ROOTENV) go test -count=1 -run '^$$' -bench . -benchtime 1x -timeout 30m ./platform/interop
-	@$(ROOTENV) go test -count=1 -run '^$$' -bench . -benchtime 1x -timeout 30m ./platform/bench
+	@failed=; \
+	go test -run '^$$' -bench . -benchmem ./core/... || failed=1; \
+	go test -count=1 -v -run '^TestIdlePeers$$' ./core/ike -idle.peers 10000 || failed=1; \
+	$(ROOTENV) go test -count=1 -run '^$$' -bench . -benchtime 1x -timeout 30m ./platform/interop || failed=1; \
+	$(ROOTENV) go test -count=1 -run '^$$' -bench . -benchtime 1x -timeout 30m ./platform/bench || failed=1; \
+	[ -z "$$failed" ]
 
 fuzz:
 	@for p in $$(go list -tags $(CITAGS) ./...); do for f in $$(go test -tags $(CITAGS) -list '^Fuzz' $$p | grep '^Fuzz' || :); do \

@@ -19,7 +19,8 @@ import (
 type pair struct {
 	name string
 	*lab.Lab
-	daemons []int // the processes of the client's end and of the gateway's
+	device  string // of the client, into which the flood goes
+	daemons []int  // the processes of the client's end and of the gateway's
 	sink    *sink
 }
 
@@ -38,7 +39,7 @@ const (
 func newPlain(b *testing.B) *pair {
 	l := lab.NewPair(b)
 	l.Client.Run("ip route add " + inside + " via " + lab.GatewayV4.String())
-	return &pair{name: "plain cable", Lab: l}
+	return &pair{name: "plain cable", Lab: l, device: "eth0"}
 }
 
 // newOurs is our service as client and as gateway, as users have it: the client
@@ -89,7 +90,7 @@ remote_ts = ["`+inside+`"]
 		b.Fatalf("SAs: %+v", d)
 	}
 	b.Logf("Sallyport's ESP: %s", d.ChildSAs[0].Proposal)
-	return &pair{name: "Sallyport", Lab: l, daemons: []int{client.Proc.Cmd.Process.Pid, gateway.Proc.Cmd.Process.Pid}}
+	return &pair{name: "Sallyport", Lab: l, device: "sallyport0", daemons: []int{client.Proc.Cmd.Process.Pid, gateway.Proc.Cmd.Process.Pid}}
 }
 
 // profile writes a profile and its secret to a folder and returns its path.
@@ -122,7 +123,7 @@ func newWireGuard(b *testing.B) *pair {
 	gateway := l.Gateway.WireGuard(path, netip.MustParsePrefix("10.20.0.1/24"))
 	client.Meet(gateway, lab.GatewayV4, netip.MustParsePrefix(inside), netip.MustParsePrefix(outside))
 	gateway.Meet(client, lab.ClientV4, netip.MustParsePrefix(outside))
-	return &pair{name: "wireguard-go", Lab: l, daemons: []int{client.Proc.Cmd.Process.Pid, gateway.Proc.Cmd.Process.Pid}}
+	return &pair{name: "wireguard-go", Lab: l, device: "wg0", daemons: []int{client.Proc.Cmd.Process.Pid, gateway.Proc.Cmd.Process.Pid}}
 }
 
 func build(b *testing.B, bin string) {
@@ -213,5 +214,5 @@ secrets {
 	if err := client.Initiate("office"); err != nil {
 		b.Fatal(err)
 	}
-	return &pair{name: "strongSwan libipsec", Lab: l, daemons: []int{client.Pid(), gateway.Pid()}}
+	return &pair{name: "strongSwan libipsec", Lab: l, device: "ipsec0", daemons: []int{client.Pid(), gateway.Pid()}}
 }
