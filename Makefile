@@ -5,6 +5,8 @@
 # make lifetimes [LIFETIMES=1h]   new keys every few seconds under load, for as long
 # make soak [SOAK=100000] [SOAK_FROM=0]   both ends of IKE through as many storms, and
 #                                         whole services through a twentieth of that
+# make flows [FLOWS=1000000000] [MTU_STEP=4]   so many checked bytes through each way of moving
+#                                         packets, and transfers through links of every width
 # make bench  benchmarks, against wireguard-go and strongSwan where a claim is made
 # make fuzz [FUZZTIME=1m]
 
@@ -30,11 +32,13 @@ FUZZTIME ?= 30s
 LIFETIMES ?= 1h
 SOAK ?= 100000
 SOAK_FROM ?= 0
+FLOWS ?= 1000000000
+MTU_STEP ?= 4
 
 # What cgo needs for the window; empty when it is there.
 GUILACKS := $(shell .ci/setup lacks gui 2>/dev/null)
 
-.PHONY: build gui demo test lint cross unit root walk soak lifetimes screens bench fuzz clean
+.PHONY: build gui demo test lint cross unit root walk soak flows lifetimes screens bench fuzz clean
 
 build:
 	@mkdir -p bin
@@ -102,6 +106,13 @@ soak:
 	@go test -count=1 -timeout 24h -run '^TestEveryCollision$$' ./core/ike -explore.depth 4
 	@go test -count=1 -timeout 24h -run '^TestStorm$$' ./core/ike -storm.seeds $(SOAK) -storm.from $(SOAK_FROM)
 	@go test -count=1 -timeout 24h -run '^TestEngineStorm$$' ./core/engine -storm.seeds $$(( $(SOAK) / 20 )) -storm.from $(SOAK_FROM)
+
+# A billion bytes in each mode of TestNothingIsChanged, of which make test sends 40
+# million, and every link MTU of TestEveryLinkMTU in steps, of which it tries ten.
+flows: build
+	@.ci/setup test
+	@$(ROOTENV) SALLYPORT_FLOW_BYTES=$(FLOWS) go test -count=1 -v -timeout 24h -run '^TestNothingIsChanged$$' ./platform/interop
+	@$(ROOTENV) SALLYPORT_EVERY_MTU=$(MTU_STEP) go test -count=1 -v -timeout 24h -run '^TestEveryLinkMTU$$' ./platform/interop
 
 # Both ends rekey every few seconds under load, and authenticate anew: LIFETIMES long
 # with strongSwan, and as long with our own gateway. make test does 14 seconds.

@@ -41,9 +41,13 @@ func New(o Options) (*host.System, error) {
 	if err := openState(o.StateDir); err != nil {
 		return nil, err
 	}
+	w, err := parseWithout(os.Getenv(WithoutEnv))
+	if err != nil {
+		return nil, err
+	}
 	s := &host.System{
-		OpenTUN: openTUN,
-		OpenUDP: openUDP,
+		OpenTUN: w.openTUN(openTUN),
+		OpenUDP: w.openUDP,
 		DialTCP: func(ctx context.Context, remote netip.AddrPort) (net.Conn, error) {
 			return sockopt.DialTCP(ctx, remote, route.Mark)
 		},
@@ -134,12 +138,12 @@ func openTUN(name string, mtu int) (host.TUN, error) {
 	return d, nil
 }
 
-func openUDP(v6 bool, port uint16) (host.UDPConn, error) {
-	c, err := sockopt.Listen(sockopt.Config{V6: v6, Port: port, Mark: route.Mark})
+func (w without) openUDP(v6 bool, port uint16) (host.UDPConn, error) {
+	c, err := sockopt.Listen(w.config(sockopt.Config{V6: v6, Port: port, Mark: route.Mark}))
 	if err != nil {
 		return nil, err
 	}
-	return c, nil
+	return w.socket(c), nil
 }
 
 // Cleanup restores name servers and routes as they were before a service with

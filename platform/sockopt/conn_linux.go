@@ -32,6 +32,8 @@ type Conn struct {
 	mark uint32
 	gso  atomic.Bool // UDP_SEGMENT works
 
+	noSegments, noMerging bool // as Config has it
+
 	rx receiver // of the goroutine that calls Recv
 
 	mu sync.Mutex // guards tx
@@ -50,7 +52,7 @@ func Listen(c Config) (*Conn, error) {
 	if c.V6 {
 		network, address = "udp6", netip.IPv6Unspecified()
 	}
-	l := &Conn{v6: c.V6, mark: c.Mark}
+	l := &Conn{v6: c.V6, mark: c.Mark, noSegments: c.NoSegments, noMerging: c.NoMerging}
 	lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
 		var err error
 		if e := raw.Control(func(fd uintptr) { err = l.setOptions(int(fd)) }); e != nil {
@@ -118,9 +120,11 @@ func (c *Conn) setOptions(fd int) error {
 			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, o[1], o[2])
 		}
 	}
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_GRO, 1)
+	if !c.noMerging {
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_GRO, 1)
+	}
 	_, err := unix.GetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT)
-	c.gso.Store(err == nil)
+	c.gso.Store(err == nil && !c.noSegments)
 	return nil
 }
 

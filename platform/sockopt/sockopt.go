@@ -21,6 +21,8 @@ type Config struct {
 	V6   bool   // IPv6 only; otherwise IPv4 only
 	Port uint16 // 0: any
 	Mark uint32 // SO_MARK on Linux; 0: none
+	// NoSegments and NoMerging leave out UDP_SEGMENT and UDP_GRO.
+	NoSegments, NoMerging bool
 }
 
 // MaxRecv is the size of the buffer that Recv never overflows.

@@ -38,6 +38,7 @@ type Device struct {
 	file *os.File // non-blocking, waits in the runtime's poller
 	raw  syscall.RawConn
 	name string
+	tcp  bool
 	udp  bool
 
 	in      call // of the goroutine that calls Read and TryRead
@@ -133,7 +134,7 @@ func attach(fd int, name string) (*Device, error) {
 	if err != nil {
 		return nil, err // fd belongs to a file of the library by now, which closes it when collected
 	}
-	d := &Device{file: dev.File(), name: actual}
+	d := &Device{file: dev.File(), name: actual, tcp: true}
 	// The library does not tell whether the kernel took the UDP offloads.
 	d.udp = unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, tcpOffloads|udpOffloads) == nil
 	if d.raw, err = d.file.SyscallConn(); err != nil {
@@ -201,7 +202,28 @@ func (d *Device) Name() string { return d.name }
 
 // Offload implements host.TUN: super-packets of TCP always, of UDP from Linux
 // 6.2 on.
-func (d *Device) Offload() (tcp, udp bool) { return true, d.udp }
+func (d *Device) Offload() (tcp, udp bool) { return d.tcp, d.udp }
+
+// SetOffload takes offloads away from the device, before it is read: without that of
+// TCP there is none, and the kernel makes whole packets with whole checksums.
+func (d *Device) SetOffload(tcp, udp bool) error {
+	flags := 0
+	switch {
+	case tcp && udp:
+		flags = tcpOffloads | udpOffloads
+	case tcp:
+		flags = tcpOffloads
+	}
+	var err error
+	if e := d.raw.Control(func(fd uintptr) { err = unix.IoctlSetInt(int(fd), unix.TUNSETOFFLOAD, flags) }); e != nil {
+		return e
+	}
+	if err != nil {
+		return fmt.Errorf("set offloads of TUN device %s: %w", d.name, err)
+	}
+	d.tcp, d.udp = tcp, tcp && udp
+	return nil
+}
 
 // Read implements host.TUN; b should hold MaxRead bytes. The error is
 // os.ErrClosed after Close, and also when someone else has removed the device.

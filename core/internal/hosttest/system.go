@@ -148,6 +148,11 @@ func (r router) Set(c host.RouteConfig) error {
 	if c.Device == "" {
 		return r.m.record("routes none")
 	}
+	if t := r.m.TUN(); t != nil && c.MTU != 0 {
+		if err := t.SetMTU(c.MTU); err != nil {
+			return err
+		}
+	}
 	s := fmt.Sprintf("routes %s addresses %v", c.Device, c.Addresses)
 	for _, rt := range c.Routes {
 		s += fmt.Sprintf(" %v", rt.Dst)
