@@ -226,6 +226,7 @@ func (d *Datapath) SetPolicy(entries []spd.Entry) {
 			protects[e.Group] = true
 		}
 	}
+	d.out.hosts.name(protects)
 	d.policy.Store(p)
 	d.out.restageLocked()
 	d.out.forgetLocked(protects)

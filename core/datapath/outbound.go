@@ -37,6 +37,7 @@ type outbound struct {
 	staged int // bytes that wait in all groups
 	ctl    lane
 
+	hosts hosts
 	icmp  icmpLimiter
 	lanes []*lane // that read the TUN
 }
@@ -165,6 +166,9 @@ func (o *lane) lookup(flow *ippkt.Flow) *outFlow {
 		return f
 	}
 	*f = outFlow{flow: *flow, policy: policy}
+	if f.group = o.hosts.lookup(flow); f.group != nil {
+		return f
+	}
 	action, _, i := policy.Lookup(flow)
 	switch {
 	case i < 0:

@@ -50,13 +50,22 @@ func (o *outbound) groupLocked(id uint32) *group {
 
 // forgetLocked drops the groups that keep does not name.
 func (o *outbound) forgetLocked(keep map[uint32]bool) {
-	for id, g := range o.groups {
+	for id := range o.groups {
 		if !keep[id] {
-			o.ctl.drops.add(OutNoPolicy, len(g.waiting))
-			o.staged -= g.bytes
-			delete(o.groups, id)
+			o.forgetGroupLocked(id)
 		}
 	}
+}
+
+// forgetGroupLocked drops a group, and what waits in it.
+func (o *outbound) forgetGroupLocked(id uint32) {
+	g := o.groups[id]
+	if g == nil {
+		return
+	}
+	o.ctl.drops.add(OutNoPolicy, len(g.waiting))
+	o.staged -= g.bytes
+	delete(o.groups, id)
 }
 
 // wait makes a packet wait for an SA of the group that f names, unless there is

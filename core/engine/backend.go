@@ -3,7 +3,9 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"time"
 
 	"sallyport/core/api"
 	"sallyport/core/explain"
@@ -231,17 +233,41 @@ func nilIfNone(p *api.Error) error {
 // changed notes that a connection is to be published.
 func (e *Engine) changed(c *conn) { e.dirty[c], e.guard.look = true, true }
 
+// peerChanged is changed for what one of the peers of a responder does, which
+// changes nothing for the others: installChild and removeChild say when it does.
+func (e *Engine) peerChanged(c *conn) {
+	if c.responder() {
+		e.dirty[c] = true
+		return
+	}
+	e.changed(c)
+}
+
+// A responder with more than crowded Child SAs is published every publishPause:
+// to count what they have carried takes its time.
+const (
+	crowded      = 64
+	publishPause = 250 * time.Millisecond
+)
+
 // publish tells front ends and waiting calls of the connections that changed.
 func (e *Engine) publish() {
 	if len(e.dirty) == 0 {
 		return
 	}
+	now := time.Now()
 	for _, c := range e.sortedConns() {
 		if !e.dirty[c] {
 			continue
 		}
-		delete(e.dirty, c)
 		c.answerWaiters()
+		if c.listening && now.Before(c.publishAt) {
+			continue
+		}
+		delete(e.dirty, c)
+		if len(c.kids) > crowded {
+			c.publishAt = now.Add(publishPause)
+		}
 		view := e.view(c)
 		if c.published != nil && sameView(c.published, &view) {
 			continue
@@ -249,7 +275,7 @@ func (e *Engine) publish() {
 		c.published = &view
 		e.journal.add(api.Event{Kind: api.EventConnection, Name: c.name, Connection: &view})
 	}
-	clear(e.dirty)
+	maps.DeleteFunc(e.dirty, func(c *conn, _ bool) bool { return e.conns[c.name] != c })
 }
 
 // answerWaiters answers the calls whose wait is over.

@@ -75,8 +75,10 @@ type conn struct {
 	current  *session            // carries the tunnel
 	groups   map[string]uint32   // of each child by name, across IKE SAs
 	policies map[uint32]protects // of each group, across losses
-	holds    bool                // the host is to hold what follows
-	addrs    []netip.Addr        // virtual addresses
+	lending  *lending            // of a listening responder with pools
+	kids     map[*childSA]struct{}
+	holds    bool         // the host is to hold what follows
+	addrs    []netip.Addr // virtual addresses
 	dns      []netip.Addr
 	domains  []string
 	awaits   uint64   // the wish that the machine waits for
@@ -90,6 +92,7 @@ type conn struct {
 	carried   api.Counters // by Child SAs that are gone
 	waiters   []waiter
 	published *api.Connection // what the last event said
+	publishAt time.Time       // not before; see publish
 	shown     api.Protection  // when followAll last looked
 }
 
@@ -684,7 +687,7 @@ func (e *Engine) closeNetwork() {
 		r.end()
 	}
 	e.net, e.ep, e.graces, e.drains = nil, nil, nil, nil
-	clear(e.kids)
+	e.forgetKids()
 	clear(e.knocks)
 	e.closeStreams()
 	if err := n.close(); err != nil {
@@ -720,6 +723,7 @@ func (e *Engine) handleNetworkEnd(err error) {
 		} else if c.listening {
 			e.stopListening(c)
 			clear(c.policies)
+			c.lending = nil
 			c.problem = e.explain(c, err)
 		}
 	}

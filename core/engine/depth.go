@@ -97,7 +97,7 @@ func (e *Engine) sounded(x ike.Sounded) {
 
 // claimed follows what the system says of a path, by a pair of SAs.
 func (e *Engine) claimed(inSPI uint32, mtu int) {
-	k := e.kids[inSPI]
+	k := e.kids.bySPI[inSPI]
 	if k == nil {
 		return
 	}
@@ -126,7 +126,7 @@ func (e *Engine) deepen(s *session) {
 			e.logf(api.LogWarn, "esp", s.conn.name, "path MTU %d: %v", mtu, err)
 		}
 	}
-	e.changed(s.conn)
+	e.peerChanged(s.conn)
 }
 
 // pathFor is where a Child SA sends, with what is known of how large packets may be.
@@ -162,7 +162,7 @@ func (e *Engine) watchDepths(now time.Time) {
 // from one network to the next.
 func (e *Engine) deviceMTU() int {
 	widest := 0
-	for _, k := range e.kids {
+	for _, k := range e.kids.bySPI {
 		s := k.session
 		if k.retired {
 			continue

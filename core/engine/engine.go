@@ -47,10 +47,11 @@ type Engine struct {
 	calls   chan func()   // from other goroutines to the loop
 	stopped chan struct{} // closed when Run has ended
 
-	ikeIn              chan datapath.Datagram
-	events             chan datapath.Event
-	ikeFull, eventFull atomic.Uint64 // what found its queue full
-	applier            *applier
+	ikeIn                             chan datapath.Datagram
+	strangers                         strangers
+	events                            chan datapath.Event
+	ikeFull, eventFull, strangersFull atomic.Uint64 // what found its queue full
+	applier                           *applier
 
 	// What follows belongs to the loop.
 	conns     map[string]*conn
@@ -58,8 +59,9 @@ type Engine struct {
 	net       *network      // nil while no connection needs it
 	ep        *ike.Endpoint // nil while net is
 	sas       map[*ike.SA]*session
-	kids      map[uint32]*childSA // by inbound SPI
-	probes    map[*ike.SA]*probe  // tests of connections
+	kids      kids
+	peers     map[peerKey][]*session // of responders, by who they are
+	probes    map[*ike.SA]*probe     // tests of connections
 	exchanges exchanges
 	graces    []grace
 	drains    []drain
@@ -100,27 +102,29 @@ func New(opt Options) *Engine {
 		}
 	}
 	e := &Engine{
-		opt:     opt,
-		store:   &profile.Store{Profiles: opt.Host.Profiles, Certs: opt.Host.Certs, Secrets: opt.Host.Secrets},
-		journal: newJournal(time.Now),
-		started: time.Now(),
-		calls:   make(chan func()),
-		stopped: make(chan struct{}),
-		ikeIn:   make(chan datapath.Datagram, ikeQueue),
-		events:  make(chan datapath.Event, eventQueue),
-		applier: newApplier(opt.Host),
-		conns:   make(map[string]*conn),
-		pools:   make(pools),
-		sas:     make(map[*ike.SA]*session),
-		kids:    make(map[uint32]*childSA),
-		probes:  make(map[*ike.SA]*probe),
-		streams: streams{byPath: make(map[ike.Path]*carrier)},
-		knocks:  make(map[*ike.SA]*conn),
-		relays:  make(map[*ike.SA]*relay),
-		checks:  make(map[*ike.SA]context.CancelFunc),
-		dirty:   make(map[*conn]bool),
-		lost:    make(map[string]uint64),
-		guard:   guard{traps: make(map[string]uint32), failures: make(map[string]uint64), carried: make(map[string]uint64)},
+		opt:       opt,
+		store:     &profile.Store{Profiles: opt.Host.Profiles, Certs: opt.Host.Certs, Secrets: opt.Host.Secrets},
+		journal:   newJournal(time.Now),
+		started:   time.Now(),
+		calls:     make(chan func()),
+		stopped:   make(chan struct{}),
+		ikeIn:     make(chan datapath.Datagram, ikeQueue),
+		strangers: newStrangers(),
+		events:    make(chan datapath.Event, eventQueue),
+		applier:   newApplier(opt.Host),
+		conns:     make(map[string]*conn),
+		pools:     make(pools),
+		sas:       make(map[*ike.SA]*session),
+		kids:      newKids(),
+		peers:     make(map[peerKey][]*session),
+		probes:    make(map[*ike.SA]*probe),
+		streams:   streams{byPath: make(map[ike.Path]*carrier)},
+		knocks:    make(map[*ike.SA]*conn),
+		relays:    make(map[*ike.SA]*relay),
+		checks:    make(map[*ike.SA]context.CancelFunc),
+		dirty:     make(map[*conn]bool),
+		lost:      make(map[string]uint64),
+		guard:     guard{traps: make(map[string]uint32), failures: make(map[string]uint64), carried: make(map[string]uint64)},
 	}
 	e.exchanges.stored = func(name string) bool {
 		c := e.conns[name]
@@ -181,6 +185,8 @@ func (e *Engine) Run(ctx context.Context) error {
 			call()
 		case d := <-e.ikeIn:
 			e.handleIKE(d)
+		case d := <-e.strangers.queue:
+			e.handleIKE(e.strangers.took(d))
 		case ev := <-e.events:
 			e.handleDatapathEvent(ev)
 		case r := <-e.applier.done:
@@ -268,6 +274,9 @@ func (e *Engine) untilNextTimeout() time.Duration {
 			earlier(c.nextStep())
 		}
 		earlier(c.nextStaple())
+		if e.dirty[c] {
+			earlier(c.publishAt)
+		}
 		if c.wanted && c.mode == api.Request && !e.stopping {
 			earlier(c.nextFallback(e.guard.looked))
 		}

@@ -482,8 +482,7 @@ func (e *Engine) firewallIntent(now time.Time) host.FirewallIntent {
 		if c.rule == "" && !c.responder() || c.machine != nil && e.protection(c, now) == api.Clear {
 			continue
 		}
-		for _, g := range slices.Sorted(maps.Keys(c.policies)) {
-			p := c.policies[g]
+		for _, p := range c.inForce() {
 			for _, l := range p.local {
 				for _, r := range p.remote {
 					if l.Is4() != r.Is4() {
@@ -520,6 +519,15 @@ func (e *Engine) firewallIntent(now time.Time) host.FirewallIntent {
 		return host.FirewallIntent{}
 	}
 	return intent
+}
+
+// inForce returns what SAs of the connection protect.
+func (c *conn) inForce() []protects {
+	var out []protects
+	for _, g := range slices.Sorted(maps.Keys(c.policies)) {
+		out = append(out, c.policies[g])
+	}
+	return append(out, c.lending.lent())
 }
 
 // tries reports whether an entry is for traffic that is to be protected, so that

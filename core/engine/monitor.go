@@ -67,10 +67,7 @@ func (e *Engine) view(c *conn) api.Connection {
 		v.Problem = nil
 	}
 	v.Counters = c.carried
-	for _, k := range e.kids {
-		if k.session.conn != c {
-			continue
-		}
+	for k := range c.kids {
 		if !k.retired {
 			v.SAs++
 		}
@@ -154,7 +151,7 @@ func (e *Engine) dynamic() api.Dynamic {
 		}
 	}
 	for _, g := range e.graces {
-		if k := e.kids[g.inSPI]; k != nil {
+		if k := e.kids.bySPI[g.inSPI]; k != nil {
 			d.ChildSAs = append(d.ChildSAs, e.childView(k.session.conn.name, g.inSPI, time.Time{}))
 		}
 	}
@@ -164,7 +161,7 @@ func (e *Engine) dynamic() api.Dynamic {
 
 // childView describes an installed Child SA; empty when it is not installed.
 func (e *Engine) childView(name string, inSPI uint32, rekeyAt time.Time) api.ChildSA {
-	k := e.kids[inSPI]
+	k := e.kids.bySPI[inSPI]
 	if k == nil {
 		return api.ChildSA{}
 	}
@@ -212,7 +209,7 @@ func (e *Engine) security() api.Security {
 	}
 	protected := maps.Clone(g.carried)
 	sas := 0
-	for _, k := range e.kids {
+	for _, k := range e.kids.bySPI {
 		if counters, err := e.net.dp.Counters(k.sa.InSPI); err == nil {
 			protected[k.session.conn.ruleName()] += counters.InBytes + counters.OutBytes
 		}
@@ -427,7 +424,7 @@ func (e *Engine) drops() map[string]uint64 {
 	if e.net == nil {
 		return out
 	}
-	for reason, n := range map[string]uint64{"ike: queue full": e.ikeFull.Swap(0), "events: queue full": e.eventFull.Swap(0)} {
+	for reason, n := range map[string]uint64{"ike: queue full": e.ikeFull.Swap(0), "events: queue full": e.eventFull.Swap(0), "ike: too many strangers": e.strangersFull.Swap(0)} {
 		if n > 0 {
 			e.lost[reason] += n
 			out[reason] += n

@@ -65,7 +65,7 @@ func (e *Engine) startListening(c *conn) {
 	c.listening, c.problem, c.carried = true, nil, api.Counters{}
 	e.refreshStaples(time.Now())
 	e.tellAddresses(c.since)
-	c.policies = make(map[uint32]protects)
+	c.policies, c.lending = make(map[uint32]protects), newLending(c)
 	e.logf(api.LogInfo, "service", c.name, "waiting for peers")
 	c.holds = true
 	c.awaits = e.wishHost()

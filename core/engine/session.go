@@ -14,6 +14,7 @@ import (
 	"sallyport/core/esp"
 	"sallyport/core/ike"
 	"sallyport/core/ike/auth"
+	"sallyport/core/ike/message"
 	"sallyport/core/profile"
 	"sallyport/core/sad"
 	"sallyport/core/ts"
@@ -64,6 +65,12 @@ type grace struct {
 // deliverIKE and deliverEvent bring news from the data path's goroutines to
 // the loop. They never block.
 func (e *Engine) deliverIKE(d datapath.Datagram) {
+	if message.FromStranger(d.Data) {
+		if !e.strangers.add(d) {
+			e.strangersFull.Add(1)
+		}
+		return
+	}
 	select {
 	case e.ikeIn <- d:
 	default: // the peer retransmits
@@ -137,17 +144,16 @@ func (e *Engine) perform(effects []ike.Effect) {
 		case ike.Established:
 			e.established(x)
 		case ike.InstallChild:
-			e.installChild(x)
 			// The peer hears that the SA is up when our answers to what it
 			// sends through it have a way back that is not the clear one.
-			if s := e.sas[x.SA]; s != nil && s.conn.responder() && x.Replaces == 0 {
+			if e.installChild(x) {
 				answering = true
 				e.enforce()
 			}
 		case ike.TicketIssued:
 			e.keepTicket(x)
 		case ike.ActivateChild:
-			if k := e.kids[x.InSPI]; k != nil && !e.superseded(k.session, k.group) {
+			if k := e.kids.bySPI[x.InSPI]; k != nil && !e.superseded(k.session, k.group) {
 				e.activateChild(x.InSPI)
 			}
 		case ike.RemoveChild:
@@ -243,6 +249,9 @@ func (e *Engine) established(x ike.Established) {
 		e.exchanges.claim(c.name, fmt.Sprintf("%016x", x.SA.Info().RemoteSPI)) // it was a stranger's so far
 	}
 	s.est = &x
+	if s.conn.responder() {
+		e.knowPeer(s)
+	}
 	how := x.PeerAuth
 	if x.Resumed {
 		how = "resumed, " + how + " before"
@@ -259,7 +268,7 @@ func (e *Engine) established(x ike.Established) {
 	if a := s.conn.attempt; a != nil && a.session == s && x.Childless {
 		return // ChildFailed tells why
 	}
-	e.changed(s.conn)
+	e.peerChanged(s.conn)
 }
 
 // weakAuth warns of signatures over SHA-1: what a peer without RFC 7427 speaks,
@@ -277,7 +286,7 @@ func weakAuth(x *ike.Established) string {
 // groupFor returns the group of a new Child SA: that of the one it replaces, or
 // the child's own across reconnections; each peer of a responder has its own.
 func (e *Engine) groupFor(s *session, x ike.InstallChild) uint32 {
-	if old := e.kids[x.Replaces]; old != nil {
+	if old := e.kids.bySPI[x.Replaces]; old != nil {
 		return old.group
 	}
 	if g := s.conn.groups[x.Child.Name]; g != 0 && !s.conn.responder() {
@@ -290,11 +299,13 @@ func (e *Engine) groupFor(s *session, x ike.InstallChild) uint32 {
 	return e.group
 }
 
-func (e *Engine) installChild(x ike.InstallChild) {
+// installChild puts a new Child SA in force. It reports whether the peer of a
+// responder has to wait until the host has followed.
+func (e *Engine) installChild(x ike.InstallChild) bool {
 	s := e.sas[x.SA]
 	if s == nil {
 		e.perform(e.ep.CloseChild(x.Child.InSPI, time.Now()))
-		return
+		return false
 	}
 	c := s.conn
 	k := &childSA{session: s, sa: x.Child, since: time.Now()}
@@ -321,24 +332,23 @@ func (e *Engine) installChild(x ike.InstallChild) {
 	if err != nil {
 		e.logf(api.LogError, "esp", c.name, "cannot install the Child SA: %v", err)
 		e.perform(e.ep.CloseChild(x.Child.InSPI, time.Now()))
-		return
+		return false
 	}
-	e.kids[k.sa.InSPI], s.kids[k.sa.InSPI] = k, k
-	if c.policies == nil {
-		c.policies = make(map[uint32]protects)
-	}
-	c.policies[k.group] = protects{k.sa.Local, k.sa.Remote}
-	e.setPolicy()
+	e.addKid(k)
+	follow := e.protect(c, k.group, protects{k.sa.Local, k.sa.Remote})
 	e.logf(api.LogInfo, "esp", c.name, "Child SA %s %08x/%08x, %v === %v, %v", k.sa.Name, k.sa.InSPI, k.sa.OutSPI, k.sa.Local, k.sa.Remote, k.sa.Suite)
 	e.fathom(s)
 	if c.responder() {
-		e.wishHost()
-		e.changed(c)
-		return
+		if follow {
+			e.wishHost()
+		}
+		e.peerChanged(c)
+		return follow && x.Replaces == 0
 	}
 	if x.Replaces == 0 {
 		e.negotiated(c, s)
 	}
+	return false
 }
 
 // splitKey cuts keying material into the cipher's and the integrity key.
@@ -395,7 +405,7 @@ func (e *Engine) activateChild(inSPI uint32) {
 // removeChild retires a Child SA: it stops sending at once, and receives what
 // is still on the way.
 func (e *Engine) removeChild(x ike.RemoveChild) {
-	k := e.kids[x.InSPI]
+	k := e.kids.bySPI[x.InSPI]
 	if k == nil || k.retired {
 		return
 	}
@@ -411,9 +421,10 @@ func (e *Engine) removeChild(x ike.RemoveChild) {
 	e.relieve(k.group)
 	if !e.uses(k.group) {
 		if c.responder() {
-			delete(c.policies, k.group)
-			e.setPolicy()
-			e.wishHost()
+			if e.unprotect(c, k.group) {
+				e.guard.look = true
+				e.wishHost()
+			}
 		} else if x.Err != nil && c.current == s && !s.carries() {
 			// The peer has ended what the tunnel is for; a new IKE SA asks again.
 			c.current = nil
@@ -422,17 +433,12 @@ func (e *Engine) removeChild(x ike.RemoveChild) {
 			e.act(c, c.machine.Failed(time.Now(), x.Err, false))
 		}
 	}
-	e.changed(c)
+	e.peerChanged(c)
 }
 
 // uses reports whether a Child SA sends for the group.
 func (e *Engine) uses(group uint32) bool {
-	for _, k := range e.kids {
-		if k.group == group && !k.retired {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(e.kids.byGroup[group], func(k *childSA) bool { return !k.retired })
 }
 
 // carries reports whether the session has a Child SA that sends.
@@ -451,8 +457,7 @@ func (e *Engine) dropChild(k *childSA) {
 		addCounters(&k.session.conn.carried, counters)
 		e.guard.carried[k.session.conn.ruleName()] += counters.InBytes + counters.OutBytes
 	}
-	delete(e.kids, k.sa.InSPI)
-	delete(k.session.kids, k.sa.InSPI)
+	e.removeKid(k)
 }
 
 // endGraces removes the retired pairs whose time is over.
@@ -461,7 +466,7 @@ func (e *Engine) endGraces(now time.Time) {
 		if g.until.After(now) {
 			return false
 		}
-		if k := e.kids[g.inSPI]; k != nil {
+		if k := e.kids.bySPI[g.inSPI]; k != nil {
 			e.dropChild(k)
 		}
 		return true
@@ -532,6 +537,7 @@ func (e *Engine) closed(x ike.Closed) {
 	if s == nil || s.sa != x.SA {
 		return // rekeyed: the session lives on
 	}
+	e.forgetSession(s)
 	for _, k := range slices.Collect(maps.Values(s.kids)) {
 		e.removeChild(ike.RemoveChild{SA: x.SA, InSPI: k.sa.InSPI})
 	}
@@ -556,7 +562,7 @@ func (e *Engine) closed(x ike.Closed) {
 			c.attempt.reauth = false // it is all we have now
 		}
 	}
-	e.changed(c)
+	e.peerChanged(c)
 	e.settle()
 }
 
@@ -574,7 +580,7 @@ func (e *Engine) handleDatapathEvent(ev datapath.Event) {
 	now := time.Now()
 	switch ev.Kind {
 	case datapath.FirstInbound:
-		if k := e.kids[ev.InSPI]; k != nil && k.waits {
+		if k := e.kids.bySPI[ev.InSPI]; k != nil && k.waits {
 			k.waits = false
 			e.activateChild(ev.InSPI)
 		}
@@ -582,7 +588,7 @@ func (e *Engine) handleDatapathEvent(ev datapath.Event) {
 	case datapath.PeerMoved:
 		e.perform(e.ep.PeerMoved(ev.InSPI, e.pathOf(ev), now))
 	case datapath.SoftLifetime:
-		switch k := e.kids[ev.InSPI]; {
+		switch k := e.kids.bySPI[ev.InSPI]; {
 		case k == nil || k.retired:
 		case k.session.conn.masterPFS && !k.session.conn.responder():
 			e.reauthenticate(ike.Reauthenticate{SA: k.session.sa, By: now})
@@ -620,7 +626,7 @@ func (e *Engine) pollTraffic() {
 		return
 	}
 	now := time.Now()
-	for _, k := range e.kids {
+	for _, k := range e.kids.bySPI {
 		counters, err := e.net.dp.Counters(k.sa.InSPI)
 		if err != nil {
 			continue

@@ -618,7 +618,7 @@ func (x *stormEnd) leftovers() (out string) {
 	_ = x.e.call(context.Background(), func() {
 		e := x.e
 		add(len(e.sas), "IKE SAs")
-		add(len(e.kids), "Child SAs")
+		add(len(e.kids.bySPI), "Child SAs")
 		add(len(e.graces), "graces")
 		add(len(e.drains), "drains")
 		add(len(e.knocks), "knocks")
@@ -639,7 +639,7 @@ func (x *stormEnd) leftovers() (out string) {
 			add(p.Leased(), "leases")
 		}
 		for _, c := range e.conns {
-			add(len(c.policies), "policies")
+			add(len(c.policies)+len(c.lending.lent().remote), "policies")
 			if c.attempt != nil || c.mending != nil || c.current != nil {
 				out += " an attempt or a session"
 			}

@@ -65,11 +65,14 @@ func (e *Engine) follows(s *session, x ike.InstallChild) *childSA {
 	if !s.conn.responder() || x.Replaces != 0 || s.est == nil {
 		return nil
 	}
-	for _, k := range e.kids {
-		o := k.session
-		if o != s && !k.retired && o.conn == s.conn && o.est != nil && o.est.PeerID.Equal(s.est.PeerID) && o.est.PeerAuth == s.est.PeerAuth &&
-			slices.Equal(k.sa.Local, x.Child.Local) && slices.Equal(k.sa.Remote, x.Child.Remote) {
-			return k
+	for _, o := range e.peers[s.peerKey()] {
+		if o == s || o.conn != s.conn || o.est.PeerAuth != s.est.PeerAuth {
+			continue
+		}
+		for _, k := range o.kids {
+			if !k.retired && slices.Equal(k.sa.Local, x.Child.Local) && slices.Equal(k.sa.Remote, x.Child.Remote) {
+				return k
+			}
 		}
 	}
 	return nil
@@ -78,8 +81,8 @@ func (e *Engine) follows(s *session, x ike.InstallChild) *childSA {
 // superseded reports whether a later IKE SA of the same peer sends for the group
 // already: then none of the earlier one does any more, rekeyed or not.
 func (e *Engine) superseded(s *session, group uint32) bool {
-	for _, k := range e.kids {
-		if k.group == group && k.session != s && k.session.since.After(s.since) && !k.retired && !k.waits {
+	for _, k := range e.kids.byGroup[group] {
+		if k.session != s && k.session.since.After(s.since) && !k.retired && !k.waits {
 			return true
 		}
 	}
@@ -89,9 +92,9 @@ func (e *Engine) superseded(s *session, group uint32) bool {
 // relieve lets a Child SA that waits send, when nobody of its group does.
 func (e *Engine) relieve(group uint32) {
 	var next *childSA
-	for _, k := range e.kids {
+	for _, k := range e.kids.byGroup[group] {
 		switch {
-		case k.group != group || k.retired:
+		case k.retired:
 		case !k.waits:
 			return
 		case next == nil || next.since.Before(k.since):

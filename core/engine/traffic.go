@@ -13,17 +13,12 @@ func (e *Engine) Traffic(ctx context.Context) (map[string]api.Counters, error) {
 	err := e.call(ctx, func() {
 		for name, c := range e.conns {
 			if state, _ := c.state(); state == api.Connected || state == api.Reconnecting || c.listening {
-				out[name] = c.carried
-			}
-		}
-		for _, k := range e.kids {
-			name := k.session.conn.name
-			total, up := out[name]
-			if !up {
-				continue
-			}
-			if counters, err := e.net.dp.Counters(k.sa.InSPI); err == nil {
-				addCounters(&total, counters)
+				total := c.carried
+				for k := range c.kids {
+					if counters, err := e.net.dp.Counters(k.sa.InSPI); err == nil {
+						addCounters(&total, counters)
+					}
+				}
 				out[name] = total
 			}
 		}

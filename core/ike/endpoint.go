@@ -78,6 +78,7 @@ type Endpoint struct {
 	timers    timerHeap      // every SA of sas, the next to time out first
 	inits     map[initKey]*SA
 	halfOpen  halfOpenTable
+	known     knownTable
 	children  map[uint32]*child   // by inbound SPI
 	reserved  map[uint32]struct{} // inbound SPIs on offer
 	cookies   cookieJar
@@ -102,6 +103,7 @@ func NewEndpoint(o Options) *Endpoint {
 		opt:      o,
 		sas:      make(map[uint64]*SA),
 		inits:    make(map[initKey]*SA),
+		known:    make(knownTable),
 		halfOpen: halfOpenTable{max: o.MaxHalfOpen, sources: make(map[netip.Addr]int)},
 		children: make(map[uint32]*child),
 		reserved: make(map[uint32]struct{}),
@@ -380,6 +382,7 @@ func (e *Endpoint) remove(sa *SA) {
 		heap.Remove(&e.timers, sa.heapIndex)
 	}
 	e.halfOpen.leave(sa)
+	e.known.leave(sa)
 	if e.inits[sa.initKey] == sa {
 		delete(e.inits, sa.initKey)
 	}

@@ -400,6 +400,7 @@ func (sa *SA) establish(now time.Time) {
 	sa.state, sa.up, sa.announced = StateUp, now, true
 	sa.giveUpAt = time.Time{}
 	sa.e.halfOpen.leave(sa)
+	sa.e.known.enter(sa)
 	sa.e.plain.note(sa, now)
 	if d := sa.cfg.rekeyTime(); d > 0 {
 		sa.rekeyAt = now.Add(d - sa.e.jitter(d/10))
@@ -581,9 +582,8 @@ func (e *Endpoint) closeOthers(sa *SA, initialContact bool, now time.Time) {
 	if !initialContact && !sa.cfg.Unique {
 		return
 	}
-	for _, other := range e.SAs() {
-		if other == sa || other.state != StateUp || other.cfg.Name != sa.cfg.Name ||
-			!other.lessee().Equal(sa.lessee()) || !other.localID.Equal(sa.localID) {
+	for _, other := range e.known.others(sa) {
+		if other.state != StateUp || !other.localID.Equal(sa.localID) {
 			continue
 		}
 		forgotten := initialContact && other.peerID.Equal(sa.peerID)

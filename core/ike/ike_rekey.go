@@ -271,6 +271,7 @@ func (sa *SA) heir(suite transform.Suite, shared, more, ni, nr []byte, local, re
 	}
 	delete(sa.e.coming, local)
 	sa.e.add(next)
+	sa.e.known.enter(next)
 	sa.e.touch(next)
 	return next, nil
 }

@@ -51,8 +51,9 @@ type SA struct {
 	lease               *lease       // the peer's inner addresses
 	guestUser           string       // who proved itself to us with EAP
 	guestGroups         []string
-	token               []byte // with which the peer says that it has lost the SA
-	resumed             bool   // with a ticket, it or an elder
+	peerKey             knownKey // in Endpoint.known
+	token               []byte   // with which the peer says that it has lost the SA
+	resumed             bool     // with a ticket, it or an elder
 
 	// Our requests: the one in flight, the ones that wait.
 	nextID uint32

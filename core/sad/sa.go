@@ -130,6 +130,10 @@ func (s *SA) Counters() Counters {
 type Group struct {
 	ID     uint32
 	active atomic.Pointer[SA]
+	// Under the Table's lock: how many pairs belong to it, and whether somebody
+	// asked for it by its name.
+	pairs int
+	named bool
 }
 
 // Active returns the pair to send on, or nil.

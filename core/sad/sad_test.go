@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"net/netip"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -211,5 +212,65 @@ func BenchmarkLookup10000(b *testing.B) {
 		if table.Lookup(7777) == nil {
 			b.Fatal("lost")
 		}
+	}
+}
+
+// TestGroupsEndWithTheirPairs: a group that nobody names goes with its last pair.
+func TestGroupsEndWithTheirPairs(t *testing.T) {
+	var table Table
+	remove := func(spi uint32) {
+		t.Helper()
+		if _, err := table.Remove(spi); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, p := range []Params{params(1, 1000, true), params(2, 2000, true), params(2, 2001, true), params(3, 3000, true)} {
+		if _, err := table.Install(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	table.Group(2)
+	table.Group(3)
+	remove(1000)
+	if len(table.groups) != 2 {
+		t.Errorf("%d groups after the first has gone", len(table.groups))
+	}
+	table.ForgetGroup(2)
+	remove(2000)
+	if len(table.groups) != 2 {
+		t.Errorf("%d groups while one of two pairs is left", len(table.groups))
+	}
+	remove(2001)
+	remove(3000)
+	if len(table.groups) != 1 || table.groups[3] == nil {
+		t.Errorf("%d groups, want the named one", len(table.groups))
+	}
+	table.ForgetGroup(3)
+	if len(table.groups) != 0 {
+		t.Errorf("%d groups are left", len(table.groups))
+	}
+}
+
+// BenchmarkInstall is one more pair among n.
+func BenchmarkInstall(b *testing.B) {
+	for _, n := range []uint32{10, 10_000} {
+		b.Run(strconv.Itoa(int(n)), func(b *testing.B) {
+			var table Table
+			for i := range n {
+				if _, err := table.Install(params(i, 1000+i*7919, true)); err != nil {
+					b.Fatal(err)
+				}
+			}
+			p := params(n, 999, true)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := table.Install(p); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := table.Remove(p.InSPI); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

@@ -39,13 +39,20 @@ func (t *Table) Lookup(spi uint32) *SA {
 }
 
 // All returns the pairs in no order.
-func (t *Table) All() []*SA { return t.sas.Load().all() }
+func (t *Table) All() []*SA {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.sas.Load().all()
+}
 
-// Group returns the group called id, which it makes when there is none.
+// Group returns the group called id, which it makes when there is none. It stays
+// until it is forgotten and has no pair.
 func (t *Table) Group(id uint32) *Group {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.groupLocked(id)
+	g := t.groupLocked(id)
+	g.named = true
+	return g
 }
 
 func (t *Table) groupLocked(id uint32) *Group {
@@ -64,12 +71,25 @@ func (t *Table) groupLocked(id uint32) *Group {
 func (t *Table) Forget(keep func(id uint32) bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	used := make(map[uint32]bool)
-	for _, sa := range t.All() {
-		used[sa.Group.ID] = true
-	}
 	for id := range t.groups {
-		if !used[id] && !keep(id) {
+		if !keep(id) {
+			t.forgetLocked(id)
+		}
+	}
+}
+
+// ForgetGroup drops the group called id, unless a pair belongs to it: then it
+// goes with the last one.
+func (t *Table) ForgetGroup(id uint32) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.forgetLocked(id)
+}
+
+func (t *Table) forgetLocked(id uint32) {
+	if g := t.groups[id]; g != nil {
+		g.named = false
+		if g.pairs == 0 {
 			delete(t.groups, id)
 		}
 	}
@@ -120,7 +140,8 @@ func (t *Table) Install(p Params) (*SA, error) {
 	t.serial++
 	sa.Serial = t.serial
 	sa.Group = t.groupLocked(p.Group)
-	t.sas.Store(t.sas.Load().with(sa, 0))
+	sa.Group.pairs++
+	t.sas.Store(t.sas.Load().with(sa))
 	if p.Active {
 		sa.Group.active.Store(sa)
 	}
@@ -162,7 +183,10 @@ func (t *Table) Remove(inSPI uint32) (*SA, error) {
 	}
 	sa.closed.Store(true)
 	sa.Group.active.CompareAndSwap(sa, nil)
-	t.sas.Store(t.sas.Load().with(nil, inSPI))
+	t.sas.Store(t.sas.Load().without(inSPI))
+	if sa.Group.pairs--; sa.Group.pairs == 0 && !sa.Group.named {
+		delete(t.groups, sa.Group.ID)
+	}
 	return sa, nil
 }
 

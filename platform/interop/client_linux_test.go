@@ -258,7 +258,7 @@ func contains(list []netip.Addr, a netip.Addr) bool {
 }
 
 // waitFor waits up to five seconds.
-func waitFor(t *testing.T, what string, done func() bool) {
+func waitFor(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if done() {

@@ -317,7 +317,7 @@ func TestTransport(t *testing.T) {
 }
 
 // resident returns the memory that a service takes, in KiB.
-func resident(t *testing.T, s *lab.Service) int {
+func resident(t testing.TB, s *lab.Service) int {
 	t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.Proc.Cmd.Process.Pid))
 	if err != nil {

@@ -168,6 +168,9 @@ func (s *StrongSwan) Since(mark int) string {
 	return log[min(mark, len(log)):]
 }
 
+// PID returns the number of its process.
+func (s *StrongSwan) PID() int { return s.proc.Cmd.Process.Pid }
+
 // Stop ends the instance.
 func (s *StrongSwan) Stop() { s.proc.Stop() }
 
