@@ -319,6 +319,49 @@ func TestGatewayDiesAndComesBack(t *testing.T) {
 	})
 }
 
+// TestGatewayStopsInTheHandshake stops the gateway when it has answered
+// IKE_SA_INIT: that refuses nobody, and the client is there again when the gateway is.
+func TestGatewayStopsInTheHandshake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, requireProfile, gatewayProfile)
+		defer w.stop()
+		if err := connect(t, w.client, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		stopped := false
+		w.net.SetTap(func(p simnet.Packet) bool {
+			if !stopped && p.From.Addr() == clientAddr && p.To.Port() == 4500 {
+				stopped = true
+				go func() {
+					for _, f := range []func() error{
+						func() error { return w.gateway.Disconnect(t.Context(), "workers") },
+						func() error { time.Sleep(time.Minute); return nil },
+						func() error { return w.gateway.Connect(t.Context(), api.ConnectRequest{Name: "workers"}) },
+					} {
+						if err := f(); err != nil {
+							t.Error(err)
+						}
+					}
+				}()
+			}
+			// The Delete of the old IKE SA does not arrive: no answer to it either.
+			return p.From != netip.AddrPortFrom(gatewayAddr, 4500) || len(p.Data) < 28 || p.Data[4+19]&0x20 != 0
+		})
+		if err := w.client.call(t.Context(), func() { // it begins anew, and the gateway still has the old one
+			c := w.client.conns["office"]
+			c.ticket = nil
+			w.client.perform(c.current.sa.Abandon(time.Now()))
+		}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Minute)
+		if c := connection(t, w.client); c.State != api.Connected || !stopped {
+			t.Fatalf("%s: %v", c.State, c.Problem)
+		}
+		w.carries(t, "10.20.0.1")
+	})
+}
+
 func TestHostRefusesRoutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, clientProfile, gatewayProfile)

@@ -263,10 +263,12 @@ func (e *Endpoint) SAs() []*SA {
 }
 
 // Forget ends the handshakes of peers that follow cfg, without a word to them,
-// and every ticket that was issued under it.
+// and every ticket that was issued under it. So it does with those who have not said
+// who they are, once nobody is expected any more: they would be told that they are
+// not who they say, and believe it, when all that happens is that we stop.
 func (e *Endpoint) Forget(cfg *Config, now time.Time) []Effect {
 	for _, sa := range slices.Collect(maps.Values(e.sas)) {
-		if sa.state == StateInitAnswered && sa.cfg == cfg {
+		if sa.state == StateInitAnswered && (sa.cfg == cfg || sa.cfg == nil && len(e.opt.Resolver.Terms(sa.path).Proposals) == 0) {
 			sa.close(nil, now)
 		}
 	}
