@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/netip"
 	"slices"
@@ -316,7 +318,7 @@ func (e *Engine) installChild(x ike.InstallChild) bool {
 	}
 	var soft sad.Limits
 	if p := childProfile(c, x.Child.Name); p != nil {
-		soft = sad.Limits{Bytes: p.RekeyBytes, Packets: p.RekeyPackets}
+		soft = sad.Limits{Bytes: e.spread(p.RekeyBytes), Packets: e.spread(p.RekeyPackets)}
 	}
 	err := e.net.dp.Install(sad.Params{
 		Group: k.group, InSPI: k.sa.InSPI, OutSPI: k.sa.OutSPI,
@@ -349,6 +351,16 @@ func (e *Engine) installChild(x ike.InstallChild) bool {
 		e.negotiated(c, s)
 	}
 	return false
+}
+
+// spread takes a random part of up to a tenth off a limit, as lifetimes in time have
+// it: two ends with the same limit would else rekey at the same moment each time.
+func (e *Engine) spread(limit uint64) uint64 {
+	var b [8]byte
+	if _, err := io.ReadFull(e.opt.Rand, b[:]); err != nil || limit < 10 {
+		return limit
+	}
+	return limit - binary.BigEndian.Uint64(b[:])%(limit/10)
 }
 
 // splitKey cuts keying material into the cipher's and the integrity key.
