@@ -215,6 +215,9 @@ func (s *weather) settle() {
 
 // step lets one random thing happen.
 func (s *weather) step() {
+	if s.rng.IntN(6) == 0 {
+		s.sound()
+	}
 	switch n := s.rng.IntN(100); {
 	case n < 45 && len(s.wire) > 0:
 		i := s.rng.IntN(len(s.wire))

@@ -42,6 +42,7 @@ func facts(c *model.Connection) []kit.Field {
 		{Label: i18n.T("connections.fact.networks"), Value: lines(c.Routes)},
 		{Label: i18n.T("connections.fact.path"), Value: kit.Clean(c.Path)},
 		{Label: i18n.T("connections.fact.transport"), Value: transportText(c.Transport)},
+		{Label: i18n.T("connections.fact.mtu"), Value: mtuText(c.PathMTU)},
 	}
 	if up(c) {
 		n := c.Counters

@@ -28,3 +28,19 @@ func transportText(t *api.Transport) string {
 	}
 	return s
 }
+
+// mtuText says how large packets may be on the way to the gateway, and how that is
+// known.
+func mtuText(m *api.PathMTU) string {
+	if m == nil {
+		return ""
+	}
+	key := "connections.mtu_assumed"
+	switch m.Known {
+	case api.MTUProved:
+		key = "connections.mtu_proved"
+	case api.MTUReported:
+		key = "connections.mtu_reported"
+	}
+	return i18n.T(key, "Bytes", strconv.Itoa(m.Bytes))
+}
