@@ -32,9 +32,10 @@ func (p *pair) serveTCP() {
 	p.Gateway.Start("iperf3", lab.Command("iperf3", "-s", "-B", lab.InsideV4.String()))
 }
 
-// tcp fills the tunnel with streams for a time; down: from the gateway.
+// tcp fills the tunnel with streams for a time, to a whole second for iperf3 knows no
+// parts of one; down: from the gateway.
 func (p *pair) tcp(streams int, down bool, d time.Duration) (tcpLoad, error) {
-	args := []string{"-J", "-c", lab.InsideV4.String(), "-P", strconv.Itoa(streams), "-t", strconv.FormatFloat(d.Seconds(), 'f', -1, 64)}
+	args := []string{"-J", "-c", lab.InsideV4.String(), "-P", strconv.Itoa(streams), "-t", strconv.Itoa(int((d + time.Second - 1) / time.Second))}
 	if down {
 		args = append(args, "-R")
 	}
