@@ -56,6 +56,22 @@ func (e *Engine) fathom(s *session) {
 	e.soundNext(s, time.Now(), false, true)
 }
 
+// fathomUsed is fathom, but for the clients of a gateway that have sent nothing yet:
+// thousands may be connected, and those that are idle are not worth the packets.
+func (e *Engine) fathomUsed(s *session) {
+	if !s.conn.responder() || s.spoken {
+		e.fathom(s)
+	}
+}
+
+// spoke notes that a session's peer has sent something on a Child SA.
+func (e *Engine) spoke(s *session) {
+	if !s.spoken {
+		s.spoken = true
+		e.fathom(s)
+	}
+}
+
 // soundNext sends the next packet of the search, if it is time for one.
 func (e *Engine) soundNext(s *session, now time.Time, used, heard bool) {
 	if s.sa.Soundable() && s.sa.Path() == s.depth.path {

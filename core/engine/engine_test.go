@@ -345,7 +345,8 @@ func TestGatewayStopsInTheHandshake(t *testing.T) {
 				}()
 			}
 			// The Delete of the old IKE SA does not arrive: no answer to it either.
-			return p.From != netip.AddrPortFrom(gatewayAddr, 4500) || len(p.Data) < 28 || p.Data[4+19]&0x20 != 0
+			isIKE := len(p.Data) >= 32 && binary.BigEndian.Uint32(p.Data) == 0
+			return p.From != netip.AddrPortFrom(gatewayAddr, 4500) || !isIKE || p.Data[4+19]&0x20 != 0
 		})
 		if err := w.client.call(t.Context(), func() { // it begins anew, and the gateway still has the old one
 			c := w.client.conns["office"]

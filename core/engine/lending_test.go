@@ -109,6 +109,37 @@ func TestPeersComeAndGo(t *testing.T) {
 	})
 }
 
+// TestIdlePeersAreNotSounded: a gateway looks how large packets may be on the way to
+// a client when that has sent something, and not before.
+func TestIdlePeersAreNotSounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, clientProfile, gatewayProfile)
+		defer w.stop()
+		if err := connect(t, w.client, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		sounded := func() (out bool) {
+			if err := w.gateway.call(t.Context(), func() {
+				for _, s := range w.gateway.sas {
+					out = out || s.depth.path.Remote.IsValid()
+				}
+			}); err != nil {
+				t.Fatal(err)
+			}
+			return out
+		}
+		time.Sleep(time.Minute)
+		if sounded() {
+			t.Error("the path to a client that has sent nothing is searched")
+		}
+		w.carries(t, "10.20.0.1")
+		synctest.Wait()
+		if !sounded() {
+			t.Error("the path to a client that sends is not searched")
+		}
+	})
+}
+
 // TestPeerWithANetwork: what lies behind a peer is no address of a pool, and the
 // machine follows it.
 func TestPeerWithANetwork(t *testing.T) {

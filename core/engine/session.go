@@ -36,6 +36,7 @@ type session struct {
 	rekeys int
 	roam   roam
 	depth  depth
+	spoken bool // the peer has sent something on a Child SA
 	way    transport
 	// How it began, as one of an attempt's ways, and whether with a ticket.
 	rung     rung
@@ -339,7 +340,7 @@ func (e *Engine) installChild(x ike.InstallChild) bool {
 	e.addKid(k)
 	follow := e.protect(c, k.group, protects{k.sa.Local, k.sa.Remote})
 	e.logf(api.LogInfo, "esp", c.name, "Child SA %s %08x/%08x, %v === %v, %v", k.sa.Name, k.sa.InSPI, k.sa.OutSPI, k.sa.Local, k.sa.Remote, k.sa.Suite)
-	e.fathom(s)
+	e.fathomUsed(s)
 	if c.responder() {
 		if follow {
 			e.wishHost()
@@ -514,10 +515,10 @@ func (e *Engine) pathChanged(x ike.PathChanged) {
 		}
 	}
 	if len(s.kids) > 0 {
-		e.fathom(s)
+		e.fathomUsed(s)
 	}
 	e.wayChanged(s, x.Path)
-	e.changed(s.conn)
+	e.peerChanged(s.conn)
 }
 
 // reauthenticate starts a new IKE SA beside the old one, which closes when the
@@ -592,9 +593,12 @@ func (e *Engine) handleDatapathEvent(ev datapath.Event) {
 	now := time.Now()
 	switch ev.Kind {
 	case datapath.FirstInbound:
-		if k := e.kids.bySPI[ev.InSPI]; k != nil && k.waits {
-			k.waits = false
-			e.activateChild(ev.InSPI)
+		if k := e.kids.bySPI[ev.InSPI]; k != nil {
+			if k.waits {
+				k.waits = false
+				e.activateChild(ev.InSPI)
+			}
+			e.spoke(k.session)
 		}
 		e.perform(e.ep.NoteInbound(ev.InSPI, now))
 	case datapath.PeerMoved:
@@ -650,6 +654,7 @@ func (e *Engine) pollTraffic() {
 			e.ep.NoteOutbound(k.sa.InSPI, now)
 		}
 		if counters.InPackets != k.seen.InPackets {
+			e.spoke(k.session)
 			e.perform(e.ep.NoteInbound(k.sa.InSPI, now))
 		}
 		k.seen = counters
