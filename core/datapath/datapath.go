@@ -48,8 +48,8 @@ type Config struct {
 	// HideDSCP keeps the inner DSCP from the outer header. Otherwise it is
 	// copied, as RFC 4301, section 5.1.2, has it; the ECN bits always are.
 	HideDSCP bool
-	// Lanes is how many goroutines take turns at reading the TUN, so that several
-	// cores encrypt one SA's packets; 0 means one on two cores, and with more one
+	// Lanes is how many goroutines take turns at reading the TUN, and each socket
+	// that carries ESP, so that several cores work for one SA; 0 means one on two cores, and with more one
 	// less than there are, at most maxLanes.
 	Lanes int
 }
@@ -74,7 +74,8 @@ type Datapath struct {
 
 	policy atomic.Pointer[policy]
 	out    outbound
-	in     []*inbound // one per socket
+	in     []*inbound // the first lane of each socket
+	lost   lostLimiter
 
 	streams atomic.Pointer[streams]
 	gone    drops // of streams that have ended

@@ -102,7 +102,9 @@ func (d *Datapath) Stats() Stats {
 		sum(&in.drops)
 	}
 	for _, in := range d.in {
-		sum(&in.drops)
+		for _, l := range in.lanes {
+			sum(&l.drops)
+		}
 	}
 	return s
 }

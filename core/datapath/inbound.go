@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 
 	"sallyport/core/encap"
@@ -36,18 +37,25 @@ type inbound struct {
 	stream Stream // in place of Conn
 
 	from arrival
-	// sa is the pair of the current run of packets. Its In lock is held from
-	// enter to leave, and the counts are those of the run.
+	// sa is the pair of the current run of packets. Unless shared, its In lock is
+	// held from enter to leave; the counts are those of the run.
 	sa             *sad.SA
 	packets, bytes uint64
+	refused        uint64
 	super          *super // that grows
 	spare          *super
 	cache          []inFlow
 	events         []Event
-	toldLost       time.Time
 	early          early
 
-	drops drops
+	place              // among the lanes
+	lanes   []*inbound // of the socket, this one first; of the first lane only
+	shared  bool
+	scratch esp.Scratch
+	buf     []byte // that the socket is read to
+
+	failures *int // in a row; of the lane that leads
+	drops    drops
 }
 
 // An inFlow remembers whether a flow matches the selectors of an SA.
@@ -64,10 +72,15 @@ type arrival struct {
 	tos    uint8
 }
 
+// newInbound returns the first lane of a socket.
 func newInbound(d *Datapath, index int, s Socket) *inbound {
-	in := &inbound{d: d, index: index, Socket: s}
+	in := &inbound{d: d, index: index, Socket: s, failures: new(int)}
+	in.lanes = []*inbound{in}
 	if s.NATT {
 		in.prepare()
+		for len(in.lanes) < d.cfg.lanes() {
+			in.lanes = append(in.lanes, &inbound{d: d, index: index, Socket: s, failures: in.failures})
+		}
 	}
 	return in
 }
@@ -83,32 +96,44 @@ func (in *inbound) prepare() {
 
 // run receives until the socket is closed or fails for good.
 func (in *inbound) run() error {
-	buf := make([]byte, recvLen)
+	if len(in.lanes) > 1 {
+		return in.runLanes()
+	}
+	return in.alone(in.burst)
+}
+
+// burst receives and handles what is there, or lets somebody else do so. It
+// fails when the socket is closed or has failed often.
+func (in *inbound) burst() error {
+	if in.buf == nil {
+		in.buf = make([]byte, recvLen)
+	}
 	try, _ := in.Conn.(host.TryReceiver)
-	failures := 0
-	for {
-		n, segment, remote, local, tos, err := in.Conn.Recv(buf)
-		for err == nil && n >= 0 {
-			failures = 0
-			in.from = arrival{remote, local, tos}
-			in.datagrams(buf[:n], segment)
-			in.leave() // others want the lock, and the events are due
-			if try == nil {
-				break
-			}
-			n, segment, remote, local, tos, err = try.TryRecv(buf)
+	n, segment, remote, local, tos, err := in.Conn.Recv(in.buf)
+	in.place.enter()
+	for err == nil && n >= 0 {
+		*in.failures = 0
+		in.from = arrival{remote, local, tos}
+		in.share(in.buf[:n], segment)
+		in.datagrams(in.buf[:n], segment)
+		in.leave() // others want the lock, and the events are due
+		if try == nil || !in.leads {
+			break
 		}
-		in.flush()
-		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
-				return err
-			}
-			in.drops.add(InReceive, 1)
-			if failures++; failures == maxRecvErrors {
-				return fmt.Errorf("receive on port %d: %w", in.Conn.LocalPort(), err)
-			}
+		n, segment, remote, local, tos, err = try.TryRecv(in.buf)
+	}
+	in.flush()
+	in.place.leave()
+	if err != nil {
+		if errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		in.drops.add(InReceive, 1)
+		if *in.failures++; *in.failures == maxRecvErrors {
+			return fmt.Errorf("receive on port %d: %w", in.Conn.LocalPort(), err)
 		}
 	}
+	return nil
 }
 
 // datagrams handles what one receive gave: datagrams of segment bytes back to
@@ -174,13 +199,18 @@ func (in *inbound) enter(sa *sad.SA) {
 		return
 	}
 	in.leave()
-	sa.In.Lock()
+	if !in.shared {
+		sa.In.Lock()
+	}
 	in.sa = sa
 }
 
 // leave ends the current run: it counts, unlocks, and then tells what happened.
 func (in *inbound) leave() {
 	if sa := in.sa; sa != nil {
+		if in.shared {
+			sa.In.Lock()
+		}
 		in.count()
 		in.sa = nil
 		sa.In.Unlock()
@@ -202,7 +232,8 @@ func (in *inbound) count() {
 	case sad.HardLimit:
 		in.event(HardLifetime)
 	}
-	in.packets, in.bytes = 0, 0
+	in.sa.In.Refused += in.refused
+	in.packets, in.bytes, in.refused = 0, 0, 0
 }
 
 func (in *inbound) event(kind EventKind) {
@@ -215,13 +246,27 @@ func (in *inbound) event(kind EventKind) {
 // LostInterval is the least time between two events of kind Lost.
 const LostInterval = 100 * time.Millisecond
 
+// A lostLimiter is shared by all that receive.
+type lostLimiter struct {
+	mu   sync.Mutex // guards told
+	told time.Time
+}
+
+func (l *lostLimiter) allow(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now.Sub(l.told) < LostInterval {
+		return false
+	}
+	l.told = now
+	return true
+}
+
 // lost tells of a packet for an SPI that nobody has, now and then.
 func (in *inbound) lost(spi uint32) {
-	now := in.d.cfg.Now()
-	if now.Sub(in.toldLost) < LostInterval {
+	if !in.d.lost.allow(in.d.cfg.Now()) {
 		return
 	}
-	in.toldLost = now
 	in.leave()
 	in.d.cfg.Notify(Event{Kind: Lost, InSPI: spi, Remote: in.from.remote, Local: in.from.local, Socket: in.index, TCP: in.stream != nil})
 }
@@ -231,14 +276,14 @@ func (in *inbound) lost(spi uint32) {
 // has been looked at: so the payload of the next segment lands where it
 // belongs, uncopied.
 func (in *inbound) esp(pkt []byte) {
-	spi := binary.BigEndian.Uint32(pkt)
+	spi := spiOf(pkt)
 	if in.sa == nil || in.sa.InSPI != spi || in.sa.Closed() {
 		if !in.find(pkt, spi) {
 			return
 		}
 	}
 	sa := in.sa
-	if sa.In.Spent() {
+	if !in.shared && sa.In.Spent() {
 		in.drops.add(InHardLimit, 1)
 		return
 	}
@@ -252,10 +297,15 @@ func (in *inbound) esp(pkt []byte) {
 		in.flush()
 	}
 	dst := s.begin()
-	before := sa.In.Opener.Highest()
-	inner, next, err := sa.In.Opener.Open(dst, pkt)
-	if (before == 0 || sa.In.Peer != in.from.remote) && (err == nil || err == esp.ErrPadding) {
-		in.authentic(before)
+	var inner []byte
+	var next uint8
+	var err error
+	if in.shared {
+		inner, next, err = in.openShared(sa, dst, pkt)
+	} else {
+		before := sa.In.Opener.Highest()
+		inner, next, err = sa.In.Opener.Open(dst, pkt)
+		in.opened(sa, before, err)
 	}
 	if err != nil {
 		s.restore()
@@ -276,6 +326,17 @@ func (in *inbound) esp(pkt []byte) {
 	in.inner(inner, next, tried)
 }
 
+// opened looks at where an authentic packet came from, with the SA locked: before
+// was the highest sequence number until then.
+func (in *inbound) opened(sa *sad.SA, before uint64, err error) {
+	if (before == 0 || sa.In.Peer != in.from.remote) && (err == nil || err == esp.ErrPadding) {
+		in.authentic(before)
+	}
+}
+
+// spiOf returns the SPI of an ESP packet.
+func spiOf(pkt []byte) uint32 { return binary.BigEndian.Uint32(pkt) }
+
 // find makes the pair with the SPI of pkt that of the current run, if there is
 // one.
 func (in *inbound) find(pkt []byte, spi uint32) bool {
@@ -293,7 +354,11 @@ func (in *inbound) find(pkt []byte, spi uint32) bool {
 
 // refuse counts a packet that Open refused.
 func (in *inbound) refuse(err error) {
-	in.sa.In.Refused++
+	if err == errSpent {
+		in.drops.add(InHardLimit, 1)
+		return
+	}
+	in.refused++
 	switch err {
 	case esp.ErrReplay:
 		in.drops.add(InReplay, 1)
@@ -336,7 +401,7 @@ func (in *inbound) inner(b []byte, next uint8, tried bool) {
 	var p ippkt.Packet
 	if err := p.Parse(b); err != nil || next != nextHeader(p.Flow.V6) {
 		s.restore()
-		sa.In.Refused++
+		in.refused++
 		in.drops.add(InInner, 1)
 		return
 	}
@@ -347,7 +412,7 @@ func (in *inbound) inner(b []byte, next uint8, tried bool) {
 	}
 	if !f.allowed {
 		s.restore()
-		sa.In.Refused++
+		in.refused++
 		in.drops.add(InSelectors, 1)
 		return
 	}
@@ -406,6 +471,7 @@ func (in *inbound) flush() {
 	if s == nil || s.count == 0 {
 		return
 	}
+	in.await()
 	b := s.finish()
 	n := s.count
 	s.reset()

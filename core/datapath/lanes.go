@@ -7,12 +7,14 @@ import (
 	"sallyport/core/ippkt"
 )
 
-// Where there are cores enough, several lanes read one TUN, one at a time: the
-// leader. When it has read a long super-packet it takes the sequence numbers,
+// Where there are cores enough, several lanes read one TUN or socket, one at a
+// time: the leader. When it has read a long super-packet it takes the sequence numbers,
 // lets the next one lead, and seals while others read and seal. What each burst
 // made leaves in the order of the tickets that the leaders drew, so that packets
 // leave in the order of their sequence numbers. A leader that reads short
-// packets only keeps the lead: nobody is woken for what is quickly done.
+// packets only keeps the lead: nobody is woken for what is quickly done. The way
+// in is the same (inbound_lanes.go), with the replay window in place of the
+// sequence numbers.
 const (
 	maxLanes = 8
 	// shareSegments is from how many segments on a super-packet is worth
@@ -32,6 +34,7 @@ func (c *Config) lanes() int {
 type crew struct {
 	lead  chan struct{} // holds a token while nobody leads
 	drawn uint64        // tickets; of the leader
+	over  bool          // a burst has failed; of the leader
 
 	turn   sync.Mutex // guards served
 	next   sync.Cond  // served has changed
@@ -86,43 +89,76 @@ func (p *place) leave() {
 	c.next.Broadcast()
 }
 
-// run reads t until it fails.
-func (o *outbound) run(t *device) error {
-	if len(o.lanes) == 1 {
-		l := o.lanes[0]
-		l.place = place{leads: true}
-		for {
-			if err := l.burst(t); err != nil {
-				return err
-			}
-		}
-	}
+// first reports whether all bursts before this one have sent.
+func (p *place) first() bool {
+	c := p.crew
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	return c.served == p.ticket
+}
+
+func newCrew() *crew {
 	c := &crew{lead: make(chan struct{}, 1)}
 	c.lead <- struct{}{}
 	c.next.L = &c.turn
+	return c
+}
+
+// turns does bursts, whenever it is p's turn to lead, until one fails: its own or
+// another's. A burst fails while it leads.
+func (c *crew) turns(p *place, burst func() error) error {
+	for {
+		<-c.lead
+		*p = place{crew: c, leads: true}
+		for p.leads && !c.over {
+			if err := burst(); err != nil {
+				c.over = true
+				p.yield()
+				return err
+			}
+		}
+		if p.leads {
+			p.yield()
+			return nil
+		}
+	}
+}
+
+// run does the bursts of all lanes, until one fails.
+func (c *crew) run(lanes int, lane func(i int) (*place, func() error)) error {
 	var wg sync.WaitGroup
-	failed := make(chan error, len(o.lanes))
-	for _, l := range o.lanes {
-		wg.Go(func() { failed <- l.runInTurns(t, c) })
+	failed := make(chan error, lanes)
+	for i := range lanes {
+		wg.Go(func() {
+			if err := c.turns(lane(i)); err != nil {
+				failed <- err
+			}
+		})
 	}
 	wg.Wait()
 	return <-failed
 }
 
-// runInTurns leads now and then until t fails.
-func (o *lane) runInTurns(t *device, c *crew) error {
+// alone does bursts until one fails.
+func (p *place) alone(burst func() error) error {
+	*p = place{leads: true}
 	for {
-		<-c.lead
-		o.place = place{crew: c, leads: true}
-		for o.leads {
-			if err := o.burst(t); err != nil {
-				if o.leads {
-					o.yield()
-				}
-				return err
-			}
+		if err := burst(); err != nil {
+			return err
 		}
 	}
+}
+
+// run reads t until it fails.
+func (o *outbound) run(t *device) error {
+	if len(o.lanes) == 1 {
+		l := o.lanes[0]
+		return l.alone(func() error { return l.burst(t) })
+	}
+	return newCrew().run(len(o.lanes), func(i int) (*place, func() error) {
+		l := o.lanes[i]
+		return &l.place, func() error { return l.burst(t) }
+	})
 }
 
 // share lets another lane lead while this one seals the segments of a long

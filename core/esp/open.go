@@ -58,14 +58,26 @@ func (o *Opener) PlainLen(n int) int { return n - HeaderLen - o.iv - o.icv }
 // verified (RFC 4303, section 3.4.3). On error the contents of dst are
 // undefined.
 func (o *Opener) Open(dst, pkt []byte) (payload []byte, next uint8, err error) {
-	body := o.PlainLen(len(pkt))
-	if body < o.align || body&(o.align-1) != 0 {
-		return nil, 0, ErrShort
+	seq, err := o.Sequence(pkt)
+	if err != nil {
+		return nil, 0, err
 	}
-	iv := pkt[HeaderLen : HeaderLen+o.iv]
 	if o.aead != nil {
-		// Early, so that the cipher finds it written.
-		o.nonceOf(&o.Scratch, binary.BigEndian.Uint64(iv))
+		payload, next, err = o.OpenAs(&o.Scratch, seq, dst, pkt)
+	} else {
+		payload, next, err = o.openCBC(dst, pkt, seq)
+	}
+	if err != ErrICV {
+		o.window.mark(seq)
+	}
+	return payload, next, err
+}
+
+// Sequence returns the sequence number of pkt, if that may still be accepted.
+// It fails with ErrShort or ErrReplay.
+func (o *Opener) Sequence(pkt []byte) (uint64, error) {
+	if body := o.PlainLen(len(pkt)); body < o.align || body&(o.align-1) != 0 {
+		return 0, ErrShort
 	}
 	low := binary.BigEndian.Uint32(pkt[4:])
 	seq := uint64(low)
@@ -73,23 +85,51 @@ func (o *Opener) Open(dst, pkt []byte) (payload []byte, next uint8, err error) {
 		seq = o.window.infer(low)
 	}
 	if !o.window.fresh(seq) {
-		return nil, 0, ErrReplay
+		return 0, ErrReplay
 	}
-	sealed := pkt[HeaderLen+o.iv:]
+	return seq, nil
+}
+
+// Concurrent reports whether OpenAs can be used: the suite has an AEAD.
+func (o *Opener) Concurrent() bool { return o.aead != nil }
+
+// OpenAs does what Open does, but for the replay window: the caller has asked
+// Sequence for seq, and afterwards, unless the error is ErrICV, asks Accept
+// whether the packet is still new. Goroutines may call it at the same time, each
+// with a Scratch of its own.
+func (o *Opener) OpenAs(sc *Scratch, seq uint64, dst, pkt []byte) (payload []byte, next uint8, err error) {
+	body := o.PlainLen(len(pkt))
+	nonce := o.nonceOf(sc, binary.BigEndian.Uint64(pkt[HeaderLen:]))
 	plain := dst[:body]
-	if o.aead != nil {
-		if _, err := o.aead.Open(plain[:0], o.nonce[:], sealed, o.header(&o.Scratch, pkt, uint32(seq>>32))); err != nil {
-			return nil, 0, ErrICV
-		}
-	} else {
-		if !hmac.Equal(o.authenticate(pkt[:len(pkt)-o.icv], uint32(seq>>32)), sealed[body:]) {
-			return nil, 0, ErrICV
-		}
-		o.cbc.SetIV(iv)
-		o.cbc.CryptBlocks(plain, sealed[:body])
+	if _, err := o.aead.Open(plain[:0], nonce, pkt[HeaderLen+aeadIV:], o.header(sc, pkt, uint32(seq>>32))); err != nil {
+		return nil, 0, ErrICV
+	}
+	return trim(plain)
+}
+
+// Accept notes that the packet with the sequence number seq was authenticated.
+// It reports false when that has happened before, or has become too old.
+func (o *Opener) Accept(seq uint64) bool {
+	if !o.window.fresh(seq) {
+		return false
 	}
 	o.window.mark(seq)
+	return true
+}
 
+func (o *Opener) openCBC(dst, pkt []byte, seq uint64) (payload []byte, next uint8, err error) {
+	plain, sealed := dst[:o.PlainLen(len(pkt))], pkt[HeaderLen+o.iv:]
+	if !hmac.Equal(o.authenticate(pkt[:len(pkt)-o.icv], uint32(seq>>32)), sealed[len(plain):]) {
+		return nil, 0, ErrICV
+	}
+	o.cbc.SetIV(pkt[HeaderLen : HeaderLen+o.iv])
+	o.cbc.CryptBlocks(plain, sealed[:len(plain)])
+	return trim(plain)
+}
+
+// trim takes the trailer off an authentic packet.
+func trim(plain []byte) (payload []byte, next uint8, err error) {
+	body := len(plain)
 	pad := int(plain[body-2])
 	next = plain[body-1]
 	end := body - 2 - pad

@@ -69,6 +69,9 @@ func (c *UDPConn) Deliver(d Datagrams) {
 	}
 }
 
+// Waiting returns how many sends wait to be received.
+func (c *UDPConn) Waiting() int { return len(c.in) }
+
 // Recv implements host.UDPConn.
 func (c *UDPConn) Recv(b []byte) (n, segment int, remote netip.AddrPort, local netip.Addr, tos uint8, err error) {
 	select {
