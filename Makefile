@@ -108,7 +108,7 @@ soak:
 	@go test -count=1 -timeout 24h -run '^TestEngineStorm$$' ./core/engine -storm.seeds $$(( $(SOAK) / 20 )) -storm.from $(SOAK_FROM)
 
 # A billion bytes in each mode of TestNothingIsChanged, of which make test sends 40
-# million, and every link MTU of TestEveryLinkMTU in steps, of which it tries ten.
+# million, and every link MTU of TestEveryLinkMTU in steps, of which it tries twelve.
 flows: build
 	@.ci/setup test
 	@$(ROOTENV) SALLYPORT_FLOW_BYTES=$(FLOWS) go test -count=1 -v -timeout 24h -run '^TestNothingIsChanged$$' ./platform/interop

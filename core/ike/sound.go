@@ -19,7 +19,7 @@ const (
 type sounding struct {
 	local, remote netip.Addr
 	mtu           int           // of IP packets; 0: not known
-	rtt           time.Duration // the shortest that was seen; 0: none was
+	rtt           time.Duration // of late, and rather more; 0: not known
 	// uncut says that IP fragments are lost as well.
 	uncut bool
 	// doubted says that a large message had to be repeated.
@@ -42,9 +42,8 @@ func (sa *SA) timed(f *flight, now time.Time) {
 		sa.suspect(f.datagrams)
 		return
 	}
-	if s, d := sa.here(), now.Sub(f.last); s.rtt == 0 || d < s.rtt {
-		s.rtt = max(d, time.Microsecond)
-	}
+	s, d := sa.here(), now.Sub(f.last)
+	s.rtt = max(d, (3*s.rtt+d)/4, time.Microsecond)
 }
 
 // patience is how long the answer to a sounding is waited for.

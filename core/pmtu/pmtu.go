@@ -108,13 +108,12 @@ func (s *Search) Stop() { *s = Search{tag: s.tag} }
 // MTU returns the size that packets may have now; 0: not known.
 func (s *Search) MTU() int { return s.use }
 
-// Sure returns what passes as good as certainly: at most MTU.
+// Sure returns what passes for certain: at most MTU. A flow of TCP that begins before
+// anything is known keeps the segments that it begins with, and a far end that sends
+// too much for the path hears of it from nobody.
 func (s *Search) Sure() int {
-	switch {
-	case s.how == Assumed && s.doubted:
+	if s.how == Assumed {
 		return s.floor
-	case s.how == Assumed:
-		return min(s.use, max(s.floor, Base))
 	}
 	return s.use
 }

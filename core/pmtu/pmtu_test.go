@@ -243,7 +243,7 @@ func TestSure(t *testing.T) {
 		link    int
 		doubted bool
 		want    int
-	}{{false, 1500, false, Base}, {false, 1500, true, Floor4}, {true, 9000, true, Floor6}, {false, 1000, false, 1000}} {
+	}{{false, 1500, false, Floor4}, {false, 9000, true, Floor4}, {true, 9000, true, Floor6}} {
 		if s.Start(c.v6, c.link, c.doubted); s.Sure() != c.want {
 			t.Errorf("%+v: %d", c, s.Sure())
 		}

@@ -83,7 +83,7 @@ func (s strait) String() string {
 
 // straits are a few links, or with everyMTUEnv all of them in steps.
 func straits(t *testing.T) []strait {
-	few := []strait{{1280, true, false}, {9000, true, false}, {1400, false, false}, {1400, false, true}, {576, false, false}}
+	few := []strait{{1280, true, false}, {9000, true, false}, {1400, false, false}, {1400, false, true}, {1100, false, false}, {576, false, false}}
 	step, err := strconv.Atoi(os.Getenv(everyMTUEnv))
 	if os.Getenv(everyMTUEnv) == "" {
 		return few
