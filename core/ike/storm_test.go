@@ -310,6 +310,16 @@ func (s *weather) paths() []Path {
 	return []Path{between(s.a.addr, addrB), between(s.a.addr, addrB2)}
 }
 
+// pathsOf are those that the client has for an IKE SA: without MOBIKE its gateway is
+// where it was.
+func (s *weather) pathsOf(sa *SA) []Path {
+	paths := s.paths()
+	if at := sa.path.Remote.Addr(); !s.mobile && at.Is4() == s.a.addr.Is4() {
+		return []Path{between(s.a.addr, at)}
+	}
+	return paths
+}
+
 func (s *weather) move() {
 	paths := s.paths()
 	if s.rng.IntN(3) == 0 {
@@ -507,10 +517,10 @@ func (s *weather) peace() {
 	s.a.addr = addrA
 	for _, sa := range s.a.e.SAs() {
 		if sa.path.TCP {
-			s.a.do(sa.Reroute(s.paths()[0], s.a.clock()))
+			s.a.do(sa.Reroute(s.pathsOf(sa)[0], s.a.clock()))
 			continue
 		}
-		s.a.do(sa.Move(s.paths(), s.a.clock()))
+		s.a.do(sa.Move(s.pathsOf(sa), s.a.clock()))
 	}
 	calm := func() { s.settle(); s.serve(); s.settle() }
 	calm()

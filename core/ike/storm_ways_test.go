@@ -148,7 +148,7 @@ func (s *weather) transport() {
 		case n < 5 && (sa.path.TCP || n > 1):
 			s.reroute(sa, s.stream())
 		case n == 5 && sa.path.TCP:
-			s.a.do(sa.Reroute(s.paths()[0], s.a.clock()))
+			s.a.do(sa.Reroute(s.pathsOf(sa)[0], s.a.clock()))
 		}
 	}
 }
