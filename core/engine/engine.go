@@ -60,6 +60,7 @@ type Engine struct {
 	ep        *ike.Endpoint // nil while net is
 	sas       map[*ike.SA]*session
 	kids      kids
+	tide      tide
 	peers     map[peerKey][]*session // of responders, by who they are
 	probes    map[*ike.SA]*probe     // tests of connections
 	exchanges exchanges
@@ -205,6 +206,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.watchFirewall()
 		case <-poll.C:
 			e.pollTraffic()
+			e.giveBack()
 			e.reapStreams(time.Now())
 			e.rewatch()
 			if e.guard.mute {
