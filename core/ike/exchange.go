@@ -139,7 +139,7 @@ func (sa *SA) retransmit(now time.Time) {
 	if sounds {
 		f.deadline = sounding.until(sa, f, now)
 	}
-	if sa.path.TCP {
+	if t, ok := f.task.(*checkTask); sa.path.TCP && !(ok && !t.path.TCP) {
 		return // TCP repeats it: this only counts how long the peer is silent
 	}
 	sa.tellSent(sa.header(f.task.exchange(), f.id, false), f.datagrams, nil, f.sends-1)

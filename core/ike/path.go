@@ -23,7 +23,7 @@ type origin struct {
 func (sa *SA) sendFlight(f *flight, now time.Time) {
 	own := sa.path
 	if t, ok := f.task.(*checkTask); ok {
-		if t.path != own && f.sends > 1 { // it may have come back
+		if t.path != own && f.sends > 1 && !own.TCP { // it may have come back
 			sa.sendOver(origin{own, sa.natt}, f.datagrams, f.rule())
 		}
 		own = t.path

@@ -119,6 +119,23 @@ func TestRequestFollowsTheConnection(t *testing.T) {
 	}
 }
 
+// TestCheckFromTCPIsRepeated: a peer on TCP says that it is on UDP now, and the first
+// message that asks it there is lost. TCP does not repeat that one.
+func TestCheckFromTCPIsRepeated(t *testing.T) {
+	cfgA, cfgB := pskConfig("a"), pskConfig("b")
+	cfgA.MOBIKE, cfgB.MOBIKE, cfgB.CheckPath = true, true, true
+	w := newWorld(t, testOptions{cfgA: cfgA, cfgB: cfgB})
+	a, b := overTCP(t, w)
+	udp := Path{Local: netip.AddrPortFrom(addrA, 4500), Remote: netip.AddrPortFrom(addrB, 4500)}
+	w.a.do(a.Reroute(udp, w.now))
+	w.deliver(0)
+	w.lose() // the check, and the answer to a
+	w.run(5*time.Second, w.flush)
+	if b.path != udp.reversed() || b.flight != nil {
+		t.Errorf("path %v, in flight %+v", b.path, b.flight)
+	}
+}
+
 // TestLostDeleteLeavesNothing: without liveness checks, too, a responder finds out
 // that its peer has gone (RFC 7296, section 2.4), and gives back what it had.
 func TestLostDeleteLeavesNothing(t *testing.T) {
