@@ -244,11 +244,14 @@ func (e *Engine) call(ctx context.Context, f func()) error {
 }
 
 // post hands f to the loop without waiting, from a goroutine of ours that the
-// loop started.
-func (e *Engine) post(f func()) {
+// loop started. It reports false when the loop has ended: what f would have taken
+// has nobody then.
+func (e *Engine) post(f func()) bool {
 	select {
 	case e.calls <- f:
+		return true
 	case <-e.stopped:
+		return false
 	}
 }
 

@@ -92,7 +92,7 @@ func (e *Engine) dial(ctx context.Context, remote netip.AddrPort, port profile.T
 		if err == nil {
 			s, err = stream.Open(ctx, c, port.TLS, name)
 		}
-		e.post(func() {
+		if !e.post(func() {
 			var k *carrier
 			if err == nil && (e.net == nil || !still()) {
 				s.Close()
@@ -109,7 +109,9 @@ func (e *Engine) dial(ctx context.Context, remote netip.AddrPort, port profile.T
 			if still() {
 				then(k, err)
 			}
-		})
+		}) && err == nil {
+			s.Close()
+		}
 	}()
 }
 
@@ -287,7 +289,7 @@ func (d *door) greet(c net.Conn, source netip.Prefix) {
 		leave()
 		return
 	}
-	d.e.post(func() {
+	if !d.e.post(func() {
 		if d.e.net == nil || d.e.streams.door != d {
 			leave()
 			s.Close()
@@ -299,7 +301,10 @@ func (d *door) greet(c net.Conn, source netip.Prefix) {
 			return
 		}
 		k.known = leave
-	})
+	}) {
+		leave()
+		s.Close()
+	}
 }
 
 // sourceOf returns whom a connection counts for.
