@@ -160,6 +160,16 @@ func (e *Endpoint) NoteLost(spi uint32, p Path, now time.Time) []Effect {
 	return e.take()
 }
 
+// askAgain repeats a request that was lost while the peer was away, rather than wait
+// for its time: the answer tells as much as that to a liveness check. It does not
+// count as a try, so that nobody can make us give up with forged doubts.
+func (sa *SA) askAgain(now time.Time) {
+	if f := sa.flight; f != nil && !sa.path.TCP && now.Sub(f.last) >= crashDoubt {
+		f.last = now
+		sa.sendFlight(f, now)
+	}
+}
+
 // doubt takes an unprotected INVALID_SPI. Anyone can send it: it makes us ask a
 // peer that is silent whether it is there, no more.
 func (e *Endpoint) doubt(d Datagram, now time.Time) {
@@ -181,6 +191,7 @@ func (e *Endpoint) doubt(d Datagram, now time.Time) {
 	for _, sa := range e.sas {
 		if sa.path.Remote == d.Remote && sa.state == StateUp && sa.childByOut(spi) != nil && now.Sub(sa.lastHeard) >= crashDoubt {
 			sa.checkLiveness(now)
+			sa.askAgain(now)
 			e.settle(sa, now)
 			return
 		}

@@ -74,6 +74,46 @@ func TestLostTrafficRaisesDoubt(t *testing.T) {
 	}
 }
 
+// TestDoubtRepeatsWhatWasLost: a request that was lost while the peer was away is
+// repeated when the peer says that it has lost the Child SA, not when its time has
+// come; forged doubts bring its end no closer.
+func TestDoubtRepeatsWhatWasLost(t *testing.T) {
+	w := crashWorld(t, testOptions{})
+	a, _ := w.up()
+	spi := a.children[0].out
+	back := Path{Local: a.path.Remote, Remote: a.path.Local}
+	w.a.do(a.CheckLiveness(w.now))
+	w.lose()
+	sends := a.flight.sends
+	w.b.crash()
+	doubt := func() {
+		w.b.do(w.b.e.NoteLost(spi, back, w.now))
+		k := w.wire[len(w.wire)-1]
+		w.lose()
+		w.hand(k)
+	}
+	for range 3 {
+		w.now = w.now.Add(crashDoubt)
+		doubt()
+		w.lose()
+	}
+	if a.flight.sends != sends {
+		t.Errorf("doubts count as %d tries", a.flight.sends-sends)
+	}
+	w.now = w.now.Add(crashDoubt / 2)
+	doubt()
+	if len(w.wire) != 0 {
+		t.Error("asked again at once")
+	}
+	w.now = w.now.Add(crashDoubt / 2)
+	begun := w.now
+	doubt()
+	w.flush()
+	if f := w.a.closed(); f.Code != FailPeerDead || w.now != begun {
+		t.Errorf("%v", f)
+	}
+}
+
 // TestForgedDoubt: an INVALID_SPI of anybody makes us ask at most, and not a peer
 // that has just been heard, nor for another's address, nor for an SPI not ours.
 func TestForgedDoubt(t *testing.T) {

@@ -274,9 +274,17 @@ func TestStrongSwanClientReauthenticates(t *testing.T) {
 	if err := swan.Initiate("office"); err != nil {
 		t.Fatal(err)
 	}
-	underTraffic(t, l, 10)
-	if n := strings.Count(gw.Must("log"), "IKE SA established"); n < 3 {
-		t.Errorf("authenticated %d times", n)
+	// strongSwan 5.9.8 misses an answer that comes before it has put the new IKE SA
+	// into its table, and asks again 4 s later.
+	n := 0
+	for range 4 {
+		underTraffic(t, l, 10)
+		if n = strings.Count(gw.Must("log"), "IKE SA established"); n >= 3 {
+			break
+		}
+	}
+	if n < 3 {
+		t.Errorf("authenticated %d times, drops %v\n%s", n, gw.Dynamic().Drops, gw.Must("exchanges"))
 	}
 	if sas := swan.SAs(); !strings.Contains(sas, "10.20.0.1") {
 		t.Errorf("another address:\n%s", sas)
