@@ -78,19 +78,23 @@ var newerTree = sync.OnceValues(func() (string, error) {
 	if err := os.RemoveAll(building); err != nil {
 		return "", err
 	}
+	from, err := mirror()
+	if err != nil {
+		return "", err
+	}
 	// Packages are unpacked, not configured: nothing of theirs runs. A mirror that
 	// is a copy of some day is as good, whatever its Release file says.
 	cmd := exec.Command("mmdebstrap", "--quiet", "--variant=extract", "--aptopt=Acquire::Check-Valid-Until \"false\"",
 		"--include=base-files,charon-systemd,strongswan-swanctl,libstrongswan-standard-plugins,libstrongswan-extra-plugins,libcharon-extra-plugins",
-		newerSuite, building, mirror())
+		newerSuite, building, from)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("mmdebstrap: %w\n%s", err, out)
 	}
 	return root, os.Rename(building, root)
 })
 
-// mirror returns the Debian mirror that this machine uses, or the one for all.
-func mirror() string {
+// mirror returns the Debian mirror that this machine uses.
+func mirror() (string, error) {
 	files, _ := filepath.Glob("/etc/apt/sources.list.d/*")
 	for _, name := range append(files, "/etc/apt/sources.list") {
 		f, err := os.Open(name)
@@ -101,10 +105,10 @@ func mirror() string {
 		for lines := bufio.NewScanner(f); lines.Scan(); {
 			for _, word := range strings.Fields(lines.Text()) {
 				if strings.HasPrefix(word, "http") && strings.HasSuffix(strings.TrimSuffix(word, "/"), "/debian") {
-					return word
+					return word, nil
 				}
 			}
 		}
 	}
-	return ""
+	return "", errors.New("apt names no mirror of Debian")
 }
