@@ -57,38 +57,23 @@ func TestInboundLanesShareAndKeepOrder(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			const lanes = 4
 			a, b, hold, waiting := newInLanes(t, lanes, s, nil)
-			var want [][]byte
-			seq := uint32(0)
-			send := func(total int) {
-				p := spec{proto: ippkt.ProtoTCP, sport: 9, seq: seq, flags: ippkt.ACK | ippkt.PSH, payload: random(total, byte(seq))}
-				want = append(want, p.wantSegments(1300)...)
-				a.tun.Inject(p.super(1300))
-				seq += uint32(total)
-			}
+			f := mixedFlow{from: a}
 			for range lanes {
-				send(40*1300 + 7)
+				f.send(40*1300 + 7)
 			}
 			if s.Encr.ID != cbc.Encr.ID {
 				await(t, "each lane to receive", func() bool {
-					return waiting() == 0 && a.SAs().Lookup(0x1000).Counters().OutPackets == uint64(len(want))
+					return waiting() == 0 && a.SAs().Lookup(0x1000).Counters().OutPackets == uint64(len(f.want))
 				})
 			}
 			close(hold)
-			for i := range 60 {
-				send(30*1300 + i)
-				if i%3 == 0 {
-					send(i)
-				}
-				if i%7 == 0 {
-					send(5000)
-				}
-			}
-			equalPackets(t, b.receive(t, len(want)), want)
+			f.mix(60)
+			equalPackets(t, b.receive(t, len(f.want)), f.want)
 			if d := b.Stats().Drops; len(d) != 0 {
 				t.Errorf("drops: %v", d)
 			}
 			await(t, "all to be counted", func() bool {
-				return b.SAs().Lookup(0x2000).Counters().InPackets == uint64(len(want))
+				return b.SAs().Lookup(0x2000).Counters().InPackets == uint64(len(f.want))
 			})
 		})
 	}

@@ -63,6 +63,33 @@ func newLanes(t *testing.T, lanes int) (a, b *end, conn *heldConn, read chan str
 	return a, b, conn, tun.read
 }
 
+// A mixedFlow is TCP of one flow, in super-packets, and what is to come of it.
+type mixedFlow struct {
+	from *end
+	seq  uint32
+	want [][]byte
+}
+
+func (f *mixedFlow) send(total int) {
+	p := spec{proto: ippkt.ProtoTCP, sport: 9, seq: f.seq, flags: ippkt.ACK | ippkt.PSH, payload: random(total, byte(f.seq))}
+	f.want = append(f.want, p.wantSegments(1300)...)
+	f.from.tun.Inject(p.super(1300))
+	f.seq += uint32(total)
+}
+
+// mix sends n long super-packets, with shorter ones and single packets between them.
+func (f *mixedFlow) mix(n int) {
+	for i := range n {
+		f.send(30*1300 + i)
+		if i%3 == 0 {
+			f.send(i)
+		}
+		if i%7 == 0 {
+			f.send(5000)
+		}
+	}
+}
+
 // TestLanesShareAndKeepOrder: while the first super-packet cannot leave, others
 // are read, one by each lane; in the end all leave in order, and so do the short
 // packets between them.
@@ -70,16 +97,9 @@ func TestLanesShareAndKeepOrder(t *testing.T) {
 	const lanes, supers = 4, 60
 	a, b, conn, read := newLanes(t, lanes)
 	install(t, a, b, gcm, 0)
-	var want [][]byte
-	seq := uint32(0)
-	send := func(total int) {
-		p := spec{proto: ippkt.ProtoTCP, sport: 9, seq: seq, flags: ippkt.ACK | ippkt.PSH, payload: random(total, byte(seq))}
-		want = append(want, p.wantSegments(1300)...)
-		a.tun.Inject(p.super(1300))
-		seq += uint32(total)
-	}
+	f := mixedFlow{from: a}
 	for range lanes {
-		send(40*1300 + 7)
+		f.send(40*1300 + 7)
 	}
 	for range lanes {
 		select {
@@ -89,16 +109,8 @@ func TestLanesShareAndKeepOrder(t *testing.T) {
 		}
 	}
 	close(conn.hold)
-	for i := range supers {
-		send(30*1300 + i)
-		if i%3 == 0 {
-			send(i)
-		}
-		if i%7 == 0 {
-			send(5000)
-		}
-	}
-	equalPackets(t, b.receive(t, len(want)), want)
+	f.mix(supers)
+	equalPackets(t, b.receive(t, len(f.want)), f.want)
 	if d := b.Stats().Drops; len(d) != 0 {
 		t.Errorf("drops: %v", d)
 	}
@@ -109,8 +121,8 @@ func TestLanesShareAndKeepOrder(t *testing.T) {
 			t.Fatalf("packet %d has sequence number %d", i, s)
 		}
 	}
-	if got := a.SAs().Lookup(0x1000).Counters(); got.OutPackets != uint64(len(want)) || got.OutPackets != uint64(len(conn.seqs)) {
-		t.Errorf("%d packets counted, %d sent, want %d", got.OutPackets, len(conn.seqs), len(want))
+	if got := a.SAs().Lookup(0x1000).Counters(); got.OutPackets != uint64(len(f.want)) || got.OutPackets != uint64(len(conn.seqs)) {
+		t.Errorf("%d packets counted, %d sent, want %d", got.OutPackets, len(conn.seqs), len(f.want))
 	}
 }
 

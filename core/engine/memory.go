@@ -103,11 +103,7 @@ func (m *memory) forget(entry api.Memory) error {
 var errNoMemory = &api.Error{Code: api.CodeNotFound, What: "The downgrade memory has no such entry.", Next: "\"sallyport memory list\" shows its entries."}
 
 func (m *memory) save() error {
-	b, err := json.MarshalIndent(m.entries, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := m.files.Write(memoryFile, b); err != nil {
+	if err := saveState(m.files, memoryFile, m.entries); err != nil {
 		return fmt.Errorf("keep the downgrade memory: %w", err)
 	}
 	return nil
@@ -136,14 +132,7 @@ func (w *wishes) strict() bool {
 
 func loadWishes(files host.Files) (wishes, error) {
 	var w wishes
-	b, err := files.Read(wishesFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return w, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(b, &w)
-	}
-	if err != nil {
+	if err := loadState(files, wishesFile, &w); err != nil {
 		return wishes{}, fmt.Errorf("read what was connected before: %w", err)
 	}
 	return w, nil
@@ -153,11 +142,7 @@ func (w *wishes) save(files host.Files) error {
 	if w.Assignment == nil && len(w.Connections) == 0 {
 		return files.Remove(wishesFile)
 	}
-	b, err := json.MarshalIndent(w, "", "  ")
-	if err != nil {
-		return err
-	}
-	return files.Write(wishesFile, b)
+	return saveState(files, wishesFile, w)
 }
 
 // KeepsGuard reports whether a service with this State left a firewall in

@@ -1,10 +1,7 @@
 package engine
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
 	"slices"
 
@@ -49,25 +46,14 @@ func (e *Engine) rememberAddresses(gateways []string, addrs []netip.AddrPort) {
 		clear(names)
 	}
 	names[gateways[0]] = addrs
-	b, err := json.MarshalIndent(names, "", "  ")
-	if err == nil {
-		err = e.opt.Host.State.Write(namesFile, b)
-	}
-	if err != nil {
+	if err := saveState(e.opt.Host.State, namesFile, names); err != nil {
 		e.logf(api.LogWarn, "net", "", "remember the gateway's addresses: %v", err)
 	}
 }
 
 func (e *Engine) loadNames() (map[string][]netip.AddrPort, error) {
-	b, err := e.opt.Host.State.Read(namesFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
 	var names map[string][]netip.AddrPort
-	if err == nil {
-		err = json.Unmarshal(b, &names)
-	}
-	if err != nil {
+	if err := loadState(e.opt.Host.State, namesFile, &names); err != nil {
 		return nil, fmt.Errorf("read the gateways' last addresses: %w", err)
 	}
 	return names, nil

@@ -1,10 +1,7 @@
 package engine
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
 	"slices"
 	"strings"
@@ -73,26 +70,15 @@ func (e *Engine) rememberWay(c *conn, t transport, now time.Time) {
 	} else if err == nil && len(ways) == before {
 		return
 	}
-	b, err := json.MarshalIndent(ways, "", "  ")
-	if err == nil {
-		err = e.opt.Host.State.Write(waysFile, b)
-	}
-	if err != nil {
+	if err := saveState(e.opt.Host.State, waysFile, ways); err != nil {
 		e.logf(api.LogWarn, "net", c.name, "remember how the gateway is reached: %v", err)
 	}
 }
 
 // loadWays reads what is remembered, the oldest first.
 func (e *Engine) loadWays() ([]way, error) {
-	b, err := e.opt.Host.State.Read(waysFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
 	var ways []way
-	if err == nil {
-		err = json.Unmarshal(b, &ways)
-	}
-	if err != nil {
+	if err := loadState(e.opt.Host.State, waysFile, &ways); err != nil {
 		return nil, fmt.Errorf("read how gateways were reached: %w", err)
 	}
 	return ways, nil

@@ -6,14 +6,19 @@ import (
 	"sallyport/core/ike/message"
 )
 
+// informing is what tasks have in common whose INFORMATIONAL request leaves nothing
+// to undo, whether it is refused or given up.
+type informing struct{}
+
+func (informing) exchange() message.ExchangeType          { return message.Informational }
+func (informing) refused(*SA, *message.Notify, time.Time) {}
+func (informing) abandoned(*SA, time.Time)                {}
+
 // livenessTask asks whether the peer is there: an empty INFORMATIONAL
 // (RFC 7296, section 2.4). Whoever does not answer it is dead.
-type livenessTask struct{}
+type livenessTask struct{ informing }
 
-func (livenessTask) kind() kind                              { return kindLiveness }
-func (livenessTask) exchange() message.ExchangeType          { return message.Informational }
-func (livenessTask) refused(*SA, *message.Notify, time.Time) {}
-func (livenessTask) abandoned(*SA, time.Time)                {}
+func (livenessTask) kind() kind { return kindLiveness }
 
 // request asks, with MOBIKE, also how the peer sees us (RFC 4555, section 3.8).
 func (livenessTask) request(sa *SA, _ time.Time) ([]message.Payload, bool) {

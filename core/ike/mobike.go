@@ -160,16 +160,13 @@ func (sa *SA) oweUpdate(now time.Time) {
 // the request comes from. Sent over several paths, it tells one of them, whichever
 // the peer heard it over first.
 type updateTask struct {
+	informing
 	path      Path
 	scattered bool
 }
 
-func (*updateTask) kind() kind                     { return kindUpdate }
-func (*updateTask) exchange() message.ExchangeType { return message.Informational }
-func (*updateTask) abandoned(*SA, time.Time)       {}
-func (*updateTask) ladder() Retransmit             { return hurried }
-
-func (*updateTask) refused(*SA, *message.Notify, time.Time) {}
+func (*updateTask) kind() kind         { return kindUpdate }
+func (*updateTask) ladder() Retransmit { return hurried }
 
 func (t *updateTask) request(sa *SA, _ time.Time) ([]message.Payload, bool) {
 	t.path = sa.path

@@ -163,14 +163,13 @@ func (sa *SA) dropChecks() {
 // the keys of the SA and hears what is sent there. The answer must repeat a
 // cookie, so that it cannot have been sent without having read the request.
 type checkTask struct {
+	informing
 	path   Path
 	cookie []byte
 }
 
-func (*checkTask) kind() kind                              { return kindCheck }
-func (*checkTask) exchange() message.ExchangeType          { return message.Informational }
-func (*checkTask) refused(*SA, *message.Notify, time.Time) {}
-func (*checkTask) abandoned(*SA, time.Time)                {}
+func (*checkTask) kind() kind { return kindCheck }
+
 func (t *checkTask) request(sa *SA, _ time.Time) ([]message.Payload, bool) {
 	return []message.Payload{&message.Notify{Kind: message.NotifyCookie2, Data: t.cookie}}, sa.state == StateUp
 }
@@ -206,12 +205,9 @@ func (sa *SA) noteMapping(in *inbox, now time.Time) {
 
 // addressesTask tells the peer our further addresses after they have changed
 // (RFC 4555, section 3.6).
-type addressesTask struct{}
+type addressesTask struct{ informing }
 
-func (addressesTask) kind() kind                              { return kindAddresses }
-func (addressesTask) exchange() message.ExchangeType          { return message.Informational }
-func (addressesTask) refused(*SA, *message.Notify, time.Time) {}
-func (addressesTask) abandoned(*SA, time.Time)                {}
+func (addressesTask) kind() kind { return kindAddresses }
 
 func (addressesTask) request(sa *SA, _ time.Time) ([]message.Payload, bool) {
 	list := addressNotifies(sa.e.addressesBeside(sa.path.Local.Addr()))

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"sallyport/core/ike/message"
+	"sallyport/core/pmtu"
 )
 
 // How long the answer to the first try of a sounding is waited for.
@@ -92,7 +93,7 @@ func (sa *SA) SetMTU(mtu int) { sa.here().mtu = mtu }
 // be why, and what follows is fragmented to pass everywhere (RFC 7383, section
 // 2.5.2) until more is known of the path.
 func (sa *SA) suspect(datagrams [][]byte) {
-	least := sa.leastMTU()
+	least := pmtu.Floor(!sa.path.Remote.Addr().Unmap().Is4())
 	for _, b := range datagrams {
 		if s := sa.here(); s.mtu == 0 && len(b)+sa.outerLen() > least {
 			s.mtu, s.doubted = least, true
@@ -106,6 +107,7 @@ func (sa *SA) Doubted() bool { return sa.here().doubted }
 
 // soundTask sends a packet of a given size.
 type soundTask struct {
+	informing
 	path  Path
 	size  int
 	try   int
@@ -115,10 +117,7 @@ type soundTask struct {
 	empty [][]byte // the last of them
 }
 
-func (*soundTask) kind() kind                              { return kindSounding }
-func (*soundTask) exchange() message.ExchangeType          { return message.Informational }
-func (*soundTask) refused(*SA, *message.Notify, time.Time) {}
-func (*soundTask) abandoned(*SA, time.Time)                {}
+func (*soundTask) kind() kind { return kindSounding }
 
 func (t *soundTask) request(sa *SA, _ time.Time) ([]message.Payload, bool) {
 	if t.path != sa.path || !sa.Soundable() {
@@ -155,14 +154,6 @@ func (sa *SA) sealSounding(x message.ExchangeType, id uint32, response bool, pay
 	}
 	sa.tellSent(h, [][]byte{b}, payloads, 0)
 	return [][]byte{b}, nil
-}
-
-// leastMTU is what every path carries.
-func (sa *SA) leastMTU() int {
-	if sa.path.Remote.Addr().Unmap().Is4() {
-		return 576
-	}
-	return 1280
 }
 
 // soundTries is how often a sounding is sent in forms that may be lost for their

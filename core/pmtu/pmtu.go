@@ -22,6 +22,14 @@ const (
 	Max = 9000
 )
 
+// Floor returns the MTU that every path of a family carries.
+func Floor(v6 bool) int {
+	if v6 {
+		return Floor6
+	}
+	return Floor4
+}
+
 // Times of the search.
 const (
 	// RaiseAfter is how long a size that did not pass is left alone (RFC 8899,
@@ -94,10 +102,7 @@ type Search struct {
 // Start begins anew on a path whose first link carries packets of link bytes.
 // doubted says that it has lost large packets.
 func (s *Search) Start(v6 bool, link int, doubted bool) {
-	floor := Floor4
-	if v6 {
-		floor = Floor6
-	}
+	floor := Floor(v6)
 	link = min(max(link, floor), Max)
 	*s = Search{floor: floor, link: link, high: link + 1, use: min(link, Usual), doubted: doubted, tag: s.tag}
 }

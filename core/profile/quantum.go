@@ -130,28 +130,19 @@ func PPKID(name string) []byte {
 func (im *tomlImport) ppks(b *Bundle, k *IKE) {
 	b.Connection.IKE.PPKs = slices.Clone(k.PPKs)
 	for i, p := range k.PPKs {
-		field, name := at("ike.ppks", i)+".secret", ppkName(b.Connection.Name, i)
+		name := ppkName(b.Connection.Name, i)
 		b.Connection.IKE.PPKs[i].Secret = name
-		switch {
-		case p.Secret != "":
-			data, ok := im.file(field, p.Secret)
-			if !ok {
-				continue
-			}
-			key, err := decodeSecret(strings.TrimRight(string(data), "\r\n"))
+		im.listed(at("ike.ppks", i)+".secret", p.Secret, "the post-quantum pre-shared key "+shown(p.ID), &b.Keep.PPKs, func(text []byte) error {
+			key, err := decodeSecret(string(text))
 			if err == nil {
 				err = checkPPK(key)
 			}
 			if err != nil {
-				im.bad(field, "%v", err)
-				continue
+				return err
 			}
 			b.addPPK(name, key)
-		case im.req.Replace:
-			b.Keep.PPKs = true
-		default:
-			im.bad(field, "is missing: name a file that holds the post-quantum pre-shared key %s", shown(p.ID))
-		}
+			return nil
+		})
 	}
 }
 

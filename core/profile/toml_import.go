@@ -279,25 +279,35 @@ func (im *tomlImport) remote(b *Bundle, a *Auth, localMethod string) {
 func (im *tomlImport) peerSecrets(b *Bundle, a *Auth) {
 	b.Connection.Remote.Secrets = slices.Clone(a.Secrets)
 	for i, p := range a.Secrets {
-		field, name := at("remote.secrets", i)+".secret", peerPSKName(b.Connection.Name, i)
+		name := peerPSKName(b.Connection.Name, i)
 		b.Connection.Remote.Secrets[i].Secret = name
-		switch {
-		case p.Secret != "":
-			data, ok := im.file(field, p.Secret)
-			if !ok {
-				continue
-			}
-			psk := bytes.TrimRight(data, "\r\n")
+		im.listed(at("remote.secrets", i)+".secret", p.Secret, "the pre-shared key of "+shown(p.ID), &b.Keep.PeerSecrets, func(psk []byte) error {
 			if err := checkPSK(psk, a.WeakSecret); err != nil {
-				im.bad(field, "%v", err)
-				continue
+				return err
 			}
 			b.addPSK(name, psk)
-		case im.req.Replace:
-			b.Keep.PeerSecrets = true
-		default:
-			im.bad(field, "is missing: name a file that holds the pre-shared key of %s", shown(p.ID))
+			return nil
+		})
+	}
+}
+
+// listed hands the key of one entry of a list to add: the content of the file named,
+// or else, in a replacement, keep says that the stored one stays. A last line break
+// is the editor's, not the key's.
+func (im *tomlImport) listed(field, file, what string, keep *bool, add func(key []byte) error) {
+	switch {
+	case file != "":
+		data, ok := im.file(field, file)
+		if !ok {
+			return
 		}
+		if err := add(bytes.TrimRight(data, "\r\n")); err != nil {
+			im.bad(field, "%v", err)
+		}
+	case im.req.Replace:
+		*keep = true
+	default:
+		im.bad(field, "is missing: name a file that holds %s", what)
 	}
 }
 

@@ -1,11 +1,9 @@
 package interop_test
 
 import (
-	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -17,53 +15,6 @@ import (
 // flowBytesEnv says how many bytes TestNothingIsChanged sends through each mode,
 // rather than a few.
 const flowBytesEnv = "SALLYPORT_FLOW_BYTES"
-
-const flowGatewayProfile = `version = 1
-name = "gateway"
-role = "responder"
-tcp_ports = ["4500"]
-
-[local]
-method = "psk"
-id = "gw.vpn.test"
-secret = "office.psk"
-
-[remote]
-method = "psk"
-
-[[children]]
-name = "net"
-local_ts = ["10.10.0.0/16", "fd00:10::/64"]
-
-[[pools]]
-name = "v4"
-addresses = "10.20.0.0/24"
-
-[[pools]]
-name = "v6"
-addresses = "fd00:20::/112"
-`
-
-// flowProfile is a client's; the transport, the gateway and its name are left open.
-const flowProfile = `version = 1
-name = "%s"
-gateways = ["%s"]
-virtual_ips = ["0.0.0.0", "::"]
-transport = "%s"
-
-[local]
-method = "psk"
-id = "alice@vpn.test"
-secret = "office.psk"
-
-[remote]
-method = "psk"
-id = "gw.vpn.test"
-
-[[children]]
-name = "net"
-remote_ts = ["10.10.0.0/16", "fd00:10::/64"]
-`
 
 // TestNothingIsChanged sends numbers through the tunnel, both ways, over TCP and UDP
 // and both families, with everything that makes it fast switched on, and with each
@@ -82,19 +33,10 @@ func TestNothingIsChanged(t *testing.T) {
 	l.Client.Run("ip address add " + lab.ClientV6.String() + "/64 dev eth0 nodad")
 	l.Gateway.Run("ip address add " + lab.GatewayV6.String() + "/64 dev eth0 nodad")
 	l.Gateway.Run("ip address add " + lab.InsideV6.String() + "/128 dev lo nodad")
-	dir := l.Dir("flow")
-	for name, text := range map[string]string{
-		"office.psk": "correct horse battery staple", "gateway.toml": flowGatewayProfile,
-		"v4.toml": fmt.Sprintf(flowProfile, "v4", lab.GatewayV4, "udp"), "v6.toml": fmt.Sprintf(flowProfile, "v6", lab.GatewayV6, "udp"),
-		"tcp.toml": fmt.Sprintf(flowProfile, "tcp", lab.GatewayV4, "tcp"),
-	} {
-		writeFile(t, filepath.Join(dir, name), text)
-	}
-	gateway, client := l.Gateway.Service("gateway"), l.Client.Service("client")
-	gateway.Must("import", filepath.Join(dir, "gateway.toml"))
-	for _, name := range []string{"v4", "v6", "tcp"} {
-		client.Must("import", filepath.Join(dir, name+".toml"))
-	}
+	gateway, client := tcpServices(t, l)
+	importTCP(t, l, client, "v4", `transport = "udp"`)
+	importTCP(t, l, client, "v6", `transport = "udp"`, lab.GatewayV6.String())
+	importTCP(t, l, client, "tcp", `transport = "tcp"`)
 	gateway.Stop()
 	client.Stop()
 	for _, mode := range []struct{ name, connection, env string }{

@@ -39,7 +39,7 @@ addresses = "fd00:20::/120"
 
 const tcpClientProfile = `version = 1
 name = "NAME"
-gateways = ["198.51.100.1"]
+gateways = [GATEWAYS]
 virtual_ips = ["0.0.0.0", "::"]
 OPTIONS
 [local]
@@ -58,6 +58,13 @@ remote_ts = ["10.10.0.0/16", "fd00:10::/64"]
 func tcpLab(t *testing.T) (*lab.Lab, *lab.Service, *lab.Service) {
 	t.Helper()
 	l := lab.New(t)
+	gw, s := tcpServices(t, l)
+	return l, gw, s
+}
+
+// tcpServices are both ends in any laboratory.
+func tcpServices(t *testing.T, l *lab.Lab) (gateway, client *lab.Service) {
+	t.Helper()
 	dir := l.Dir("tcp")
 	for name, text := range map[string]string{
 		"gw.toml": tcpGatewayProfile, "gw.psk": "correct horse battery staple", "own.psk": "correct horse battery staple",
@@ -69,14 +76,18 @@ func tcpLab(t *testing.T) (*lab.Lab, *lab.Service, *lab.Service) {
 	if c := gw.Connection("gw"); c.State != api.Listening {
 		t.Fatalf("the gateway is %s: %v", c.State, c.Problem)
 	}
-	return l, gw, l.Client.Service("client")
+	return gw, l.Client.Service("client")
 }
 
-// importTCP imports a connection with options of its own.
-func importTCP(t *testing.T, l *lab.Lab, s *lab.Service, name, options string) {
+// importTCP imports a connection with options of its own, to the gateway's address
+// of IPv4 or to those given.
+func importTCP(t *testing.T, l *lab.Lab, s *lab.Service, name, options string, gateways ...string) {
 	t.Helper()
+	if gateways == nil {
+		gateways = []string{"198.51.100.1"}
+	}
 	path := filepath.Join(l.Dir("tcp"), name+".toml")
-	writeFile(t, path, strings.NewReplacer("NAME", name, "OPTIONS", options).Replace(tcpClientProfile))
+	writeFile(t, path, strings.NewReplacer("NAME", name, "OPTIONS", options, "GATEWAYS", `"`+strings.Join(gateways, `", "`)+`"`).Replace(tcpClientProfile))
 	s.Must("import", path)
 }
 
@@ -249,9 +260,7 @@ func TestTransport(t *testing.T) {
 	t.Run("ipv6 leads nowhere", func(t *testing.T) {
 		l := l.For(t)
 		s := s.For(l)
-		path := filepath.Join(l.Dir("tcp"), "both.toml")
-		writeFile(t, path, strings.NewReplacer("NAME", "both", "OPTIONS", "", `["198.51.100.1"]`, `["[2001:db8:1::1]", "198.51.100.1"]`).Replace(tcpClientProfile))
-		s.Must("import", path)
+		importTCP(t, l, s, "both", "", "[2001:db8:1::1]", "198.51.100.1")
 		unblock := blocked(l, "in meta nfproto ipv6 udp dport { 500, 4500 } drop")
 		defer unblock()
 		took := connectIn(t, s, "both")

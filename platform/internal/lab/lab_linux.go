@@ -38,8 +38,8 @@ type Lab struct {
 	dir string
 }
 
-// New builds the network for one test, which must have root.
-func New(t testing.TB) *Lab {
+// newLab returns a laboratory without machines, for a test that must have root.
+func newLab(t testing.TB) *Lab {
 	t.Helper()
 	roottest.Require(t)
 	// Paths of unix sockets are short, so t.TempDir is too long.
@@ -51,7 +51,13 @@ func New(t testing.TB) *Lab {
 	if err := os.Chmod(dir, 0o755); err != nil { // for processes without privilege
 		t.Fatal(err)
 	}
-	l := &Lab{t: t, dir: dir}
+	return &Lab{t: t, dir: dir}
+}
+
+// New builds the network for one test, which must have root.
+func New(t testing.TB) *Lab {
+	t.Helper()
+	l := newLab(t)
 	l.Wan, l.Gateway, l.NAT, l.Client, l.Inside =
 		newHost(l, "wan"), newHost(l, "gw"), newHost(l, "nat"), newHost(l, "client"), newHost(l, "inside")
 	if err := l.wire(); err != nil {
@@ -268,6 +274,9 @@ func (l *Lab) Path(p Path) {
 	if p != Offline {
 		up := map[Path]string{Direct: "eth0", BehindRouter: "eth1"}[p]
 		do(func() error { return l.Client.settle(up) })
+		if p == BehindRouter {
+			do(func() error { return l.NAT.settle("eth1") })
+		}
 	}
 	if err != nil {
 		l.t.Fatalf("switch path: %v", err)

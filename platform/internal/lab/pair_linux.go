@@ -1,11 +1,6 @@
 package lab
 
-import (
-	"os"
-	"testing"
-
-	"sallyport/platform/internal/roottest"
-)
+import "testing"
 
 // NewPair builds the least network for one benchmark, which must have root: the
 // machines Client and Gateway of the package's picture, joined by one cable with
@@ -13,13 +8,7 @@ import (
 // own, so that nothing is forwarded. There are no servers, and no other machines.
 func NewPair(t testing.TB) *Lab {
 	t.Helper()
-	roottest.Require(t)
-	dir, err := os.MkdirTemp("", "lab")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	l := &Lab{t: t, dir: dir}
+	l := newLab(t)
 	l.Client, l.Gateway = newHost(l, "client"), newHost(l, "gw")
 	if err := join(l.Client, "eth0", l.Gateway, "eth0", func(string) error { return nil }); err != nil {
 		t.Fatalf("wire the laboratory: %v", err)
