@@ -275,7 +275,7 @@ func TestStrongSwanClientReauthenticates(t *testing.T) {
 		t.Fatal(err)
 	}
 	// strongSwan 5.9.8 misses an answer that comes before it has put the new IKE SA
-	// into its table, and asks again 4 s later.
+	// into its table, and asks again.
 	n := 0
 	for range 4 {
 		underTraffic(t, l, 10)

@@ -47,8 +47,12 @@ func (h *Host) strongSwan(root, dir string, options []string) *StrongSwan {
 	base := filepath.Base(dir)
 	s := &StrongSwan{Dir: dir, host: h, root: root, conf: h.lab.file(base + ".strongswan.conf"), log: h.lab.file(base + ".charon.log")}
 	socket := h.lab.file(base + ".vici")
+	// By itself charon repeats a request after 4 s, and a datagram that is lost while
+	// a cable is plugged in would cost a test as much. It gives up no sooner for it.
 	conf := fmt.Sprintf(`charon-systemd {
   load = %s
+  retransmit_timeout = 0.5
+  retransmit_tries = 9
   journal {
     default = -1
   }
