@@ -34,6 +34,8 @@ type mobility struct {
 	moves    int          // of the line of SAs
 	// seen is how the peer last saw our address: its NAT_DETECTION_DESTINATION_IP.
 	seen []byte
+	// unsure says that we have moved since that was last confirmed, see updated.
+	unsure bool
 }
 
 // heir is what an SA takes over from the one that it replaces. How the peer saw
@@ -136,6 +138,7 @@ func (sa *SA) moveTo(p Path, now time.Time) {
 	sa.mob.moves++
 	sa.e.emit(PathChanged{SA: sa, Path: p})
 	if sa.mob.on {
+		sa.mob.unsure = true
 		sa.oweUpdate(now)
 	}
 }
@@ -173,7 +176,12 @@ func (t *updateTask) request(sa *SA, _ time.Time) ([]message.Payload, bool) {
 	return append([]message.Payload{status(message.NotifyUpdateSAAddresses)}, sa.natNotifiesFor(t.path.Remote)...), sa.state == StateUp
 }
 
-// updated follows the answer to an UPDATE_SA_ADDRESSES.
+// updated follows the answer to an UPDATE_SA_ADDRESSES. One that tells of a NAT may
+// tell of somebody who sent a copy of the request from elsewhere, sooner than the
+// request itself came: nothing in it says where it is from (RFC 4555, section 5.1). The
+// answer to another request shows whether the peer still sees us there (section 3.8), at
+// once and not after a silence. It is asked for once for each move, lest a NAT that
+// changes its mind with each packet be asked for ever.
 func (sa *SA) updated(x task, in *inbox, _ []uint32, now time.Time) *notifyError {
 	t := x.(*updateTask)
 	if n := in.refusal(); n != nil {
@@ -186,6 +194,10 @@ func (sa *SA) updated(x task, in *inbox, _ []uint32, now time.Time) *notifyError
 		return nil
 	}
 	sa.log(Info, "%s: the peer has followed to %v", sa.name(), sa.path)
+	if sa.mob.unsure && sa.natLocal {
+		sa.checkLiveness(now)
+	}
+	sa.mob.unsure = false
 	return nil
 }
 

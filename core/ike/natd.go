@@ -63,9 +63,10 @@ func (sa *SA) detectNAT(in *inbox, spii, spir uint64, d Datagram) bool {
 
 // follow adopts the path of the newest authenticated message or ESP packet
 // (RFC 7296, section 2.23): the float to the NAT-T port, and a NAT that
-// rebinds. An initiator behind a NAT does not follow: its peer is the one that
-// does not move. Nor does one on TCP, or one whose peer's words come out of a TCP
-// connection: it is the initiator who opens those, and leaves them. With MOBIKE
+// rebinds. Who began the line of IKE SAs goes on from the address that it chose
+// itself, and does not follow at all behind a NAT: its peer is the one that does not
+// move. Nor does one on TCP, or one whose peer's words come out of a TCP connection:
+// it is the initiator who opens those, and leaves them. With MOBIKE
 // the peer says itself where it is (RFC 9329, section 7.6), but for a TCP connection
 // in place of another: what is still on its way through one moves nobody back who
 // has gone on to UDP.
@@ -73,10 +74,10 @@ func (sa *SA) follow(p Path, natt bool) {
 	if sa.mob.on && (!p.TCP || !sa.path.TCP) {
 		return
 	}
-	if sa.initiator && sa.natLocal || sa.line && (sa.path.TCP || p.TCP) {
+	if sa.line && (sa.natLocal || sa.path.TCP || p.TCP) {
 		return
 	}
-	if sa.initiator {
+	if sa.line {
 		p.Local, natt = sa.path.Local, sa.natt
 	}
 	if !p.Local.IsValid() || p.Local.Addr().IsUnspecified() {

@@ -102,6 +102,9 @@ func (sa *SA) answeredAt(p Path, now time.Time) {
 // anywhere, so we ask there first.
 func (sa *SA) peerMoved(p Path, now time.Time) {
 	if !sa.mob.on || p.TCP {
+		if at := sa.path.Local; !p.TCP && !sa.path.TCP && at.Addr().Is4() == p.Local.Addr().Is4() {
+			p.Local = at // at which of our addresses the peer asks, IKE says
+		}
 		sa.follow(p, sa.natt || p.TCP)
 		return
 	}

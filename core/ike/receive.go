@@ -38,7 +38,7 @@ func (sa *SA) receiveResponse(h message.Header, d Datagram, now time.Time) {
 		return
 	}
 	sa.tellProved(&m)
-	if d.TCP && !sa.path.TCP { // it goes back to where the request came from, before the peer moved on
+	if sa.goesBack(d) {
 		sa.lastHeard, sa.from = now, origin{d.path(), d.NATT}
 	} else {
 		sa.heard(d, now)
@@ -64,6 +64,15 @@ func (sa *SA) receiveResponse(h message.Header, d Datagram, now time.Time) {
 		f.task.abandoned(sa, now)
 		sa.giveUpOn(err, now)
 	}
+}
+
+// goesBack reports whether a response says no more of where the peer is than that our
+// request was there: it goes back the way on which that came (RFC 7296, section 2.11).
+// So it is with one out of a TCP connection that the peer has left since, and with those
+// to the end that began the line of IKE SAs. If they moved both ends, requests
+// that cross would let each end take the path that the other leaves, again and again.
+func (sa *SA) goesBack(d Datagram) bool {
+	return d.TCP && !sa.path.TCP || sa.line && sa.state != StateAuthSent
 }
 
 func (sa *SA) dispatchResponse(f *flight, in *inbox, now time.Time) *notifyError {

@@ -1,11 +1,9 @@
 package ike
 
 // sound lets either end ask with a packet of some size. On the way of the storm
-// those above 1400 bytes are swallowed. Ends without MOBIKE are spared: each follows
-// the other's packets, and with requests of both under way they may change places
-// for ever after a move that the service makes with MOBIKE alone.
+// those above 1400 bytes are swallowed.
 func (s *weather) sound() {
-	if !s.mobile {
+	if !s.mobile && !s.sounds {
 		return
 	}
 	p := []*peer{s.a, s.b}[s.rng.IntN(2)]

@@ -156,3 +156,35 @@ func TestLostDeleteLeavesNothing(t *testing.T) {
 		t.Errorf("state %v, %d leases, %d IKE SAs", b.state, pool.leases, len(w.b.e.sas))
 	}
 }
+
+// TestSuccessorBeyondTheHardLifetime: the answer to a rekey of a Child SA is lost, and
+// at its responder the time of the old one is over. The responder sends on the new one,
+// which is agreed on, and the old keys are not used any longer; once the answer has
+// come, nothing is missing.
+func TestSuccessorBeyondTheHardLifetime(t *testing.T) {
+	cfgA, cfgB := pskConfig("a"), pskConfig("b")
+	cfgB.Children[0].RekeyTime, cfgB.Children[0].HardLifetime = -1, time.Minute
+	w := newWorld(t, testOptions{cfgA: cfgA, cfgB: cfgB})
+	w.up()
+	old := w.a.child()
+	w.run(55*time.Second, w.flush)
+	w.a.do(w.a.e.RekeyChild(old.in, w.now))
+	w.deliver(0)
+	w.lose() // the answer
+	next := w.b.children[w.b.one().children[1].in]
+	if next.active {
+		t.Error("used before there is a sign that the peer has it")
+	}
+	w.run(6*time.Second, w.lose)
+	if len(w.b.children) != 1 || !next.active {
+		t.Errorf("after the hard lifetime there are %d Child SAs, the new one in use: %v", len(w.b.children), next.active)
+	}
+	if _, offered := w.a.e.reserved[next.OutSPI]; !offered || w.a.e.children[old.in] == nil {
+		t.Error("the peer has forgotten what it offers")
+	}
+	w.advance(20 * time.Second)
+	w.agree()
+	if w.b.child().in != next.InSPI {
+		t.Error("the new Child SA is not the one that was agreed on")
+	}
+}
