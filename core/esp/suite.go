@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/crypto/chacha20poly1305"
 
+	"sallyport/core/internal/gcm"
 	"sallyport/core/transform"
 )
 
@@ -154,11 +155,7 @@ func newProtector(s transform.Suite, k Keys) (*protector, error) {
 	}
 	switch s.Encr.ID {
 	case transform.EncrAESGCM16:
-		b, err := aes.NewCipher(key)
-		if err != nil {
-			return nil, fmt.Errorf("esp: %w", err)
-		}
-		if p.aead, err = cipher.NewGCM(b); err != nil {
+		if p.aead, err = gcm.New(key); err != nil {
 			return nil, fmt.Errorf("esp: %w", err)
 		}
 		return p, nil
