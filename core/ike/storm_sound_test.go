@@ -3,7 +3,7 @@ package ike
 // sound lets either end ask with a packet of some size. On the way of the storm
 // those above 1400 bytes are swallowed.
 func (s *weather) sound() {
-	if !s.mobile && !s.sounds {
+	if !s.mobile && !s.harsh {
 		return
 	}
 	p := []*peer{s.a, s.b}[s.rng.IntN(2)]

@@ -73,7 +73,7 @@ type weather struct {
 	*walker
 	pool    *testPool
 	mobile  bool
-	sounds  bool                // the ends look for how much a path carries also without MOBIKE
+	harsh   bool                // without MOBIKE, with all that else only those meet who speak it
 	mapping uint16              // the NAT's port for port 500; that for 4500 is the next
 	broken  map[netip.Addr]bool // addresses of b that cannot be reached
 	heard   []packet            // what somebody on the way has kept
@@ -89,7 +89,7 @@ func (s *weather) configs(seed uint64) (a, b *Config) {
 	if seed%3 == 0 {
 		a, b, s.pool = roadwarrior()
 	}
-	s.mobile, s.sounds = seed%4 != 3, seed%16 == 15
+	s.mobile, s.harsh = seed%4 != 3, seed%16 == 15
 	for _, c := range []*Config{a, b} {
 		c.LivenessDelay, c.Retransmit.Tries = 20*time.Second, 8
 		c.MOBIKE = s.mobile
@@ -410,7 +410,7 @@ func (s *weather) attack() {
 	known := s.established(p)
 	var fooled *SA
 	from := len(p.effects)
-	if s.mobile && s.rng.IntN(2) == 0 {
+	if (s.mobile || s.harsh) && s.rng.IntN(2) == 0 {
 		k.from = netip.AddrPortFrom(addrThief, k.from.Port())
 	}
 	defer func() {
@@ -455,31 +455,40 @@ func (s *weather) established(p *peer) map[*SA]Path {
 }
 
 // overtaken returns the IKE SA of p that takes a copy of k for k itself, and its
-// sender for the peer: the peer's word that it has moved, which has not come yet. Where
-// it is from only the IP header says, which nothing protects (RFC 4555, section 5.1),
-// so this is so unless the responder asks there first; in the end it must be where its
-// peer is all the same.
+// sender for the peer, for k has not come yet: where it is from only the IP header says,
+// which nothing protects. With MOBIKE that is the peer's word that it has moved (RFC
+// 4555, section 5.1), unless the responder asks there before it follows; without, any
+// message, unless a NAT is in front of us (RFC 7296, section 2.23), or it goes back
+// whence we have asked. In the end p must be where its peer is all the same.
 func (s *weather) overtaken(p *peer, k packet) *SA {
 	h, err := message.ParseHeader(k.data)
-	if err != nil || p != s.b || p.cfg.CheckPath {
+	if err != nil {
 		return nil
 	}
 	sa := p.e.sas[h.ResponderSPI]
 	if !h.Initiator() {
 		sa = p.e.sas[h.InitiatorSPI]
 	}
-	if sa == nil || h.Response() || h.MessageID != sa.expectID || sa.line || !sa.mob.on {
+	if sa == nil || sa.keys.open == nil {
 		return nil
 	}
 	var r message.Reassembler
 	m, _, err := r.Open(bytes.Clone(k.data), sa.keys.open)
-	if err != nil || !slices.ContainsFunc(m.Payloads, func(x message.Payload) bool {
+	update := slices.ContainsFunc(m.Payloads, func(x message.Payload) bool {
 		n, ok := x.(*message.Notify)
 		return ok && n.Kind == message.NotifyUpdateSAAddresses
-	}) {
-		return nil
+	})
+	switch {
+	case err != nil:
+	case h.Response():
+		if !sa.mob.on && !sa.line && sa.flight != nil && sa.flight.id == h.MessageID {
+			return sa
+		}
+	case h.MessageID != sa.expectID:
+	case sa.mob.on && update && !sa.line && !sa.cfg.CheckPath, !sa.mob.on && !(sa.line && sa.natLocal):
+		return sa
 	}
-	return sa
+	return nil
 }
 
 // invent makes an unprotected message of an exchange that k belongs to.
