@@ -1,9 +1,9 @@
 // Package gcm is AES in Galois/Counter Mode (NIST SP 800-38D) with nonces of 12
-// bytes and tags of 16, as ESP uses it (RFC 4106). Processors that work on four
-// blocks with one instruction (VAES and VPCLMULQDQ with AVX-512) run our own
-// assembly, which takes half the time of the standard library's and less. Every
-// other processor, and every build with the tag purego, runs the standard
-// library's. Both keep the same contract; tests hold one against the other.
+// bytes and tags of 16, as ESP uses it (RFC 4106). Processors whose instructions
+// for it work on four blocks at once (VAES and VPCLMULQDQ, with AVX-512), or on two
+// (with AVX2), run our own assembly. Every other processor, and every build with
+// the tag purego, runs the standard library's. All keep the same contract; tests
+// hold each against the standard library.
 package gcm
 
 import (
@@ -25,7 +25,7 @@ func New(key []byte) (cipher.AEAD, error) {
 	default:
 		return nil, aes.KeySizeError(len(key))
 	}
-	if wide {
+	if lanes > 1 {
 		return newWide(key), nil
 	}
 	block, err := aes.NewCipher(key)

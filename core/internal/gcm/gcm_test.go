@@ -37,16 +37,22 @@ func ours(t testing.TB, key []byte) cipher.AEAD {
 	return g
 }
 
-// both runs f with what this machine chooses, and with the standard library.
-func both(t *testing.T, f func(t *testing.T)) {
-	if wide {
-		t.Run("wide", f)
+// able are the ways there are on this machine, by how many blocks they take.
+var able = func() (l []int) {
+	for _, n := range []int{4, 2, 1} {
+		if n <= lanes {
+			l = append(l, n)
+		}
 	}
-	t.Run("standard", func(t *testing.T) {
-		defer func(was bool) { wide = was }(wide)
-		wide = false
-		f(t)
-	})
+	return l
+}()
+
+// each runs f in each way: the last is that of the standard library.
+func each(t *testing.T, f func(t *testing.T)) {
+	defer func(was int) { lanes = was }(lanes)
+	for _, lanes = range able {
+		t.Run(fmt.Sprintf("lanes=%d", lanes), f)
+	}
 }
 
 func random(n int, seed uint64) []byte {
@@ -66,7 +72,7 @@ func TestVectors(t *testing.T) {
 		plain = "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39"
 		aad   = "feedfacedeadbeeffeedfacedeadbeefabaddad2"
 	)
-	both(t, func(t *testing.T) {
+	each(t, func(t *testing.T) {
 		for i, v := range []struct{ key, nonce, plain, aad, sealed string }{
 			{zero, zero[:24], "", "", "58e2fccefa7e3061367f1d57a4e7455a"},
 			{zero, zero[:24], zero, "", "0388dace60b6a392f328c2b971b2fe78ab6e47d42cec13bdf53a67b21257bddf"},
@@ -103,7 +109,12 @@ func unhex(t *testing.T, s string) []byte {
 // TestAgainstStandard seals and opens every length, with every length of
 // additional data, at changing addresses, in place and not, and looks at what
 // stands round the output.
-func TestAgainstStandard(t *testing.T) {
+func TestAgainstStandard(t *testing.T) { each(t, againstStandard) }
+
+func againstStandard(t *testing.T) {
+	if lanes == 1 {
+		t.Skip("it is the standard library")
+	}
 	longest := 2100
 	if testing.Short() {
 		longest = 600
@@ -163,7 +174,9 @@ func TestAgainstStandard(t *testing.T) {
 }
 
 // The counter carries from byte to byte, and additional data may be long.
-func TestLargeAgainstStandard(t *testing.T) {
+func TestLargeAgainstStandard(t *testing.T) { each(t, largeAgainstStandard) }
+
+func largeAgainstStandard(t *testing.T) {
 	for _, size := range keySizes {
 		key := random(size, uint64(size))
 		std, g := standard(t, key), ours(t, key)
@@ -184,7 +197,7 @@ func TestLargeAgainstStandard(t *testing.T) {
 
 // Keys and nonces of all kinds, and what stood in dst stays there.
 func TestManyKeys(t *testing.T) {
-	both(t, func(t *testing.T) {
+	each(t, func(t *testing.T) {
 		for i := range 2000 {
 			key := random(keySizes[i%3], uint64(i))
 			nonce, text, aad := random(nonceSize, uint64(i+1)), random(i%300, uint64(i+2)), random(i%20, uint64(i+3))
@@ -203,7 +216,7 @@ func TestManyKeys(t *testing.T) {
 // A packet of which one bit was changed, or the nonce, or the additional data, is
 // refused, and nobody sees what it would have been.
 func TestNoForgery(t *testing.T) {
-	both(t, func(t *testing.T) {
+	each(t, func(t *testing.T) {
 		for _, size := range keySizes {
 			g := ours(t, random(size, 5))
 			for _, n := range []int{0, 1, 15, 16, 17, 60, 64, 65, 127, 129, 200, 255, 256, 300, 520, 700} {
@@ -251,7 +264,7 @@ func TestMisuse(t *testing.T) {
 			t.Errorf("key of %d bytes: %v", n, err)
 		}
 	}
-	both(t, func(t *testing.T) {
+	each(t, func(t *testing.T) {
 		g := ours(t, make([]byte, 32))
 		if g.NonceSize() != nonceSize || g.Overhead() != tagSize {
 			t.Errorf("nonce of %d bytes, tag of %d", g.NonceSize(), g.Overhead())
@@ -299,7 +312,7 @@ func panics(f func()) (did bool) {
 
 // One key serves many goroutines.
 func TestConcurrent(t *testing.T) {
-	both(t, func(t *testing.T) {
+	each(t, func(t *testing.T) {
 		key := random(32, 10)
 		std, g := standard(t, key), ours(t, key)
 		var wg sync.WaitGroup
@@ -325,7 +338,7 @@ func TestConcurrent(t *testing.T) {
 }
 
 func TestNoAllocation(t *testing.T) {
-	both(t, func(t *testing.T) {
+	each(t, func(t *testing.T) {
 		g := ours(t, make([]byte, 32))
 		nonce, aad, text, out := make([]byte, nonceSize), make([]byte, 12), make([]byte, 1400), make([]byte, 0, 1416)
 		if n := testing.AllocsPerRun(100, func() {
@@ -343,9 +356,11 @@ func TestNoAllocation(t *testing.T) {
 // refuses.
 func FuzzGCM(f *testing.F) {
 	for i, n := range []int{0, 1, 16, 52, 64, 65, 128, 200, 255, 256, 1404, 2049} {
-		f.Add(uint8(i), random(32, uint64(i)), random(nonceSize, uint64(i)), random(i*3, uint64(i)), random(n, uint64(n)), uint16(i))
+		f.Add(uint8(i*5), random(32, uint64(i)), random(nonceSize, uint64(i)), random(i*3, uint64(i)), random(n, uint64(n)), uint16(i))
 	}
 	f.Fuzz(func(t *testing.T, kind uint8, key, nonce, aad, text []byte, flip uint16) {
+		defer func(was int) { lanes = was }(lanes)
+		lanes = able[int(kind)/3%len(able)]
 		key = append(key, make([]byte, 32)...)[:keySizes[kind%3]]
 		nonce = append(nonce, make([]byte, nonceSize)...)[:nonceSize]
 		std, g := standard(t, key), ours(t, key)
@@ -372,28 +387,26 @@ func FuzzGCM(f *testing.F) {
 	})
 }
 
-// BenchmarkGCM measures New's AEAD and the standard library's side by side, with
-// the additional data of ESP with extended sequence numbers.
+// BenchmarkGCM measures each way beside the standard library's (lanes=1), with the
+// additional data of ESP with extended sequence numbers.
 func BenchmarkGCM(b *testing.B) {
+	defer func(was int) { lanes = was }(lanes)
 	for _, size := range []int{16, 32} {
 		for _, n := range []int{52, 64, 1400, 8192} {
-			key := make([]byte, size)
-			for _, c := range []struct {
-				name string
-				aead cipher.AEAD
-			}{{"ours", ours(b, key)}, {"standard", standard(b, key)}} {
+			for _, lanes = range able {
+				g := ours(b, make([]byte, size))
 				nonce, aad, text, out := make([]byte, nonceSize), make([]byte, 12), make([]byte, n), make([]byte, 0, n+tagSize)
-				b.Run(fmt.Sprintf("Seal/%d/%d/%s", 8*size, n, c.name), func(b *testing.B) {
+				b.Run(fmt.Sprintf("Seal/%d/%d/lanes=%d", 8*size, n, lanes), func(b *testing.B) {
 					b.SetBytes(int64(n))
 					for b.Loop() {
-						c.aead.Seal(out, nonce, text, aad)
+						g.Seal(out, nonce, text, aad)
 					}
 				})
-				sealed := c.aead.Seal(nil, nonce, text, aad)
-				b.Run(fmt.Sprintf("Open/%d/%d/%s", 8*size, n, c.name), func(b *testing.B) {
+				sealed := g.Seal(nil, nonce, text, aad)
+				b.Run(fmt.Sprintf("Open/%d/%d/lanes=%d", 8*size, n, lanes), func(b *testing.B) {
 					b.SetBytes(int64(n))
 					for b.Loop() {
-						if _, err := c.aead.Open(out, nonce, sealed, aad); err != nil {
+						if _, err := g.Open(out, nonce, sealed, aad); err != nil {
 							b.Fatal(err)
 						}
 					}

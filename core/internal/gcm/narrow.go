@@ -4,7 +4,7 @@ package gcm
 
 import "crypto/cipher"
 
-// wide is a variable because it is one where there is a choice.
-var wide = false
+// lanes is a variable because it is one where there is a choice.
+var lanes = 1
 
 func newWide([]byte) cipher.AEAD { panic("gcm: not built in") }

@@ -13,17 +13,30 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-// wide reports whether processor and operating system (which has to save the
-// wide registers; package cpu asks it) can run the assembly. Who wants validated
-// cryptography (GODEBUG=fips140) has that of the standard library. Tests change it.
-var wide = !fips140.Enabled() && cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512VL &&
-	cpu.X86.HasAVX512VAES && cpu.X86.HasAVX512VPCLMULQDQ && cpu.X86.HasAES && cpu.X86.HasBMI2
+// lanes is how many blocks processor and operating system (which has to save the
+// wide registers; package cpu asks it) can work on with one instruction. Who wants
+// validated cryptography (GODEBUG=fips140) has that of the standard library.
+// Tests change it.
+var lanes = func() int {
+	x := &cpu.X86
+	// The bits of leaf 7 that say whether the instructions for AES and for
+	// products work on registers wider than a block.
+	const vaes, vpclmulqdq = 1 << 9, 1 << 10
+	switch {
+	case fips140.Enabled(), !x.HasAES, !x.HasPCLMULQDQ, !x.HasAVX2, cpuid7()&(vaes|vpclmulqdq) != vaes|vpclmulqdq:
+		return 1
+	case x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL && x.HasBMI2:
+		return 4
+	}
+	return 2
+}()
 
 // A wideGCM is one expanded key. Nothing of it changes after newWide. The
 // assembly knows the offsets of the fields; TestLayout holds them together.
 type wideGCM struct {
 	rounds uint64 // 10, 12 or 14
-	_      [40]byte
+	lanes  int    // 2 or 4
+	_      [32]byte
 
 	// H^17, H^16 ... H^1, each divided by x, with their bytes reversed. The
 	// assembly reads up to 96 bytes behind the last, and multiplies what it
@@ -42,7 +55,7 @@ const maxPlain = (1<<32 - 2) * 16
 var errOpen = errors.New("gcm: message authentication failed")
 
 func newWide(key []byte) cipher.AEAD {
-	g := &wideGCM{}
+	g := &wideGCM{lanes: lanes}
 	g.expand(key)
 	powers(g)
 	return g
@@ -95,8 +108,12 @@ func (g *wideGCM) Seal(dst, nonce, plaintext, additionalData []byte) []byte {
 	}
 	ret, out := extend(dst, len(plaintext)+tagSize)
 	checkOverlap(out, plaintext, additionalData)
-	seal(g, unsafe.SliceData(out), unsafe.SliceData(plaintext), len(plaintext),
-		unsafe.SliceData(nonce), unsafe.SliceData(additionalData), len(additionalData))
+	to, from, n := unsafe.SliceData(out), unsafe.SliceData(plaintext), len(plaintext)
+	if aad := unsafe.SliceData(additionalData); g.lanes == 4 {
+		seal4(g, to, from, n, unsafe.SliceData(nonce), aad, len(additionalData))
+	} else {
+		seal2(g, to, from, n, unsafe.SliceData(nonce), aad, len(additionalData))
+	}
 	return ret
 }
 
@@ -110,8 +127,13 @@ func (g *wideGCM) Open(dst, nonce, ciphertext, additionalData []byte) ([]byte, e
 	}
 	ret, out := extend(dst, len(ciphertext)-tagSize)
 	checkOverlap(out, ciphertext, additionalData)
-	if open(g, unsafe.SliceData(out), unsafe.SliceData(ciphertext), len(out),
-		unsafe.SliceData(nonce), unsafe.SliceData(additionalData), len(additionalData)) == 0 {
+	authentic, to, from := 0, unsafe.SliceData(out), unsafe.SliceData(ciphertext)
+	if aad := unsafe.SliceData(additionalData); g.lanes == 4 {
+		authentic = open4(g, to, from, len(out), unsafe.SliceData(nonce), aad, len(additionalData))
+	} else {
+		authentic = open2(g, to, from, len(out), unsafe.SliceData(nonce), aad, len(additionalData))
+	}
+	if authentic == 0 {
 		clear(out) // nobody may see what is not authentic
 		return nil, errOpen
 	}
@@ -146,16 +168,22 @@ func overlap(a, b []byte) bool {
 	return len(a) > 0 && len(b) > 0 && x < y+uintptr(len(b)) && y < x+uintptr(len(a))
 }
 
-// seal encrypts n bytes from src to dst and puts the tag behind them.
+// seal4 and seal2 encrypt n bytes from src to dst and put the tag behind them.
 //
 //go:noescape
-func seal(k *wideGCM, dst, src *byte, n int, nonce, aad *byte, naad int)
+func seal4(k *wideGCM, dst, src *byte, n int, nonce, aad *byte, naad int)
 
-// open decrypts n bytes from src to dst, and returns 1 when the tag that stands
-// behind them in src is theirs, 0 otherwise.
+//go:noescape
+func seal2(k *wideGCM, dst, src *byte, n int, nonce, aad *byte, naad int)
+
+// open4 and open2 decrypt n bytes from src to dst, and return 1 when the tag that
+// stands behind them in src is theirs, 0 otherwise.
 //
 //go:noescape
-func open(k *wideGCM, dst, src *byte, n int, nonce, aad *byte, naad int) int
+func open4(k *wideGCM, dst, src *byte, n int, nonce, aad *byte, naad int) int
+
+//go:noescape
+func open2(k *wideGCM, dst, src *byte, n int, nonce, aad *byte, naad int) int
 
 // powers fills in k.powers from k.keys.
 //
@@ -166,3 +194,6 @@ func powers(k *wideGCM)
 //
 //go:noescape
 func subWord(w uint32) uint32
+
+// cpuid7 returns ECX of leaf 7, which there is where AVX2 is.
+func cpuid7() (ecx uint32)

@@ -1,29 +1,10 @@
 //go:build !purego
 
 #include "textflag.h"
+#include "ghash_amd64.h"
 
 // AES-GCM (NIST SP 800-38D), four blocks in each 512-bit register, four
 // registers at a time.
-//
-// GHASH. GCM gives the first bit of a block to the coefficient of x^0. With its
-// bytes reversed, bit 127 of the register is that of x^0 and bit 0 that of
-// x^127: all is mirrored. A carry-less product of mirrored factors is the
-// mirrored product, but for one bit: two factors of 128 bits make 255, and their
-// mirror image stands one bit too low in the 256 of the result. So what we
-// multiply by, the powers of H, are divided by x beforehand, which in the mirror
-// shifts them up by one bit. (Gueron and Kounavis, "Intel Carry-Less
-// Multiplication Instruction and its Usage for Computing the GCM Mode".)
-//
-// Let T3:T2:T1:T0 be the product in words of 64 bits. T1:T0 are the coefficients
-// of x^128 and above. As x^128 = x^7 + x^2 + x + 1, a word is got rid of by adding
-// it 128 bits higher, and times x, x^2 and x^7, which in the mirror are 127, 126 and
-// 121 bits higher: the carry-less product with 2^63 + 2^62 + 2^57 (poly), 64
-// bits up. This is done to T0, then to T1; T3:T2 remain.
-//
-// The reduction is linear. The products of 16 blocks with H^16 ... H^1 are added
-// up first, lane by lane, and reduced once.
-//
-// Nothing here branches on, or addresses by, anything secret: only lengths.
 //
 // Registers, from PROLOGUE on:
 //
@@ -38,14 +19,6 @@
 //	X15      E(K, Y0), which masks the tag
 //	Z16-Z30  round keys, in all lanes: the first, then the others, as k.keys
 //	Z31      the permutation that reverses the bytes of each block
-
-// Where k holds the powers of H and the round keys.
-#define H16 64
-#define H12 128
-#define H8  192
-#define H4  256
-#define H1  304
-#define KEYS 320
 
 DATA reverse<>+0(SB)/8, $0x08090a0b0c0d0e0f
 DATA reverse<>+8(SB)/8, $0x0001020304050607
@@ -81,11 +54,6 @@ DATA poly<>+40(SB)/8, $0
 DATA poly<>+48(SB)/8, $0xc200000000000000
 DATA poly<>+56(SB)/8, $0
 GLOBL poly<>(SB), RODATA|NOPTR, $64
-
-// 1/x, mirrored: x^127 + x^6 + x + 1.
-DATA inverse<>+0(SB)/8, $1
-DATA inverse<>+8(SB)/8, $0xc200000000000000
-GLOBL inverse<>(SB), RODATA|NOPTR, $16
 
 // --- AES ---
 
@@ -192,26 +160,6 @@ ten:
 	FOLD; \
 	LANES
 
-// MULX sets X13 to the product of X13 and what is divided by x in h. h is not
-// X8-X12.
-#define MULX(h) \
-	VPCLMULQDQ $0x00, h, X13, X8; \
-	VPCLMULQDQ $0x11, h, X13, X10; \
-	VPCLMULQDQ $0x01, h, X13, X9; \
-	VPCLMULQDQ $0x10, h, X13, X12; \
-	VPXOR      X12, X9, X9; \
-	VPSLLDQ    $8, X9, X11; \
-	VPSRLDQ    $8, X9, X9; \
-	VPXOR      X11, X8, X8; \
-	VPXOR      X9, X10, X10; \
-	VPCLMULQDQ $0x00, poly<>(SB), X8, X11; \
-	VPSHUFD    $0x4e, X8, X8; \
-	VPXOR      X11, X8, X8; \
-	VPCLMULQDQ $0x00, poly<>(SB), X8, X11; \
-	VPSHUFD    $0x4e, X8, X8; \
-	VPXOR      X11, X8, X8; \
-	VPXOR      X10, X8, X13
-
 // HASH16 hashes 16 blocks.
 #define HASH16 \
 	VPXORQ Z13, Z4, Z4; \
@@ -316,7 +264,7 @@ more: \
 	VMOVDQU         (R9), X4; \
 	VPSHUFB         X31, X4, X4; \
 	VPXOR           X4, X13, X13; \
-	MULX(X7); \
+	MULX(X7, poly<>(SB)); \
 	ADDQ            $16, R9; \
 	SUBQ            $16, R11; \
 	JMP             more; \
@@ -334,7 +282,7 @@ odd: \
 have: \
 	VPSHUFB         X31, X4, X4; \
 	VPXOR           X4, X13, X13; \
-	MULX(X7); \
+	MULX(X7, poly<>(SB)); \
 none:
 
 // LENGTHS starts the sums with the last block, the lengths in bits, times H. It
@@ -368,8 +316,8 @@ none:
 	VPSHUFB X31, X13, X0; \
 	VPXOR   X15, X0, X0
 
-// func seal(k *wideGCM, dst, src *byte, n int, nonce, aad *byte, naad int)
-TEXT ·seal(SB), NOSPLIT, $0-56
+// func seal4(k *wideGCM, dst, src *byte, n int, nonce, aad *byte, naad int)
+TEXT ·seal4(SB), NOSPLIT, $0-56
 	MOVQ k+0(FP), AX
 	MOVQ dst+8(FP), DI
 	MOVQ src+16(FP), SI
@@ -496,8 +444,8 @@ tag:
 	VZEROUPPER
 	RET
 
-// func open(k *wideGCM, dst, src *byte, n int, nonce, aad *byte, naad int) int
-TEXT ·open(SB), NOSPLIT, $0-64
+// func open4(k *wideGCM, dst, src *byte, n int, nonce, aad *byte, naad int) int
+TEXT ·open4(SB), NOSPLIT, $0-64
 	MOVQ k+0(FP), AX
 	MOVQ dst+8(FP), DI
 	MOVQ src+16(FP), SI
@@ -618,57 +566,4 @@ tag:
 	SETEQ   R11
 	MOVQ    R11, ret+56(FP)
 	VZEROUPPER
-	RET
-
-// func powers(k *wideGCM)
-TEXT ·powers(SB), NOSPLIT, $0-8
-	MOVQ k+0(FP), AX
-
-	// H = E(K, 0), with the last rounds where they are for every key.
-	VMOVDQU KEYS+0x00(AX), X13
-	MOVQ    $15, DX
-	SUBQ    0(AX), DX
-	SHLQ    $4, DX
-	LEAQ    KEYS(AX), SI
-
-next:
-	VAESENC (SI)(DX*1), X13, X13
-	ADDQ    $16, DX
-	CMPQ    DX, $0xe0
-	JB      next
-	VAESENCLAST KEYS+0xe0(AX), X13, X13
-	VPSHUFB     reverse<>(SB), X13, X13
-
-	// Divided by x: each bit one up, and what falls out (x^0) becomes 1/x.
-	VPSRAD  $31, X13, X8
-	VPSHUFD $0xff, X8, X8
-	VPAND   inverse<>(SB), X8, X8
-	VPSRLQ  $63, X13, X9
-	VPSLLDQ $8, X9, X9
-	VPADDQ  X13, X13, X13
-	VPOR    X9, X13, X13
-	VPXOR   X8, X13, X13
-
-	// The product of two that are divided by x is divided by x.
-	VMOVDQA X13, X7
-	LEAQ    H1(AX), SI
-	MOVQ    $16, CX
-	VMOVDQU X13, (SI)
-
-power:
-	MULX(X7)
-	SUBQ    $16, SI
-	VMOVDQU X13, (SI)
-	DECQ    CX
-	JNE     power
-	VZEROUPPER
-	RET
-
-// func subWord(w uint32) uint32
-TEXT ·subWord(SB), NOSPLIT, $0-12
-	MOVL             w+0(FP), AX
-	VPBROADCASTD     AX, X0
-	VAESKEYGENASSIST $0, X0, X0
-	VMOVD            X0, AX
-	MOVL             AX, ret+8(FP)
 	RET
