@@ -35,7 +35,7 @@ func (p *pair) serveTCP() {
 // tcp fills the tunnel with streams for a time, to a whole second for iperf3 knows no
 // parts of one; down: from the gateway.
 func (p *pair) tcp(streams int, down bool, d time.Duration) (tcpLoad, error) {
-	args := []string{"-J", "-c", lab.InsideV4.String(), "-P", strconv.Itoa(streams), "-t", strconv.Itoa(int((d + time.Second - 1) / time.Second))}
+	args := []string{"-J", "-C", *congestion, "-c", lab.InsideV4.String(), "-P", strconv.Itoa(streams), "-t", strconv.Itoa(int((d + time.Second - 1) / time.Second))}
 	if down {
 		args = append(args, "-R")
 	}
