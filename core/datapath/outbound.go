@@ -169,7 +169,7 @@ func (o *lane) lookup(flow *ippkt.Flow) *outFlow {
 	if f.group = o.hosts.lookup(flow); f.group != nil {
 		return f
 	}
-	action, _, i := policy.Lookup(flow)
+	action, i := policy.Lookup(flow)
 	switch {
 	case i < 0:
 		f.drop = OutNoPolicy

@@ -98,7 +98,7 @@ func newMatcher(entries []Entry, d Direction) *matcher {
 
 // lookup returns the entry's index or -1.
 func (m *matcher) lookup(f *ippkt.Flow) int {
-	_, _, i := m.spd.Lookup(f)
+	_, i := m.spd.Lookup(f)
 	if i < 0 {
 		return -1
 	}

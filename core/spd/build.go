@@ -23,8 +23,10 @@ type item struct {
 	exact bool // the box is all of it; else its hull
 }
 
-func newIndex(entries []Pair) *index {
-	x := new(index)
+// newIndex makes the index of entries, each with its action.
+func newIndex(entries []Pair, actions []Action) *index {
+	x := &index{actions: actions}
+	defer func() { x.actions = nil }()
 	x.trees4, x.trees6 = x.family(entries, false), x.family(entries, true)
 	return x
 }
@@ -149,7 +151,7 @@ func (b *builder) leaf(items []item) link {
 	}
 	for i := range items {
 		it := &items[i]
-		r := ref{proto: uint8(it.box[dimProto].from.Lo), protoTo: uint8(it.box[dimProto].to.Lo), entry: it.entry}
+		r := ref{proto: uint8(it.box[dimProto].from.Lo), protoTo: uint8(it.box[dimProto].to.Lo), action: b.actions[it.entry], entry: it.entry}
 		var opaque bool
 		if r.srcPort, r.srcPortTo, opaque = it.box[dimSrcPort].ports(); opaque {
 			r.flags |= refSrcOpaque

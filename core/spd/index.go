@@ -18,6 +18,8 @@ type index struct {
 	refs6          []ref6
 	nodes          []node
 	links          []link // of the nodes
+
+	actions []Action // of the entries; while it is built
 }
 
 // A tree is one class of boxes of one address family.
@@ -51,8 +53,18 @@ type ref struct {
 	dstPort, dstPortTo uint16
 	proto, protoTo     uint8
 	flags              uint8
+	action             Action // of the entry, so that it need not be looked for elsewhere
 	entry              int32
 }
+
+// A found is the entry that a lookup has found, and what it says.
+type found struct {
+	entry  int32
+	action Action
+}
+
+// none is found where no entry matches.
+var none = found{-1, Discard}
 
 // The flags of a ref.
 const (
@@ -86,35 +98,35 @@ func (r *ref) matches(f *ippkt.Flow) bool {
 	return r.dstPort <= f.DstPort && f.DstPort <= r.dstPortTo && r.srcPort <= f.SrcPort && f.SrcPort <= r.srcPortTo
 }
 
-// lookup returns the first entry that matches, or -1.
-func (x *index) lookup(entries []Pair, f *ippkt.Flow) int {
+// lookup returns the first entry that matches.
+func (x *index) lookup(entries []Pair, f *ippkt.Flow) found {
 	trees := x.trees4
 	if f.V6 {
 		trees = x.trees6
 	}
-	best := int32(-1)
+	best := none
 	if f.V6 {
 		p := pointOf(f)
 		for i := range trees {
-			if best >= 0 && trees[i].first >= best {
+			if best.entry >= 0 && trees[i].first >= best.entry {
 				break
 			}
 			if leaf := x.descend6(trees[i].root, &p); leaf != nothing {
 				best = x.leaf6(int(leaf&^isLeaf), best, entries, f)
 			}
 		}
-		return int(best)
+		return best
 	}
 	p := pointOf4(f)
 	for i := range trees {
-		if best >= 0 && trees[i].first >= best {
+		if best.entry >= 0 && trees[i].first >= best.entry {
 			break
 		}
 		if leaf := x.descend4(trees[i].root, &p); leaf != nothing {
 			best = x.leaf4(int(leaf&^isLeaf), best, entries, f)
 		}
 	}
-	return int(best)
+	return best
 }
 
 // descend4 returns the leaf of a tree in which p lies.
@@ -161,15 +173,15 @@ func (x *index) descend6(l link, p *point) link {
 
 // leaf4 returns the first entry of the leaf at ref i that matches f, if it comes
 // before best, else best.
-func (x *index) leaf4(i int, best int32, entries []Pair, f *ippkt.Flow) int32 {
+func (x *index) leaf4(i int, best found, entries []Pair, f *ippkt.Flow) found {
 	src, dst := uint32(f.Src.Lo), uint32(f.Dst.Lo)
 	for ; ; i++ {
 		r := &x.refs4[i]
-		if best >= 0 && r.entry >= best {
+		if best.entry >= 0 && r.entry >= best.entry {
 			return best
 		}
 		if dst-r.dst <= r.dstLen && src-r.src <= r.srcLen && r.matches(f) && (r.flags&refExact != 0 || entries[r.entry].Match(f)) {
-			return r.entry
+			return found{r.entry, r.action}
 		}
 		if r.flags&refLast != 0 {
 			return best
@@ -178,14 +190,14 @@ func (x *index) leaf4(i int, best int32, entries []Pair, f *ippkt.Flow) int32 {
 }
 
 // leaf6 does the same for IPv6.
-func (x *index) leaf6(i int, best int32, entries []Pair, f *ippkt.Flow) int32 {
+func (x *index) leaf6(i int, best found, entries []Pair, f *ippkt.Flow) found {
 	for ; ; i++ {
 		r := &x.refs6[i]
-		if best >= 0 && r.entry >= best {
+		if best.entry >= 0 && r.entry >= best.entry {
 			return best
 		}
 		if r.dst.contains(f.Dst) && r.src.contains(f.Src) && r.matches(f) && (r.flags&refExact != 0 || entries[r.entry].Match(f)) {
-			return r.entry
+			return found{r.entry, r.action}
 		}
 		if r.flags&refLast != 0 {
 			return best

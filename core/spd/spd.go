@@ -42,36 +42,27 @@ type Entry struct {
 
 // A Policy is a compiled list of entries. It never changes.
 type Policy struct {
-	entries   []Pair
-	decisions []decision // of the entries, close together
-	index     *index
-}
-
-type decision struct {
-	group  uint32
-	action Action
+	entries []Pair
+	index   *index
 }
 
 // NewPolicy compiles entries. The first entry that matches a packet decides.
 func NewPolicy(entries []Entry) *Policy {
-	p := &Policy{entries: make([]Pair, len(entries)), decisions: make([]decision, len(entries))}
+	p := &Policy{entries: make([]Pair, len(entries))}
+	actions := make([]Action, len(entries))
 	for i, e := range entries {
 		p.entries[i] = *NewPair(e.Local, e.Remote)
-		p.decisions[i] = decision{e.Group, e.Action}
+		actions[i] = e.Action
 	}
-	p.index = newIndex(p.entries)
+	p.index = newIndex(p.entries, actions)
 	return p
 }
 
 // Lookup finds the entry for an outbound flow. A flow that no entry matches is
 // discarded (RFC 4301, section 4.4.1); index is then -1.
-func (p *Policy) Lookup(f *ippkt.Flow) (action Action, group uint32, index int) {
-	i := p.index.lookup(p.entries, f)
-	if i < 0 {
-		return Discard, 0, -1
-	}
-	d := p.decisions[i]
-	return d.action, d.group, i
+func (p *Policy) Lookup(f *ippkt.Flow) (action Action, index int) {
+	x := p.index.lookup(p.entries, f)
+	return x.action, int(x.entry)
 }
 
 // A Pair matches flows whose source lies in one list of selectors and whose

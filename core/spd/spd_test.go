@@ -67,16 +67,15 @@ func TestLookupOrder(t *testing.T) {
 	for _, tt := range []struct {
 		dst    string
 		action Action
-		group  uint32
 		index  int
 	}{
-		{"10.0.0.1", Bypass, 0, 0},
-		{"10.0.0.2", Protect, 7, 1},
-		{"11.0.0.1", Discard, 0, -1},
+		{"10.0.0.1", Bypass, 0},
+		{"10.0.0.2", Protect, 1},
+		{"11.0.0.1", Discard, -1},
 	} {
 		f := flow("1.1.1.1", tt.dst, 6, 1, 2)
-		if a, g, i := p.Lookup(&f); a != tt.action || g != tt.group || i != tt.index {
-			t.Errorf("%s: %v, group %d, entry %d", tt.dst, a, g, i)
+		if a, i := p.Lookup(&f); a != tt.action || i != tt.index {
+			t.Errorf("%s: %v, entry %d", tt.dst, a, i)
 		}
 	}
 }
