@@ -252,7 +252,7 @@ func (d *Datapath) Install(p sad.Params) error {
 	return nil
 }
 
-// Activate makes outbound packets of the pair's group take the pair.
+// Activate makes outbound packets of the pair's group and resource take the pair.
 func (d *Datapath) Activate(inSPI uint32) error {
 	sa, err := d.sas.Activate(inSPI)
 	if err != nil {

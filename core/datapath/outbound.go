@@ -62,6 +62,7 @@ type lane struct {
 // An outFlow remembers what the SPD says about a flow.
 type outFlow struct {
 	flow   ippkt.Flow
+	hash   uint64  // of flow
 	policy *policy // that said so; nil: the slot is free
 	group  *group  // of a flow to protect
 	drop   Drop    // why not, when group is nil
@@ -142,7 +143,7 @@ func (o *lane) packet(t *device, b []byte) {
 		o.drops.add(f.drop, 1)
 		return
 	}
-	sa := f.group.sas.Active()
+	sa := f.group.sas.Active(f.hash)
 	if sa == nil {
 		if f, sa = o.wait(f, &p, b); sa == nil {
 			return
@@ -161,11 +162,12 @@ func (o *lane) packet(t *device, b []byte) {
 // lookup finds what the SPD says about a flow.
 func (o *lane) lookup(flow *ippkt.Flow) *outFlow {
 	policy := o.d.policy.Load()
-	f := &o.cache[flow.Hash()%flowCacheLen]
+	hash := flow.Hash()
+	f := &o.cache[hash%flowCacheLen]
 	if f.policy == policy && f.flow == *flow {
 		return f
 	}
-	*f = outFlow{flow: *flow, policy: policy}
+	*f = outFlow{flow: *flow, hash: hash, policy: policy}
 	if f.group = o.hosts.lookup(flow); f.group != nil {
 		return f
 	}

@@ -82,7 +82,7 @@ func (o *lane) wait(f *outFlow, p *ippkt.Packet, b []byte) (*outFlow, *sad.SA) {
 		o.drops.add(f.drop, 1)
 		return f, nil
 	}
-	if sa := f.group.sas.Active(); sa != nil {
+	if sa := f.group.sas.Active(f.hash); sa != nil {
 		return f, sa
 	}
 	o.stage(f.group, p, b)
@@ -167,7 +167,7 @@ func (o *outbound) restageLocked() {
 			switch {
 			case to.group == nil:
 				o.ctl.drops.add(to.drop, 1)
-			case to.group.sas.Active() != nil && to.group != g:
+			case to.group.sas.Active(to.hash) != nil && to.group != g:
 				o.ctl.packet(t, w.b)
 			default:
 				// Neither its age nor its place in the line changes.

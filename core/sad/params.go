@@ -18,6 +18,9 @@ type Params struct {
 	// a rekey changes no policy.
 	Group         uint32
 	InSPI, OutSPI uint32
+	// Resource is what the pair is for: the group sends on one pair of each resource
+	// (RFC 9611). 0: for none.
+	Resource      int
 	Suite         transform.Suite
 	KeyIn, KeyOut esp.Keys
 	// Local and Remote are the traffic selectors of our side and the peer's.

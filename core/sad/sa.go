@@ -20,7 +20,9 @@ type SA struct {
 	InSPI, OutSPI uint32
 	// Serial tells this pair from every other that the Table ever held, also
 	// from a later one with the same SPI.
-	Serial     uint64
+	Serial uint64
+	// Resource is what the pair is for (RFC 9611), 0 for none.
+	Resource   int
 	Soft, Hard Limits
 	// Inbound holds what a decrypted packet must match (RFC 4301, section 5.2,
 	// step 4); Outbound what a packet must match to be sent.
@@ -128,13 +130,22 @@ func (s *SA) Counters() Counters {
 
 // A Group is one child across rekeys.
 type Group struct {
-	ID     uint32
-	active atomic.Pointer[SA]
-	// Under the Table's lock: how many pairs belong to it, and whether somebody
-	// asked for it by its name.
-	pairs int
-	named bool
+	ID uint32
+	// only is the pair to send on, or one of those that spread spreads flows over.
+	only   atomic.Pointer[SA]
+	spread atomic.Pointer[spread] // nil: there is one pair at most
+	// Under the Table's lock: the pairs to send on, how many pairs belong to the
+	// group, and whether somebody asked for it by its name.
+	fallback *SA
+	lines    []line // by resource
+	pairs    int
+	named    bool
 }
 
-// Active returns the pair to send on, or nil.
-func (g *Group) Active() *SA { return g.active.Load() }
+// Active returns the pair to send a flow on, or nil. hash is the flow's.
+func (g *Group) Active(hash uint64) *SA {
+	if s := g.spread.Load(); s != nil {
+		return s.of(hash)
+	}
+	return g.only.Load()
+}

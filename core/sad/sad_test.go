@@ -26,7 +26,7 @@ func params(group, spi uint32, active bool) Params {
 func TestRekeyMovesTheGroup(t *testing.T) {
 	var table Table
 	g := table.Group(7)
-	if g.Active() != nil || table.Lookup(5) != nil || table.All() != nil {
+	if g.Active(0) != nil || table.Lookup(5) != nil || table.All() != nil {
 		t.Fatal("an empty table has something")
 	}
 	old, err := table.Install(params(7, 1000, true))
@@ -37,13 +37,13 @@ func TestRekeyMovesTheGroup(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if g.Active() != old || table.Lookup(1001) != fresh || len(table.All()) != 2 {
+	if g.Active(0) != old || table.Lookup(1001) != fresh || len(table.All()) != 2 {
 		t.Error("Install without Active changed what is sent on")
 	}
-	if _, err := table.Activate(1001); err != nil || g.Active() != fresh {
+	if _, err := table.Activate(1001); err != nil || g.Active(0) != fresh {
 		t.Errorf("Activate: %v", err)
 	}
-	if err := table.Retire(1000); err != nil || g.Active() != fresh || table.Lookup(1000) != old {
+	if err := table.Retire(1000); err != nil || g.Active(0) != fresh || table.Lookup(1000) != old {
 		t.Errorf("Retire: %v", err)
 	}
 	if _, err := table.Activate(1000); !errors.Is(err, ErrUnknown) {
@@ -52,7 +52,7 @@ func TestRekeyMovesTheGroup(t *testing.T) {
 	if _, err := table.Remove(1000); err != nil || table.Lookup(1000) != nil || !old.Closed() {
 		t.Errorf("Remove: %v", err)
 	}
-	if err := table.Retire(1001); err != nil || g.Active() != nil {
+	if err := table.Retire(1001); err != nil || g.Active(0) != nil {
 		t.Errorf("Retire of the active pair: %v", err)
 	}
 	if old.Serial == fresh.Serial {
@@ -183,7 +183,7 @@ func TestConcurrent(t *testing.T) {
 				if _, err := table.Install(params(w, spi, true)); err != nil {
 					t.Error(err)
 				}
-				if table.Lookup(spi) == nil || table.Group(w).Active() == nil {
+				if table.Lookup(spi) == nil || table.Group(w).Active(0) == nil {
 					t.Error("not found")
 				}
 				table.SetPath(spi, Path{MTU: 1400})

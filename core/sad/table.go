@@ -122,7 +122,7 @@ func (t *Table) Install(p Params) (*SA, error) {
 		return nil, fmt.Errorf("outbound SA: %w", err)
 	}
 	sa := &SA{
-		InSPI: p.InSPI, OutSPI: p.OutSPI,
+		InSPI: p.InSPI, OutSPI: p.OutSPI, Resource: p.Resource,
 		Soft: p.Soft, Hard: p.Hard,
 		Inbound:  spd.NewPair(p.Remote, p.Local),
 		Outbound: spd.NewPair(p.Local, p.Remote),
@@ -143,12 +143,12 @@ func (t *Table) Install(p Params) (*SA, error) {
 	sa.Group.pairs++
 	t.sas.Store(t.sas.Load().with(sa))
 	if p.Active {
-		sa.Group.active.Store(sa)
+		sa.Group.setLocked(sa)
 	}
 	return sa, nil
 }
 
-// Activate makes outbound packets of the pair's group take it.
+// Activate makes outbound packets of the pair's group and resource take it.
 func (t *Table) Activate(inSPI uint32) (*SA, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -156,7 +156,7 @@ func (t *Table) Activate(inSPI uint32) (*SA, error) {
 	if sa == nil || sa.retired.Load() {
 		return nil, ErrUnknown
 	}
-	sa.Group.active.Store(sa)
+	sa.Group.setLocked(sa)
 	return sa, nil
 }
 
@@ -169,7 +169,7 @@ func (t *Table) Retire(inSPI uint32) error {
 		return ErrUnknown
 	}
 	sa.retired.Store(true)
-	sa.Group.active.CompareAndSwap(sa, nil)
+	sa.Group.unsetLocked(sa)
 	return nil
 }
 
@@ -182,7 +182,7 @@ func (t *Table) Remove(inSPI uint32) (*SA, error) {
 		return nil, ErrUnknown
 	}
 	sa.closed.Store(true)
-	sa.Group.active.CompareAndSwap(sa, nil)
+	sa.Group.unsetLocked(sa)
 	t.sas.Store(t.sas.Load().without(inSPI))
 	if sa.Group.pairs--; sa.Group.pairs == 0 && !sa.Group.named {
 		delete(t.groups, sa.Group.ID)
