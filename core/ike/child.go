@@ -23,6 +23,11 @@ type child struct {
 
 	created, rekeyAt, expireAt time.Time
 
+	resource int  // that it is for (RFC 9611); 0: for none
+	grouped  bool // it is one of several for the same traffic
+	full     bool // there are to be no more of them
+	unseen   bool // of a resource, and the peer has not shown yet that it has it
+
 	active      bool        // outbound traffic goes over it
 	predecessor *child      // the one that it replaces, until that is gone
 	successor   *child      // the one that replaces it
@@ -196,6 +201,8 @@ type negotiated struct {
 	proposal      transform.Proposal // of the responder's answer
 	local, remote ts.List
 	keyIn, keyOut []byte
+	resource      int
+	grouped       bool
 }
 
 // accept checks the peer's answer to o, and returns the shared secret of its
@@ -226,7 +233,7 @@ func (o *offer) accept(in *inbox) (*negotiated, []byte, *notifyError) {
 			return nil, nil, syntaxError("answer: %w", err)
 		}
 	}
-	return &negotiated{cfg: o.cfg, out: out, suite: suite, local: in.tsi, remote: in.tsr}, shared, nil
+	return &negotiated{cfg: o.cfg, out: out, suite: suite, local: in.tsi, remote: in.tsr, grouped: in.grouped(o.cfg)}, shared, nil
 }
 
 // choose answers the peer's offer of a Child SA with the first of cfgs that
@@ -272,12 +279,13 @@ func (sa *SA) choose(in *inbox, cfgs []*ChildConfig, first bool) (*negotiated, *
 				data: binary.BigEndian.AppendUint16(nil, uint16(suite.KE.ID)),
 				err:  errors.New("another key exchange method is preferred")}
 		}
-		return &negotiated{cfg: cfg, out: out, suite: suite, proposal: proposal, local: local, remote: remote}, nil
+		return &negotiated{cfg: cfg, out: out, suite: suite, proposal: proposal, local: local, remote: remote, grouped: in.grouped(cfg)}, nil
 	}
 	return nil, bad
 }
 
-// answer are the payloads of the responder's answer: SA, [Nr], [KEr], TSi, TSr.
+// answer are the payloads of the responder's answer: SA, [Nr], [KEr], TSi, TSr,
+// [N(SA_RESOURCE_INFO)].
 func (n *negotiated) answer(nonce, public []byte) []message.Payload {
 	p := n.proposal
 	p.SPI = childSPI(n.in)
@@ -288,9 +296,13 @@ func (n *negotiated) answer(nonce, public []byte) []message.Payload {
 	if public != nil {
 		list = append(list, &message.KE{Method: n.suite.KE.ID, Data: public})
 	}
-	return append(list,
+	list = append(list,
 		&message.TS{Selectors: n.remote},
 		&message.TS{Responder: true, Selectors: n.local})
+	if n.grouped {
+		list = append(list, resourceInfo(n.resource))
+	}
+	return list
 }
 
 // install brings a negotiated Child SA to life. It replaces another, if that
@@ -299,6 +311,7 @@ func (sa *SA) install(n *negotiated, outbound bool, replaces *child, now time.Ti
 	c := &child{
 		sa: sa, cfg: n.cfg, in: n.in, out: n.out, suite: n.suite, local: n.local, remote: n.remote,
 		created: now, active: outbound, predecessor: replaces,
+		resource: n.resource, grouped: n.grouped, unseen: !outbound && n.resource != 0 && replaces == nil,
 	}
 	if d := c.cfg.rekeyTime(); d > 0 {
 		c.rekeyAt = now.Add(d - sa.e.jitter(d/10))
@@ -312,9 +325,10 @@ func (sa *SA) install(n *negotiated, outbound bool, replaces *child, now time.Ti
 	x := InstallChild{SA: sa, Child: ChildSA{
 		Name: c.cfg.Name, InSPI: c.in, OutSPI: c.out, Suite: c.suite, KeyIn: n.keyIn, KeyOut: n.keyOut,
 		Local: slices.Clone(c.local), Remote: slices.Clone(c.remote), Path: sa.path,
-		OutboundNow: outbound, TFC: !sa.noTFC,
+		OutboundNow: outbound, TFC: !sa.noTFC, Resource: c.resource,
 	}}
 	if replaces != nil {
+		c.full = replaces.full
 		x.Replaces = replaces.in
 		replaces.successor = c
 		replaces.rekeyAt = time.Time{}
@@ -357,6 +371,9 @@ func (sa *SA) noteInbound(c *child, now time.Time) {
 	sa.lastHeard = now
 	if c.predecessor != nil && c.predecessor.successor == c {
 		sa.activate(c)
+	}
+	if c.unseen {
+		sa.resourceShown(c)
 	}
 }
 

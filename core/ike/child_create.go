@@ -14,6 +14,8 @@ type createTask struct {
 	offer  *offer
 	groups []transform.ID // key exchange methods tried
 	tries  int            // ended by TEMPORARY_FAILURE
+
+	resource int // that it is for, beside the one that there is; 0: for none
 }
 
 // maxTemporary bounds how often one task gives way to TEMPORARY_FAILURE.
@@ -27,20 +29,30 @@ func (t *createTask) request(sa *SA, now time.Time) ([]message.Payload, bool) {
 	if sa.state != StateUp {
 		return nil, false
 	}
+	first := sa.fallback(t.cfg)
+	if t.resource != 0 && first == nil {
+		return nil, false
+	}
 	var group transform.ID
 	if len(t.groups) > 0 {
 		group = t.groups[len(t.groups)-1]
 	}
 	o, err := sa.newExchange(t.cfg, group)
 	if err != nil {
-		sa.childFailed(t.cfg.Name, &Failure{Code: FailInternal, Err: err}, now)
+		t.failed(sa, &Failure{Code: FailInternal, Err: err}, now)
 		return nil, false
 	}
 	if o.ke != nil && group == 0 {
 		t.groups = append(t.groups, o.ke.ID())
 	}
 	t.offer = o
-	return append(o.payloads(), status(message.NotifyESPTFCPaddingNotSupported)), true
+	more := t.cfg.announcement()
+	if t.resource != 0 {
+		o.local, o.remote = first.local, first.remote
+		more = []message.Payload{resourceInfo(t.resource)}
+	}
+	more = append(more, status(message.NotifyESPTFCPaddingNotSupported))
+	return append(o.payloads(), more...), true
 }
 
 // childCreated installs the Child SA.
@@ -51,20 +63,35 @@ func (sa *SA) childCreated(x task, in *inbox, deleted []uint32, now time.Time) *
 	if bad != nil {
 		// The peer believes in a Child SA that we do not want.
 		sa.enqueue(&deleteTask{spi: t.offer.take(), reserved: true}, now)
-		sa.childFailed(t.cfg.Name, bad.failure(), now)
+		t.failed(sa, bad.failure(), now)
 		return nil
 	}
 	return sa.exchangeMore(&followTask{base: t, deleted: deleted, done: func(more []byte, deleted []uint32, now time.Time) *notifyError {
 		n.in = t.offer.take()
 		n.keyIn, n.keyOut = sa.keys.childKeys(n.suite, shared, t.offer.nonce, in.nonce, more, true)
 		transform.Wipe(shared)
+		if t.resource != 0 {
+			sa.resourceCreated(t, n, now)
+			sa.catchUp(deleted)
+			return nil
+		}
 		sa.install(n, true, nil, now)
 		if sa.wanted > 0 {
 			sa.wanted--
 		}
 		sa.catchUp(deleted)
+		sa.openResources(now)
 		return nil
 	}}, n.suite, in, now)
+}
+
+// failed tells that the Child SA cannot be had. That of a resource is no loss.
+func (t *createTask) failed(sa *SA, f *Failure, now time.Time) {
+	if t.resource != 0 {
+		sa.stopOpening(t.cfg, f.Error())
+		return
+	}
+	sa.childFailed(t.cfg.Name, f, now)
 }
 
 // creating reports whether our request for a Child SA is in flight. The peer
@@ -102,7 +129,7 @@ func (t *createTask) refused(sa *SA, n *message.Notify, now time.Time) {
 		sa.enqueue(t, sa.later(now))
 		return
 	}
-	sa.childFailed(t.cfg.Name, refusalOf(n, nil), now)
+	t.failed(sa, refusalOf(n, nil), now)
 }
 
 // answerChildCreate answers a request for a new Child SA.
@@ -112,6 +139,9 @@ func (sa *SA) answerChildCreate(in *inbox, now time.Time) ([]message.Payload, *n
 	}
 	sa.noteNotifies(in, now)
 	n, bad := sa.choose(in, childConfigs(sa.cfg), false)
+	if bad == nil {
+		bad = sa.assignResource(n, in)
+	}
 	if bad != nil {
 		return nil, bad
 	}
@@ -121,8 +151,8 @@ func (sa *SA) answerChildCreate(in *inbox, now time.Time) ([]message.Payload, *n
 // complete installs what the peer asked for, at once or after the key exchanges
 // that follow, tells made of the new Child SA and of the lowest nonce, and returns
 // our answer. As the responder we send on it at once when it is new; when it
-// replaces another, only once the peer has shown that it has it
-// (RFC 7296, section 2.8).
+// replaces another, or another carries the same traffic, only once the peer has
+// shown that it has it (RFC 7296, section 2.8).
 func (sa *SA) complete(n *negotiated, in *inbox, replaces *child, made func(*child, []byte), now time.Time) ([]message.Payload, *notifyError) {
 	nonce := sa.e.random(nonceLen)
 	var public, shared []byte
@@ -136,7 +166,7 @@ func (sa *SA) complete(n *negotiated, in *inbox, replaces *child, made func(*chi
 	finish := func(more []byte, now time.Time) {
 		n.keyIn, n.keyOut = sa.keys.childKeys(n.suite, shared, in.nonce, nonce, more, false)
 		transform.Wipe(shared)
-		made(sa.install(n, replaces == nil, replaces, now), lowest(in.nonce, nonce))
+		made(sa.install(n, replaces == nil && n.resource == 0, replaces, now), lowest(in.nonce, nonce))
 	}
 	answer := n.answer(nonce, public)
 	if len(n.suite.AdditionalKEs()) == 0 {
@@ -151,7 +181,8 @@ func (sa *SA) complete(n *negotiated, in *inbox, replaces *child, made func(*chi
 		},
 		finish: func(more []byte, now time.Time) *notifyError {
 			gone := replaces != nil && (!slices.Contains(sa.children, replaces) || replaces.deletion != nil || replaces.successor != nil)
-			if gone || sa.rekeyingIKE() || len(sa.children) >= maxChildren {
+			taken := replaces == nil && n.resource != 0 && sa.hasResource(n.cfg, n.resource)
+			if gone || taken || sa.rekeyingIKE() || len(sa.children) >= maxChildren {
 				return temporaryFailure()
 			}
 			finish(more, now)

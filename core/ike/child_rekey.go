@@ -81,6 +81,9 @@ func (t *rekeyTask) request(sa *SA, now time.Time) ([]message.Payload, bool) {
 	t.offer = o
 	rekey := &message.Notify{Protocol: transform.ProtoESP, Kind: message.NotifyRekeySA, SPI: childSPI(t.old.in)}
 	payloads := append([]message.Payload{rekey}, o.payloads()...)
+	if t.old.grouped {
+		payloads = append(payloads, resourceInfo(t.old.resource))
+	}
 	return append(payloads, status(message.NotifyESPTFCPaddingNotSupported)), true
 }
 
@@ -142,6 +145,8 @@ func (sa *SA) childRekeyLost(t *rekeyTask, nonce []byte, now time.Time) bool {
 // the peer's.
 func (sa *SA) succeed(t *rekeyTask, n *negotiated, nonce []byte, deleted []uint32, now time.Time) {
 	replaces := t.old
+	// The resource is that of the old one, whatever the peer says (RFC 9611, section 4).
+	n.resource, n.grouped = replaces.resource, replaces.grouped
 	if !slices.Contains(sa.children, replaces) {
 		replaces = nil
 	}
@@ -188,9 +193,9 @@ func (t *rekeyTask) refused(sa *SA, n *message.Notify, now time.Time) {
 	case message.NotifyChildSANotFound:
 		// The peer has lost it; what was configured is asked for anew
 		// (RFC 7296, section 2.25.1).
-		cfg := t.old.cfg
+		again := &createTask{cfg: t.old.cfg, resource: t.old.resource}
 		sa.dropChild(t.old, 0, nil)
-		sa.enqueue(&createTask{cfg: cfg}, now)
+		sa.enqueue(again, now)
 		return
 	}
 	sa.log(Info, "%s: rekey of child %q refused with %v; trying again later", sa.name(), t.old.cfg.Name, n.Kind)
@@ -220,6 +225,7 @@ func (sa *SA) answerChildRekey(in *inbox, now time.Time) ([]message.Payload, *no
 	if bad != nil {
 		return nil, bad
 	}
+	n.resource, n.grouped = c.resource, c.grouped
 	return sa.complete(n, in, c, func(made *child, lowest []byte) {
 		if c.rekey != nil && sa.underway() == task(c.rekey) {
 			c.rekey.peer = &agreed{child: made, lowest: lowest}

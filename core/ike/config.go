@@ -209,8 +209,12 @@ type ChildConfig struct {
 	// in. RemoteDynamic are the same for the peer.
 	LocalDynamic, RemoteDynamic ts.List
 	Proposals                   []transform.Proposal
-	RekeyTime                   time.Duration // 0: 1 h; negative: never
-	HardLifetime                time.Duration // 0: RekeyTime plus an eighth, at least a minute; negative: never
+	// Resources is how many more Child SAs of the same traffic there are to be, one
+	// for each resource (RFC 9611): the initiator asks for them, the responder
+	// allows them. At most MaxResources.
+	Resources    int
+	RekeyTime    time.Duration // 0: 1 h; negative: never
+	HardLifetime time.Duration // 0: RekeyTime plus an eighth, at least a minute; negative: never
 }
 
 // Retransmit shapes the retransmission of requests (RFC 7296, section 2.4):

@@ -116,6 +116,9 @@ type ChildSA struct {
 	Path          Path
 	// OutboundNow: send on it at once; otherwise only after ActivateChild.
 	OutboundNow bool
+	// Resource is the number of the resource that it is for (RFC 9611), with others
+	// for the same traffic beside it; 0: for none.
+	Resource int
 	// TFC says that the peer accepts traffic flow confidentiality padding.
 	TFC bool
 }

@@ -440,9 +440,13 @@ func (w *world) mirror(p, q *peer) {
 			active++
 		}
 	}
-	names := map[string]bool{}
+	type line struct {
+		name     string
+		resource int
+	}
+	names := map[line]bool{}
 	for _, c := range p.children {
-		names[c.Name] = true
+		names[line{c.Name, c.Resource}] = true
 	}
 	if active != len(names) {
 		w.t.Fatalf("%s: %d of %d children carry traffic, want %d", p.name, active, len(p.children), len(names))

@@ -102,7 +102,9 @@ func (sa *SA) wishes() (*offer, []message.Payload) {
 		return nil, payloads
 	}
 	o := sa.newOffer(&sa.cfg.Children[0], transform.WithoutKE(sa.cfg.Children[0].Proposals))
-	return o, append(payloads, o.sa(), o.tsi(), o.tsr(), status(message.NotifyESPTFCPaddingNotSupported))
+	payloads = append(payloads, o.sa(), o.tsi(), o.tsr())
+	payloads = append(payloads, o.cfg.announcement()...)
+	return o, append(payloads, status(message.NotifyESPTFCPaddingNotSupported))
 }
 
 // refused ends the SA: the peer authenticated neither us nor itself.
@@ -359,6 +361,7 @@ func (sa *SA) admitted(offer *offer, in *inbox, now time.Time) *notifyError {
 	for i := range rest {
 		sa.enqueue(&createTask{cfg: &rest[i]}, now)
 	}
+	sa.openResources(now)
 	return nil
 }
 

@@ -122,6 +122,12 @@ func (in *inbox) notify(kind message.NotifyType) *message.Notify {
 	return nil
 }
 
+// grouped reports whether a Child SA of the configuration is one of several, as
+// both ends want it (RFC 9611).
+func (in *inbox) grouped(cfg *ChildConfig) bool {
+	return cfg.Resources > 0 && in.notify(message.NotifySAResourceInfo) != nil
+}
+
 // refusal returns the first error notify, or nil.
 func (in *inbox) refusal() *message.Notify {
 	for _, n := range in.notifies {

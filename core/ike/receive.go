@@ -143,6 +143,7 @@ func (sa *SA) receiveRequest(h message.Header, d Datagram, now time.Time) {
 	}
 	if err == nil {
 		sa.claim(in, now)
+		sa.resourcesShown()
 		payloads, err = sa.dispatchRequest(h, in, now)
 	}
 	if err == errLater {

@@ -209,6 +209,7 @@ type ChildSnapshot struct {
 	InSPI, OutSPI uint32
 	Suite         transform.Suite
 	Local, Remote ts.List
+	Resource      int  // that it is for (RFC 9611); 0: for none
 	Rekeyed       bool // a successor took over
 	Established   time.Time
 	RekeyAt       time.Time // zero: never
@@ -220,7 +221,7 @@ func (sa *SA) Children() []ChildSnapshot {
 	for _, c := range sa.children {
 		list = append(list, ChildSnapshot{
 			Name: c.cfg.Name, InSPI: c.in, OutSPI: c.out, Suite: c.suite,
-			Local: slices.Clone(c.local), Remote: slices.Clone(c.remote),
+			Local: slices.Clone(c.local), Remote: slices.Clone(c.remote), Resource: c.resource,
 			Rekeyed: c.successor != nil, Established: c.created, RekeyAt: c.rekeyAt,
 		})
 	}

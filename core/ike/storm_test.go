@@ -106,6 +106,9 @@ func (s *weather) configs(seed uint64) (a, b *Config) {
 		}
 	}
 	b.CheckPath = seed%5 == 1
+	if seed%11 == 6 { // with Child SAs for resources, of which the responder allows fewer at times
+		a.Children[0].Resources, b.Children[0].Resources = 2, 1+int(seed/11%2)
+	}
 	stormProofs(seed, a, b)
 	s.tcp = slices.Contains([]uint64{2, 8, 11}, seed%17)
 	return a, b

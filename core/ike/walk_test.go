@@ -80,6 +80,9 @@ func walk(t *testing.T, seed uint64, verbose bool) {
 			c.Children[0].Proposals = mustProposals(transform.ProtoESP, "aes128gcm16-x25519-ke1_ecp256-ke2_ecp384-esn")
 		}
 	}
+	if seed%7 == 3 { // with Child SAs for resources, of which one end allows one
+		cfgA.Children[0].Resources, cfgB.Children[0].Resources = 2, 1+int(seed/7%2)
+	}
 	w := newWalker(newWorld(t, testOptions{seed: seed, cfgA: cfgA, cfgB: cfgB}))
 	w.loss, w.repeat = w.rng.IntN(30), w.rng.IntN(20)
 	w.deletes = seed%2 == 0
@@ -200,12 +203,12 @@ func (w *walker) accepts() {
 		return
 	}
 	for _, p := range []*peer{w.a, w.b} {
-		q, active := w.other(p), 0
+		q, active := w.other(p), map[int]int{} // by resource
 		for _, c := range p.children {
 			if !c.active {
 				continue
 			}
-			active++
+			active[c.Resource]++
 			// Who answered a rekey waits for a sign that the peer has the answer, but not
 			// beyond the hard lifetime: then the peer may still only offer what it is to
 			// receive on.
@@ -221,8 +224,13 @@ func (w *walker) accepts() {
 				w.t.Errorf("%s sends on %08x, which %s removed", p.name, c.OutSPI, q.name)
 			}
 		}
-		if active != 1 {
-			w.t.Errorf("%s sends on %d children", p.name, active)
+		for resource, n := range active {
+			if n > 1 {
+				w.t.Errorf("%s sends on %d children for resource %d", p.name, n, resource)
+			}
+		}
+		if active[0] != 1 {
+			w.t.Errorf("%s sends on %d children", p.name, active[0])
 		}
 	}
 }

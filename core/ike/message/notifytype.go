@@ -4,7 +4,7 @@ import "fmt"
 
 // A NotifyType names the condition that a Notify payload reports (RFC 7296, section
 // 3.10.1, and RFC 4555, 4478, 4739, 5685, 5723, 5998, 6023, 6290, 6311, 7383, 7427, 7791,
-// 8019, 8784, 8983, 9242, 9370 and 9593).
+// 8019, 8784, 8983, 9242, 9370, 9593 and 9611).
 type NotifyType uint16
 
 // The values of NotifyType.
@@ -30,6 +30,7 @@ const (
 	NotifyChildSANotFound               NotifyType = 44
 	NotifyAuthorizationFailed           NotifyType = 46
 	NotifyStateNotFound                 NotifyType = 47
+	NotifyTSMaxQueue                    NotifyType = 48
 	NotifyInitialContact                NotifyType = 16384
 	NotifySetWindowSize                 NotifyType = 16385
 	NotifyAdditionalTSPossible          NotifyType = 16386
@@ -80,6 +81,7 @@ const (
 	NotifyIP6Allowed                    NotifyType = 16440
 	NotifyAdditionalKeyExchange         NotifyType = 16441
 	NotifySupportedAuthMethods          NotifyType = 16443
+	NotifySAResourceInfo                NotifyType = 16444
 	// NotifyPadding is ours, from the range for private use: it makes a message as
 	// long as it has to be, and whoever does not know it passes over it.
 	NotifyPadding NotifyType = 58171
@@ -107,6 +109,7 @@ var notifyTypeNames = map[NotifyType]string{
 	NotifyChildSANotFound:               "CHILD_SA_NOT_FOUND",
 	NotifyAuthorizationFailed:           "AUTHORIZATION_FAILED",
 	NotifyStateNotFound:                 "STATE_NOT_FOUND",
+	NotifyTSMaxQueue:                    "TS_MAX_QUEUE",
 	NotifyInitialContact:                "INITIAL_CONTACT",
 	NotifySetWindowSize:                 "SET_WINDOW_SIZE",
 	NotifyAdditionalTSPossible:          "ADDITIONAL_TS_POSSIBLE",
@@ -157,6 +160,7 @@ var notifyTypeNames = map[NotifyType]string{
 	NotifyIP6Allowed:                    "IP6_ALLOWED",
 	NotifyAdditionalKeyExchange:         "ADDITIONAL_KEY_EXCHANGE",
 	NotifySupportedAuthMethods:          "SUPPORTED_AUTH_METHODS",
+	NotifySAResourceInfo:                "SA_RESOURCE_INFO",
 	NotifyPadding:                       "PADDING",
 }
 

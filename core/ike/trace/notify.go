@@ -126,6 +126,7 @@ var meaning = map[message.NotifyType]string{
 	message.NotifyChildSANotFound:            "the Child SA to rekey is not known",
 	message.NotifyAuthorizationFailed:        "the peer is known, and may not",
 	message.NotifyStateNotFound:              "the state to go on from is not known",
+	message.NotifyTSMaxQueue:                 "no further Child SAs of the same traffic are accepted",
 
 	message.NotifyInitialContact:                "this is the only IKE SA that the sender has with us: older ones can go",
 	message.NotifyAdditionalTSPossible:          "more selectors would be possible in further Child SAs",
@@ -157,4 +158,5 @@ var meaning = map[message.NotifyType]string{
 	message.NotifyIntermediateExchangeSupported: "further exchanges are possible before IKE_AUTH",
 	message.NotifyAdditionalKeyExchange:         "more key exchanges follow",
 	message.NotifySupportedAuthMethods:          "the ways of authentication that the sender accepts",
+	message.NotifySAResourceInfo:                "the Child SA is one of several of the same traffic, each for a resource",
 }
