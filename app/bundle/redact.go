@@ -298,6 +298,6 @@ var (
 	settingRoots = []string{"connections", "secrets", "pools", "authorities"}
 	sections     = []string{"ike", "esp", "local", "remote", "children", "child", "dns", "pool"}
 	settings     = []string{"proposals", "method", "id", "secret", "key", "certificates", "cas", "schemes", "name", "local_ts", "remote_ts",
-		"rekey_time", "hard_lifetime", "reauth_time", "rekey_bytes", "rekey_packets", "servers", "only", "ignore", "addresses", "domains"}
+		"rekey_time", "hard_lifetime", "reauth_time", "rekey_bytes", "rekey_packets", "per_resource_sas", "servers", "only", "ignore", "addresses", "domains"}
 	fileEnds = []string{"toml", "conf", "pem", "der", "crt", "cer", "key", "p12", "json", "txt", "sock", "go", "dll", "exe", "service"}
 )

@@ -162,6 +162,9 @@ func (c *command) printDynamic(d api.Dynamic) {
 	for _, sa := range d.ChildSAs {
 		c.printf("\n  %s/%s, %s for %s\n", clean(sa.Connection), clean(sa.Child), clean(sa.State), c.since(sa.Established))
 		t := &table{}
+		if sa.Resource != 0 {
+			t.add("Resource", strconv.Itoa(sa.Resource))
+		}
 		t.add("SPIs", sa.InSPI+" (in), "+sa.OutSPI+" (out)")
 		t.add("Proposal", sa.Proposal)
 		t.add("Local", list(sa.LocalTS))

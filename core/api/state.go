@@ -181,8 +181,9 @@ type IKESA struct {
 type ChildSA struct {
 	Connection  string    `json:"connection"`
 	Child       string    `json:"child"`
-	State       string    `json:"state"`  // "installed", "rekeyed" (old, inbound only)
-	InSPI       string    `json:"in_spi"` // 8 hex digits
+	Resource    int       `json:"resource,omitempty"` // that it is for, beside others of the child (RFC 9611)
+	State       string    `json:"state"`              // "installed", "rekeyed" (old, inbound only)
+	InSPI       string    `json:"in_spi"`             // 8 hex digits
 	OutSPI      string    `json:"out_spi"`
 	Proposal    string    `json:"proposal"`
 	LocalTS     []string  `json:"local_ts"`

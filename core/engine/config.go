@@ -158,7 +158,7 @@ func (c *conn) secure(cfg *ike.Config) {
 }
 
 func childConfig(c *profile.Connection, p *profile.Child) (ike.ChildConfig, error) {
-	out := ike.ChildConfig{Name: p.Name, RekeyTime: p.RekeyTime.Duration, HardLifetime: p.LifeTime.Duration}
+	out := ike.ChildConfig{Name: p.Name, Resources: resources(p.PerResourceSAs), RekeyTime: p.RekeyTime.Duration, HardLifetime: p.LifeTime.Duration}
 	local, remote := p.LocalTS, p.RemoteTS
 	everything := []string{"0.0.0.0/0", "::/0"}
 	switch {

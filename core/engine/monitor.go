@@ -166,7 +166,7 @@ func (e *Engine) childView(name string, inSPI uint32, rekeyAt time.Time) api.Chi
 		return api.ChildSA{}
 	}
 	v := api.ChildSA{
-		Connection: name, Child: k.sa.Name, State: "installed",
+		Connection: name, Child: k.sa.Name, Resource: k.sa.Resource, State: "installed",
 		InSPI: fmt.Sprintf("%08x", k.sa.InSPI), OutSPI: fmt.Sprintf("%08x", k.sa.OutSPI),
 		Proposal: k.sa.Suite.String(), LocalTS: texts(k.sa.Local), RemoteTS: texts(k.sa.Remote),
 		Established: k.since, RekeyAt: rekeyAt,

@@ -157,6 +157,7 @@ func (e *Engine) perform(effects []ike.Effect) {
 			e.keepTicket(x)
 		case ike.ActivateChild:
 			if k := e.kids.bySPI[x.InSPI]; k != nil && !e.superseded(k.session, k.group) {
+				k.waits = false
 				e.activateChild(x.InSPI)
 			}
 		case ike.RemoveChild:
@@ -312,7 +313,10 @@ func (e *Engine) installChild(x ike.InstallChild) bool {
 	}
 	c := s.conn
 	k := &childSA{session: s, sa: x.Child, since: time.Now()}
-	if before := e.follows(s, x); before != nil {
+	beside := s.beside(x)
+	if beside != nil {
+		k.group, k.waits = beside.group, beside.waits
+	} else if before := e.follows(s, x); before != nil {
 		k.group, k.waits = before.group, true
 	} else {
 		k.group = e.groupFor(s, x)
@@ -322,7 +326,7 @@ func (e *Engine) installChild(x ike.InstallChild) bool {
 		soft = sad.Limits{Bytes: e.spread(p.RekeyBytes), Packets: e.spread(p.RekeyPackets)}
 	}
 	err := e.net.dp.Install(sad.Params{
-		Group: k.group, InSPI: k.sa.InSPI, OutSPI: k.sa.OutSPI,
+		Group: k.group, InSPI: k.sa.InSPI, OutSPI: k.sa.OutSPI, Resource: k.sa.Resource,
 		Suite: k.sa.Suite,
 		KeyIn: splitKey(&x.Child, x.Child.KeyIn), KeyOut: splitKey(&x.Child, x.Child.KeyOut),
 		Local: k.sa.Local, Remote: k.sa.Remote,
@@ -338,8 +342,8 @@ func (e *Engine) installChild(x ike.InstallChild) bool {
 		return false
 	}
 	e.addKid(k)
-	follow := e.protect(c, k.group, protects{k.sa.Local, k.sa.Remote})
-	e.logf(api.LogInfo, "esp", c.name, "Child SA %s %08x/%08x, %v === %v, %v", k.sa.Name, k.sa.InSPI, k.sa.OutSPI, k.sa.Local, k.sa.Remote, k.sa.Suite)
+	follow := beside == nil && e.protect(c, k.group, protects{k.sa.Local, k.sa.Remote})
+	e.logf(api.LogInfo, "esp", c.name, "Child SA %s %08x/%08x, %v === %v, %v", k.title(), k.sa.InSPI, k.sa.OutSPI, k.sa.Local, k.sa.Remote, k.sa.Suite)
 	e.fathomUsed(s)
 	if c.responder() {
 		if follow {
@@ -348,7 +352,7 @@ func (e *Engine) installChild(x ike.InstallChild) bool {
 		e.peerChanged(c)
 		return follow && x.Replaces == 0
 	}
-	if x.Replaces == 0 {
+	if x.Replaces == 0 && beside == nil {
 		e.negotiated(c, s)
 	}
 	return false

@@ -170,7 +170,16 @@ type Child struct {
 	LifeTime     Duration `toml:"life_time,omitempty"`  // the SA ends then, rekeyed or not; default rekey_time and an eighth
 	RekeyBytes   uint64   `toml:"rekey_bytes,omitempty"`
 	RekeyPackets uint64   `toml:"rekey_packets,omitempty"`
+	// PerResourceSAs is how many more Child SAs of the same traffic there are, over
+	// which the flows are spread (RFC 9611); OnePerProcessor: one for each processor.
+	PerResourceSAs int `toml:"per_resource_sas,omitempty"`
 }
+
+// Values of Child.PerResourceSAs.
+const (
+	OnePerProcessor = -1
+	MaxPerResource  = 16
+)
 
 // A Pool hands out inner addresses and DNS servers to peers.
 type Pool struct {

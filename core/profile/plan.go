@@ -124,6 +124,7 @@ func (p *planner) connection(c *Connection) {
 		p.setting(at+"life_time", duration(ch.LifeTime), "")
 		p.setting(at+"rekey_bytes", number(ch.RekeyBytes), "")
 		p.setting(at+"rekey_packets", number(ch.RekeyPackets), "")
+		p.setting(at+"per_resource_sas", perResource(ch.PerResourceSAs), "")
 	}
 	for _, pool := range c.Pools {
 		p.setting("pools."+pool.Name, pool.Addresses, "")
@@ -209,6 +210,16 @@ func number(n uint64) string {
 	return strconv.FormatUint(n, 10)
 }
 
+func perResource(n int) string {
+	switch n {
+	case 0:
+		return ""
+	case OnePerProcessor:
+		return "one for each processor"
+	}
+	return strconv.Itoa(n)
+}
+
 func yesNo(b bool) string {
 	if b {
 		return "yes"
@@ -276,6 +287,7 @@ func planTOML(c *Connection, b *Bundle) []api.PlanLine {
 		plain(at+"life_time", duration(ch.LifeTime))
 		plain(at+"rekey_bytes", number(ch.RekeyBytes))
 		plain(at+"rekey_packets", number(ch.RekeyPackets))
+		plain(at+"per_resource_sas", perResource(ch.PerResourceSAs))
 	}
 	for _, pool := range c.Pools {
 		plain("pools."+pool.Name, pool.Addresses)

@@ -153,7 +153,7 @@ func full() *Connection {
 			Quantum: QuantumPrefer, PPKs: []PPK{{ID: "one", Secret: "full+ppk-1"}}, PPKRequired: true, Childless: true, MOBIKE: MOBIKENever},
 		Children: []Child{
 			{Name: "one", LocalTS: []string{"dynamic"}, RemoteTS: []string{"10.0.0.0/8[tcp/443]", "fd00::/8"}, Proposals: []string{"aes128gcm16-x25519", "default"},
-				RekeyTime: d(time.Minute), LifeTime: d(2 * time.Minute), RekeyBytes: 1 << 30, RekeyPackets: 1 << 20},
+				RekeyTime: d(time.Minute), LifeTime: d(2 * time.Minute), RekeyBytes: 1 << 30, RekeyPackets: 1 << 20, PerResourceSAs: 4},
 			{Name: "two"},
 		},
 		DNS: DNS{Servers: []string{"10.0.0.1"}, Only: []string{"example.com"}},

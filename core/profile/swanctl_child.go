@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -47,7 +48,6 @@ var childKeys = map[string]treatment{
 	"set_mark_out":     {same: []string{"0", "0/0x00000000"}, why: kernelOnly},
 	"if_id_in":         {same: zero, why: kernelOnly},
 	"if_id_out":        {same: zero, why: kernelOnly},
-	"per_cpu_sas":      {same: no, why: "there is one SA for all processors"},
 }
 
 // children reads connections.<name>.children.
@@ -122,6 +122,25 @@ func (v *view) lifetimes(ch *Child) {
 	}
 	ch.RekeyBytes = v.count("rekey_bytes", 64<<10)
 	ch.RekeyPackets = v.count("rekey_packets", 1000)
+	if v.perCPU() {
+		ch.PerResourceSAs = OnePerProcessor
+	}
+}
+
+// perCPU reads per_cpu_sas. "encap" besides gives each SA a UDP port of its own in
+// strongSwan, which ours need not: they share the one.
+func (v *view) perCPU() bool {
+	s, pos := v.get("per_cpu_sas")
+	switch s = strings.ToLower(s); {
+	case s == "" || slices.Contains(no, s):
+		return false
+	case s == "encap":
+		v.note(pos, v.field("per_cpu_sas"), "every SA uses the same UDP port")
+	case !slices.Contains(yes, s):
+		v.malformed(pos, v.field("per_cpu_sas"), "%s is neither yes, no nor encap", shown(s))
+		return false
+	}
+	return true
 }
 
 // count reads a number with k, m or g behind it; less than least is raised to

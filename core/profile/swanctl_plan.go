@@ -18,7 +18,7 @@ var (
 	remotePlan = map[string]string{"auth": "remote.method", "id": "remote.id", "cacerts": "remote.cas"}
 	childPlan  = map[string]string{
 		"local_ts": "local_ts", "remote_ts": "remote_ts", "esp_proposals": "proposals", "rekey_time": "rekey_time",
-		"life_time": "life_time", "rekey_bytes": "rekey_bytes", "rekey_packets": "rekey_packets",
+		"life_time": "life_time", "rekey_bytes": "rekey_bytes", "rekey_packets": "rekey_packets", "per_cpu_sas": "per_resource_sas",
 	}
 )
 

@@ -412,6 +412,9 @@ func (v *validator) children(c *Connection) {
 		if ch.RekeyPackets != 0 && ch.RekeyPackets < 1000 {
 			v.bad(field+".rekey_packets", "is less than 1000")
 		}
+		if n := ch.PerResourceSAs; n < OnePerProcessor || n > MaxPerResource {
+			v.bad(field+".per_resource_sas", "is not -1 (one for each processor) or from 0 to %d", MaxPerResource)
+		}
 	}
 }
 

@@ -96,9 +96,13 @@ func mainFields(env *kit.Env, sa *api.IKESA) []kit.Field {
 
 // quickFields are all that is known of a quick mode SA.
 func quickFields(env *kit.Env, sa *api.ChildSA) []kit.Field {
+	child := kit.Clean(sa.Child)
+	if sa.Resource != 0 {
+		child = i18n.T("monitor.of_resource", "Child", child, "Resource", strconv.Itoa(sa.Resource))
+	}
 	return []kit.Field{
 		{Label: i18n.T("monitor.col.connection"), Value: kit.Clean(sa.Connection)},
-		{Label: i18n.T("monitor.field.child"), Value: kit.Clean(sa.Child)},
+		{Label: i18n.T("monitor.field.child"), Value: child},
 		{Label: i18n.T("monitor.col.state"), Value: quickState(sa.State)},
 		{Label: i18n.T("monitor.field.local_ts"), Value: kit.Clean(strings.Join(sa.LocalTS, ", ")), Mono: true},
 		{Label: i18n.T("monitor.field.remote_ts"), Value: kit.Clean(strings.Join(sa.RemoteTS, ", ")), Mono: true},

@@ -1,0 +1,151 @@
+package engine
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sallyport/core/api"
+	"sallyport/core/host"
+)
+
+// withResources gives the child of a profile that many Child SAs for resources.
+func withResources(profile string, n int) string {
+	return strings.Replace(profile, "name = \"net\"\n", fmt.Sprintf("name = \"net\"\nper_resource_sas = %d\n", n), 1)
+}
+
+// installed returns the Child SAs that an end sends on.
+func installed(t *testing.T, e *Engine) (list []api.ChildSA) {
+	t.Helper()
+	d, err := e.Dynamic(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range d.ChildSAs {
+		if c.State == "installed" {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+// flows sends a packet each millisecond until a time, of many flows in turn, from
+// one end to the other, and reports which of each flow arrived in which order.
+func (w *world) flows(t *testing.T, up bool, flows int, until time.Time) {
+	from, to, src, dst := w.cm, w.gm, "10.20.0.1", "10.10.0.10"
+	if !up {
+		from, to, src, dst = w.gm, w.cm, dst, src
+	}
+	done, ended := make(chan struct{}), make(chan struct{})
+	next := make([]int, flows)
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-done:
+				return
+			case pkt := <-to.TUN().Out:
+				var flow, n int
+				if _, err := fmt.Sscanf(string(pkt[host.VNetLen+28:]), "flow %d number %d", &flow, &n); err != nil {
+					t.Errorf("%v: %q", err, pkt[host.VNetLen:])
+					return
+				}
+				if n != next[flow] {
+					t.Errorf("flow %d: number %d after %d", flow, n, next[flow]-1)
+				}
+				next[flow] = n + 1
+			}
+		}
+	}()
+	sent := make([]int, flows)
+	for i := 0; time.Now().Before(until); i++ {
+		f := i % flows
+		pkt := udp4(src, dst, fmt.Sprintf("flow %d number %d", f, sent[f]))
+		pkt[21] = byte(f) // the source port
+		from.TUN().InjectPacket(pkt)
+		sent[f]++
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(time.Second)
+	close(done)
+	<-ended
+	for f := range sent {
+		if next[f] != sent[f] {
+			t.Errorf("flow %d: %d of %d packets arrived", f, next[f], sent[f])
+		}
+	}
+}
+
+// TestFlowsOverResources spreads flows over the Child SAs of several resources in
+// both directions, lets the SAs be made anew amid that in every way that there is,
+// and loses and reorders nothing.
+func TestFlowsOverResources(t *testing.T) {
+	for name, more := range map[string]string{
+		"":                     "",
+		"rekeying":             "[ike]\nrekey_time = \"31s\"\n",
+		"authenticating anew":  "[ike]\nreauth_time = \"15s\"\n",
+		"the other end rekeys": "other",
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, gateway := withResources(clientProfile, 3), withResources(gatewayProfile, 3)
+				switch {
+				case more == "other":
+					gateway = strings.Replace(gateway, "per_resource", "rekey_time = \"7s\"\nper_resource", 1)
+				case more != "":
+					client = strings.Replace(client, "[[children]]", more+"[[children]]", 1)
+					client = strings.Replace(client, "per_resource", "rekey_time = \"11s\"\nper_resource", 1)
+				}
+				w := newWorld(t, client, gateway)
+				defer w.stop()
+				if err := connect(t, w.client, time.Minute); err != nil {
+					t.Fatal(err)
+				}
+				until := time.Now().Add(40 * time.Second)
+				ready := make(chan struct{})
+				go func() {
+					w.flows(t, false, 32, until)
+					close(ready)
+				}()
+				w.flows(t, true, 32, until)
+				<-ready
+				time.Sleep(10 * time.Second)
+				for end, e := range map[string]*Engine{"client": w.client, "gateway": w.gateway} {
+					seen := map[int]bool{}
+					for _, c := range installed(t, e) {
+						seen[c.Resource] = true
+						busy := c.Counters.OutPackets > 100
+						if name == "" && busy != (c.Resource != 0) {
+							t.Errorf("%s: resource %d carries %+v", end, c.Resource, c.Counters)
+						}
+					}
+					if len(seen) != 4 {
+						t.Errorf("%s: resources %v", end, seen)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestResourcesComeAfter: the connection is up with the first Child SA; what a
+// gateway that knows no others does not give is not missed.
+func TestResourcesComeAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, withResources(clientProfile, 4), gatewayProfile)
+		defer w.stop()
+		if err := connect(t, w.client, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		w.carries(t, "10.20.0.1")
+		if l := installed(t, w.client); len(l) != 1 {
+			t.Errorf("%+v", l)
+		}
+		if c := connection(t, w.client); c.State != api.Connected {
+			t.Errorf("%s", c.State)
+		}
+	})
+}
