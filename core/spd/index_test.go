@@ -77,7 +77,7 @@ func TestIndexEqualsScan(t *testing.T) {
 		entries := make([]Entry, n)
 		for i := range entries {
 			v6 := u.IntN(3) == 0
-			entries[i] = Entry{Local: u.list(v6), Remote: u.list(v6), Action: Protect, Group: uint32(i)}
+			entries[i] = Entry{Local: u.list(v6), Remote: u.list(v6), Action: []Action{Discard, Bypass, Protect}[i%3], Group: uint32(i)}
 			if u.IntN(4) == 0 {
 				entries[i].Local = ts.Any()
 			}
@@ -91,8 +91,12 @@ func TestIndexEqualsScan(t *testing.T) {
 		for range 20000 {
 			f := u.flow(u.IntN(3) == 0)
 			want := p.scan(&f)
-			if _, got := p.Lookup(&f); got != want {
+			action, got := p.Lookup(&f)
+			if got != want {
 				t.Fatalf("%d entries, %v: entry %d, scan finds %d", n, f, got, want)
+			}
+			if got >= 0 && action != entries[got].Action || got < 0 && action != Discard {
+				t.Fatalf("%d entries, %v: %v of entry %d", n, f, action, got)
 			}
 			hits[want] = true
 		}
