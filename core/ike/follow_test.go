@@ -86,6 +86,17 @@ func TestFollowingOutlivesRekeys(t *testing.T) {
 		w.flush()
 		w.advance(time.Minute)
 
+		// An answer goes where it was asked for, whoever sends a copy of it.
+		w.a.do(a.CheckLiveness(w.now))
+		w.deliver(0)
+		answer := w.wire[0]
+		w.lose()
+		answer.from = netip.AddrPortFrom(addrThief, 4500)
+		w.hand(answer)
+		if a.path.Remote.Addr() != addrB {
+			t.Errorf("%s rekeyed: an answer draws the client to %v", rekeys, a.path)
+		}
+
 		// A NAT in front of the client, and one in front of the gateway.
 		a.natLocal, b.natLocal = true, true
 		w.a.nat = func(k packet) packet { k.from = nat; return k }
@@ -137,6 +148,79 @@ func TestOvertakenUpdate(t *testing.T) {
 		if w.hand(stolen); b.path != to.reversed() {
 			t.Errorf("checks %v: a copy that came late moved the SA to %v", checks, b.path)
 		}
+	}
+}
+
+// TestOvertakenAuthentication: somebody sends a copy of a message of IKE_AUTH from an
+// address of its own, and the copy comes first. A client asked its gateway, and stays
+// with it: with MOBIKE nothing would draw it back. A gateway follows, but answers its
+// client too, and is with it as soon as a packet comes from there.
+func TestOvertakenAuthentication(t *testing.T) {
+	for _, mobike := range []bool{false, true} {
+		for _, copied := range []string{"request", "response"} {
+			cfgA, cfgB := pskConfig("a"), pskConfig("b")
+			cfgA.MOBIKE, cfgB.MOBIKE = mobike, mobike
+			w := newWorld(t, testOptions{cfgA: cfgA, cfgB: cfgB})
+			w.connect()
+			w.deliver(0)
+			w.deliver(0)
+			if copied == "response" {
+				w.deliver(0)
+			}
+			stolen := w.wire[0]
+			stolen.from = netip.AddrPortFrom(addrThief, 4500)
+			w.hand(stolen)
+			arrives := func() {
+				for len(w.wire) > 0 {
+					k := w.wire[0]
+					if w.wire = w.wire[1:]; k.to.Addr() != addrThief {
+						w.hand(k)
+					}
+				}
+			}
+			arrives()
+			w.run(10*time.Second, arrives)
+			w.agree()
+			a, b := w.a.one(), w.b.one()
+			w.b.do(w.b.e.PeerMoved(b.children[0].in, between(addrA, addrB).reversed(), w.now))
+			arrives()
+			if want := between(addrA, addrB); a.path != want || b.path != want.reversed() || a.mob.on != mobike {
+				t.Errorf("MOBIKE %v, copy of the %s: the client is on %v, the gateway on %v", a.mob.on, copied, a.path, b.path)
+			}
+		}
+	}
+}
+
+// TestRelayIsLeftBehind: somebody on the way passes every packet on as a NAT does,
+// faster than it comes itself. No check of the path tells the two apart (RFC 4555,
+// section 5.1); who leaves the way is forgotten with the next liveness check.
+func TestRelayIsLeftBehind(t *testing.T) {
+	for _, checks := range []bool{false, true} {
+		w, a, b := mobileWorld(t, func(a, b *Config) { a.LivenessDelay, b.CheckPath = 30*time.Second, checks })
+		relay, to := netip.AddrPortFrom(addrThief, 4500), between(addrA2, addrB)
+		w.a.do(a.Move([]Path{to}, w.now))
+		for n := 0; len(w.wire) > 0; n++ {
+			if n > 100 {
+				t.Fatal("the peers talk without end")
+			}
+			k := w.wire[0]
+			w.wire = w.wire[1:]
+			other := k
+			switch other.from = relay; {
+			case k.to != relay:
+				w.hand(other)
+			case k.from == to.Local:
+				k.from, k.to = relay, to.Remote
+			default:
+				k.from, k.to = relay, to.Local
+			}
+			w.hand(k)
+		}
+		if b.path.Remote != relay {
+			t.Fatalf("checks %v: the relay is not on the way, the gateway is on %v", checks, b.path)
+		}
+		w.advance(time.Minute)
+		w.follows(a, b, to)
 	}
 }
 

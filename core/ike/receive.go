@@ -70,9 +70,10 @@ func (sa *SA) receiveResponse(h message.Header, d Datagram, now time.Time) {
 // request was there: it goes back the way on which that came (RFC 7296, section 2.11).
 // So it is with one out of a TCP connection that the peer has left since, and with those
 // to the end that began the line of IKE SAs. If they moved both ends, requests
-// that cross would let each end take the path that the other leaves, again and again.
+// that cross would let each end take the path that the other leaves, again and again,
+// and a copy of the last one before MOBIKE is agreed on would draw that end away for good.
 func (sa *SA) goesBack(d Datagram) bool {
-	return d.TCP && !sa.path.TCP || sa.line && sa.state != StateAuthSent
+	return d.TCP && !sa.path.TCP || sa.line
 }
 
 func (sa *SA) dispatchResponse(f *flight, in *inbox, now time.Time) *notifyError {
@@ -240,8 +241,10 @@ func (sa *SA) repeat(h message.Header, d Datagram, now time.Time) {
 		}
 		sa.suspect(sa.lastResponse)
 		to := origin{sa.path, sa.natt}
-		if sa.mob.on && sa.repeats <= maxUnproved {
-			to = origin{d.path(), d.NATT} // the peer tries several paths
+		if sa.repeats <= maxUnproved {
+			// Whence it came (RFC 7296, section 2.11): the peer tries several paths, or
+			// somebody's copy of the request came first.
+			to = origin{d.path(), d.NATT}
 		}
 		sa.sendOver(to, sa.lastResponse, CutAnywhere)
 	default:
