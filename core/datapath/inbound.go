@@ -117,8 +117,8 @@ func (in *inbound) burst() error {
 		in.share(in.buf[:n], segment)
 		in.datagrams(in.buf[:n], segment)
 		in.leave() // others want the lock, and the events are due
-		if try == nil || !in.leads {
-			break
+		if try == nil || !in.leads || in.super == nil || in.super.count == 0 {
+			break // or nothing is held back: Recv asks just the same
 		}
 		n, segment, remote, local, tos, err = try.TryRecv(in.buf)
 	}

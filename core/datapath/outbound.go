@@ -53,6 +53,7 @@ type lane struct {
 	frame    [maxHeader]byte // the header that each segment begins with
 	fragment [60]byte        // the header that each fragment begins with
 	events   []Event
+	lone     bool // the last burst was one packet
 
 	place // among the lanes
 
@@ -104,13 +105,18 @@ func (o *lane) burst(t *device) error {
 		return err
 	}
 	o.enter()
-	for i := 0; n > 0 && err == nil; i++ {
+	i := 0
+	for ; n > 0 && err == nil; i++ {
 		o.packet(t, o.buf[:n])
 		if !o.leads || t.try == nil || i == maxBurst {
 			break
 		}
+		if o.lone && i == 0 {
+			o.flush() // another one would be a surprise
+		}
 		n, err = t.try.TryRead(o.buf[:tunRead])
 	}
+	o.lone = i == 1
 	o.flush()
 	o.leave()
 	o.tell()
