@@ -12,6 +12,7 @@ type shop struct {
 	Name  string   `toml:"name"`
 	Open  bool     `toml:"open"` // default true
 	Count int      `toml:"count,omitempty"`
+	Shift int      `toml:"shift,omitempty"`
 	Size  uint64   `toml:"size,omitempty"`
 	Wait  Duration `toml:"wait,omitempty"`
 	Tags  []string `toml:"tags,omitempty"`
@@ -35,7 +36,7 @@ type skill struct {
 func (s *shop) SetDefaults()   { s.Open = true }
 func (p *person) SetDefaults() { p.Adult = true }
 
-var shopDocs = Docs{"shop.tags": {Doc: "Words.", MaxItems: 3}, "shop.name": {Doc: "Its name.", Required: true, Enum: []string{"a", "b"}}, "shop.wait": {Doc: "How long.", Default: "1s"}}
+var shopDocs = Docs{"shop.tags": {Doc: "Words.", MaxItems: 3}, "shop.name": {Doc: "Its name.", Required: true, Enum: []string{"a", "b"}}, "shop.shift": {Least: -3}, "shop.wait": {Doc: "How long.", Default: "1s"}}
 
 func read(text string) (*shop, *Tree, error) {
 	tree, err := Parse("shop.toml", []byte(text), 10_000)
@@ -80,10 +81,11 @@ good = true
 func TestDecodeErrors(t *testing.T) {
 	for _, tt := range []struct{ text, want string }{
 		{"nam = 1", `shop.toml:1: nam: unknown field; did you mean "name"?`},
-		{"zzzzzz = 1", "known here: name, open, count, size, wait, tags, owner, staff"},
+		{"zzzzzz = 1", "known here: name, open, count, shift, size, wait, tags, owner, staff"},
 		{"hidden = 1", "unknown field"},
 		{"\nopen = 1", "shop.toml:2: open: is a number, but true or false is wanted"},
 		{"count = -1", "count: \"-1\" is not a number from 0 up"},
+		{"shift = -4", "shift: \"-4\" is not a number from -3 up"},
 		{"wait = 5", "a duration in quotes is wanted"},
 		{"wait = \"soon\"", "is not a duration"},
 		{"tags = [1]", "tags[0]: is a number"},
@@ -102,7 +104,7 @@ func TestDecodeErrors(t *testing.T) {
 
 func TestSchema(t *testing.T) {
 	s := string(Schema("Shop", reflect.TypeFor[shop](), shopDocs))
-	for _, want := range []string{`"title": "Shop"`, `"maxItems": 3`, `"How long. Default: 1s."`, `"additionalProperties": false`, `"minimum": 0`} {
+	for _, want := range []string{`"title": "Shop"`, `"maxItems": 3`, `"How long. Default: 1s."`, `"additionalProperties": false`, `"minimum": 0`, `"minimum": -3`} {
 		if !strings.Contains(s, want) {
 			t.Errorf("no %s in\n%s", want, s)
 		}
@@ -113,7 +115,7 @@ func TestSchema(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	f.Add("name = \"a\"\ncount = 3\nopen = false\n[[staff]]\nname = \"x\\u0007\"\nadult = false\n")
+	f.Add("name = \"a\"\ncount = 3\nshift = -2\nopen = false\n[[staff]]\nname = \"x\\u0007\"\nadult = false\n")
 	f.Add("tags = [\"x\"]\nwait = \"5m\"\n[owner]\nskills = [{name = 'q'}]")
 	f.Fuzz(func(t *testing.T, text string) {
 		s, _, err := read(text)

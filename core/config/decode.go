@@ -48,12 +48,12 @@ func (d *decoder) table(v reflect.Value, n *node, path string) {
 			d.Add(member.line, join(path, Plain(key)), "unknown field%s", hint)
 			continue
 		}
-		d.value(v.Field(i), member, join(path, key), d.docs.of(v.Type(), key).maxItems())
+		d.value(v.Field(i), member, join(path, key), d.docs.of(v.Type(), key))
 	}
 }
 
 // value fills one field.
-func (d *decoder) value(v reflect.Value, n *node, path string, maxItems int) {
+func (d *decoder) value(v reflect.Value, n *node, path string, doc FieldDoc) {
 	if dur, ok := v.Addr().Interface().(*Duration); ok {
 		if n.kind != unstable.String {
 			d.Add(n.line, path, "is %s, but a duration in quotes is wanted, as \"90s\" or \"4h\"", n.describe())
@@ -83,8 +83,8 @@ func (d *decoder) value(v reflect.Value, n *node, path string, maxItems int) {
 		}
 		i, err := n.integer()
 		switch {
-		case err != nil || i < 0:
-			d.Add(n.line, path, "%s is not a number from 0 up that fits", Shown(n.text))
+		case err != nil || i < int64(doc.Least):
+			d.Add(n.line, path, "%s is not a number from %d up that fits", Shown(n.text), doc.Least)
 		case v.Kind() == reflect.Uint64:
 			v.SetUint(uint64(i))
 		default:
@@ -93,12 +93,12 @@ func (d *decoder) value(v reflect.Value, n *node, path string, maxItems int) {
 	case reflect.Struct:
 		d.table(v, n, path)
 	case reflect.Slice:
-		d.sequence(v, n, path, maxItems)
+		d.sequence(v, n, path, doc)
 	}
 }
 
 // sequence fills a list of strings or of tables.
-func (d *decoder) sequence(v reflect.Value, n *node, path string, maxItems int) {
+func (d *decoder) sequence(v reflect.Value, n *node, path string, doc FieldDoc) {
 	if n.kind != unstable.Array {
 		what := "a list is wanted, as [\"one\", \"two\"]"
 		if v.Type().Elem().Kind() == reflect.Struct {
@@ -107,8 +107,8 @@ func (d *decoder) sequence(v reflect.Value, n *node, path string, maxItems int) 
 		d.Add(n.line, path, "is %s, but %s", n.describe(), what)
 		return
 	}
-	if len(n.items) > maxItems {
-		d.Add(n.line, path, "%d entries are too many (limit %d)", len(n.items), maxItems)
+	if len(n.items) > doc.maxItems() {
+		d.Add(n.line, path, "%d entries are too many (limit %d)", len(n.items), doc.maxItems())
 		return
 	}
 	if len(n.items) == 0 {
@@ -116,7 +116,7 @@ func (d *decoder) sequence(v reflect.Value, n *node, path string, maxItems int) 
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(n.items), len(n.items)))
 	for i, item := range n.items {
-		d.value(v.Index(i), item, fmt.Sprintf("%s[%d]", path, i), maxItems)
+		d.value(v.Index(i), item, fmt.Sprintf("%s[%d]", path, i), doc)
 	}
 }
 

@@ -17,6 +17,7 @@ type FieldDoc struct {
 	Enum     []string
 	Required bool
 	MaxItems int // of a list; 0: 64
+	Least    int // of a number
 }
 
 // MaxItems bounds a list that says nothing else.
@@ -54,7 +55,7 @@ func (docs Docs) table(t reflect.Type) map[string]any {
 			continue
 		}
 		d := docs.of(t, name)
-		p := docs.value(t.Field(i).Type, d.maxItems())
+		p := docs.value(t.Field(i).Type, d)
 		p["description"] = d.Doc
 		if d.Default != "" {
 			p["description"] = d.Doc + " Default: " + strings.TrimSuffix(d.Default, ".") + "."
@@ -74,7 +75,7 @@ func (docs Docs) table(t reflect.Type) map[string]any {
 	return s
 }
 
-func (docs Docs) value(t reflect.Type, maxItems int) map[string]any {
+func (docs Docs) value(t reflect.Type, d FieldDoc) map[string]any {
 	if t == reflect.TypeFor[Duration]() {
 		return map[string]any{"type": "string", "pattern": durationPattern}
 	}
@@ -82,11 +83,11 @@ func (docs Docs) value(t reflect.Type, maxItems int) map[string]any {
 	case reflect.Struct:
 		return docs.table(t)
 	case reflect.Slice:
-		return map[string]any{"type": "array", "maxItems": maxItems, "items": docs.value(t.Elem(), 0)}
+		return map[string]any{"type": "array", "maxItems": d.maxItems(), "items": docs.value(t.Elem(), FieldDoc{})}
 	case reflect.Bool:
 		return map[string]any{"type": "boolean"}
 	case reflect.Int, reflect.Uint64:
-		return map[string]any{"type": "integer", "minimum": 0}
+		return map[string]any{"type": "integer", "minimum": d.Least}
 	}
 	return map[string]any{"type": "string"}
 }

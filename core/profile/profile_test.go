@@ -154,7 +154,7 @@ func full() *Connection {
 		Children: []Child{
 			{Name: "one", LocalTS: []string{"dynamic"}, RemoteTS: []string{"10.0.0.0/8[tcp/443]", "fd00::/8"}, Proposals: []string{"aes128gcm16-x25519", "default"},
 				RekeyTime: d(time.Minute), LifeTime: d(2 * time.Minute), RekeyBytes: 1 << 30, RekeyPackets: 1 << 20, PerResourceSAs: 4},
-			{Name: "two"},
+			{Name: "two", PerResourceSAs: OnePerProcessor},
 		},
 		DNS: DNS{Servers: []string{"10.0.0.1"}, Only: []string{"example.com"}},
 	}

@@ -90,7 +90,7 @@ var docs = config.Docs{
 	"Child.life_time":        {Doc: "The Child SA ends then, rekeyed or not.", Default: "rekey_time and an eighth"},
 	"Child.rekey_bytes":      {Doc: "New keys after that many bytes.", Default: "no limit but the cipher's"},
 	"Child.rekey_packets":    {Doc: "New keys after that many packets.", Default: "no limit but the cipher's"},
-	"Child.per_resource_sas": {Doc: "How many more Child SAs of the same traffic the flows are spread over where the other end can (RFC 9611): the initiator asks for them, the responder allows that many; -1 is one for each processor.", Default: "0"},
+	"Child.per_resource_sas": {Doc: "How many more Child SAs of the same traffic the flows are spread over where the other end can (RFC 9611): the initiator asks for them, the responder allows that many; -1 is one for each processor.", Default: "0", Least: OnePerProcessor},
 
 	"Pool.name":      {Doc: "Name of the pool.", Required: true},
 	"Pool.addresses": {Doc: "Addresses to hand out: \"10.20.0.0/24\" or \"10.20.0.10-10.20.0.99\".", Required: true},
