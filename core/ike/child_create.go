@@ -33,6 +33,11 @@ func (t *createTask) request(sa *SA, now time.Time) ([]message.Payload, bool) {
 	if t.resource != 0 && first == nil {
 		return nil, false
 	}
+	if t.resource != 0 && sa.hasResource(t.cfg, t.resource) {
+		if t.resource = sa.freeResource(t.cfg); t.resource == 0 {
+			return nil, false // the peer has opened them all meanwhile
+		}
+	}
 	var group transform.ID
 	if len(t.groups) > 0 {
 		group = t.groups[len(t.groups)-1]

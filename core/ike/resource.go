@@ -75,6 +75,15 @@ func (sa *SA) hasResource(cfg *ChildConfig, n int) bool {
 	return slices.ContainsFunc(sa.children, func(c *child) bool { return c.cfg == cfg && c.resource == n })
 }
 
+// asksForResource reports whether a request for the Child SA of a resource waits for
+// its turn.
+func (sa *SA) asksForResource(cfg *ChildConfig) bool {
+	return slices.ContainsFunc(sa.queue, func(q queued) bool {
+		t, ok := q.task.(*createTask)
+		return ok && t.cfg == cfg && t.resource != 0
+	})
+}
+
 // openResources asks for the Child SA of a resource, of each configuration that
 // lacks one, and reports whether there is any to ask for.
 func (sa *SA) openResources(now time.Time) bool {
@@ -87,7 +96,9 @@ func (sa *SA) openResources(now time.Time) bool {
 		if c == nil || c.full {
 			continue
 		}
-		if n := sa.freeResource(cfg); n != 0 {
+		if sa.asksForResource(cfg) {
+			asked = true
+		} else if n := sa.freeResource(cfg); n != 0 {
 			sa.enqueue(&createTask{cfg: cfg, resource: n}, now)
 			asked = true
 		}
@@ -101,7 +112,15 @@ func (sa *SA) openResources(now time.Time) bool {
 func (sa *SA) resourceCreated(t *createTask, n *negotiated, now time.Time) {
 	first := sa.fallback(t.cfg)
 	var why string
+	if sa.hasResource(t.cfg, t.resource) { // the peer has asked for one meanwhile, and got that number
+		if n := sa.freeResource(t.cfg); n != 0 {
+			t.resource = n
+		} else {
+			why = "there are as many as are to be"
+		}
+	}
 	switch {
+	case why != "":
 	case first == nil:
 		why = "there is none any more that it could be beside"
 	case !n.grouped:
@@ -134,9 +153,10 @@ func (sa *SA) stopOpening(cfg *ChildConfig, why string) {
 
 // assignResource finds the resource for a further Child SA of the same traffic
 // that the peer asks for. Where there is none that is for no resource, it is that.
+// Without a setting the notify means nothing, as to those who do not know it.
 func (sa *SA) assignResource(n *negotiated, in *inbox) *notifyError {
 	info := in.notify(message.NotifySAResourceInfo)
-	if info == nil || !slices.ContainsFunc(sa.children, func(c *child) bool {
+	if info == nil || n.cfg.Resources == 0 || !slices.ContainsFunc(sa.children, func(c *child) bool {
 		return c.cfg == n.cfg && c.resource == 0 && c.successor == nil && c.deletion == nil &&
 			slices.Equal(c.local, n.local) && slices.Equal(c.remote, n.remote)
 	}) {
