@@ -265,6 +265,9 @@ func (d *Datapath) Activate(inSPI uint32) error {
 // Retire makes the pair receive only. Activate its successor first.
 func (d *Datapath) Retire(inSPI uint32) error { return d.sas.Retire(inSPI) }
 
+// Rest lets nothing be sent on the pair until it is activated again.
+func (d *Datapath) Rest(inSPI uint32) error { return d.sas.Rest(inSPI) }
+
 // Remove removes the pair and returns what it has carried.
 func (d *Datapath) Remove(inSPI uint32) (sad.Counters, error) {
 	sa, err := d.sas.Remove(inSPI)

@@ -1,14 +1,18 @@
 package engine
 
 import (
+	"encoding/binary"
 	"fmt"
+	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"sallyport/core/api"
 	"sallyport/core/host"
+	"sallyport/core/internal/simnet"
 )
 
 // withResources gives the child of a profile that many Child SAs for resources.
@@ -146,6 +150,57 @@ func TestResourcesComeAfter(t *testing.T) {
 		}
 		if c := connection(t, w.client); c.State != api.Connected {
 			t.Errorf("%s", c.State)
+		}
+	})
+}
+
+// TestLaterSessionTakesEveryFlow: once an end sends on a Child SA of a new IKE SA, it
+// sends no more on those of resources of the one before, whose path may be dead.
+func TestLaterSessionTakesEveryFlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := strings.Replace(clientProfile, "[[children]]", "[ike]\nreauth_time = \"15s\"\n[[children]]", 1)
+		w := newWorld(t, withResources(client, 3), withResources(gatewayProfile, 3))
+		defer w.stop()
+		if err := connect(t, w.client, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		var mu sync.Mutex
+		old := map[uint32]bool{} // SPIs of the first IKE SA
+		took := map[netip.Addr]bool{}
+		late := map[netip.Addr]int{}
+		fill := time.Now().Add(5 * time.Second)
+		w.net.SetTap(func(p simnet.Packet) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			if len(p.Data) < 8 || p.To.Port() == 500 || binary.BigEndian.Uint32(p.Data) == 0 {
+				return true
+			}
+			spi, from := binary.BigEndian.Uint32(p.Data), p.From.Addr()
+			switch {
+			case time.Now().Before(fill):
+				old[spi] = true
+			case !old[spi]:
+				took[from] = true
+			case took[from]:
+				late[from]++
+			}
+			return true
+		})
+		until := time.Now().Add(20 * time.Second)
+		ready := make(chan struct{})
+		go func() {
+			w.flows(t, false, 32, until)
+			close(ready)
+		}()
+		w.flows(t, true, 32, until)
+		<-ready
+		mu.Lock()
+		defer mu.Unlock()
+		if len(old) < 6 || len(took) != 2 {
+			t.Fatalf("%d SPIs before, %d ends on others later", len(old), len(took))
+		}
+		for from, n := range late {
+			t.Errorf("%v sent %d packets more on the Child SAs before", from, n)
 		}
 	})
 }

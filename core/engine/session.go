@@ -53,6 +53,7 @@ type childSA struct {
 	since   time.Time
 	retired bool // receives only, until its grace is over
 	waits   bool // sends when the peer has, or when the pair that still does is gone: see follows
+	rests   bool // does not send: a later IKE SA of the same peer does
 	seen    sad.Counters
 }
 
@@ -325,13 +326,14 @@ func (e *Engine) installChild(x ike.InstallChild) bool {
 	if p := childProfile(c, x.Child.Name); p != nil {
 		soft = sad.Limits{Bytes: e.spread(p.RekeyBytes), Packets: e.spread(p.RekeyPackets)}
 	}
+	active := x.Child.OutboundNow && !k.waits && !e.superseded(s, k.group)
 	err := e.net.dp.Install(sad.Params{
 		Group: k.group, InSPI: k.sa.InSPI, OutSPI: k.sa.OutSPI, Resource: k.sa.Resource,
 		Suite: k.sa.Suite,
 		KeyIn: splitKey(&x.Child, x.Child.KeyIn), KeyOut: splitKey(&x.Child, x.Child.KeyOut),
 		Local: k.sa.Local, Remote: k.sa.Remote,
 		Path: e.pathFor(s, x.Child.Path),
-		Soft: soft, Active: x.Child.OutboundNow && !k.waits && !e.superseded(s, k.group),
+		Soft: soft, Active: active,
 	})
 	clear(x.Child.KeyIn)
 	clear(x.Child.KeyOut)
@@ -342,6 +344,9 @@ func (e *Engine) installChild(x ike.InstallChild) bool {
 		return false
 	}
 	e.addKid(k)
+	if active {
+		e.supersede(k)
+	}
 	follow := beside == nil && e.protect(c, k.group, protects{k.sa.Local, k.sa.Remote})
 	e.logf(api.LogInfo, "esp", c.name, "Child SA %s %08x/%08x, %v === %v, %v", k.title(), k.sa.InSPI, k.sa.OutSPI, k.sa.Local, k.sa.Remote, k.sa.Suite)
 	e.fathomUsed(s)
@@ -416,6 +421,11 @@ func (e *Engine) negotiated(c *conn, s *session) {
 func (e *Engine) activateChild(inSPI uint32) {
 	if err := e.net.dp.Activate(inSPI); err != nil {
 		e.logf(api.LogDebug, "esp", "", "activate %08x: %v", inSPI, err)
+		return
+	}
+	if k := e.kids.bySPI[inSPI]; k != nil {
+		k.rests = false
+		e.supersede(k)
 	}
 }
 

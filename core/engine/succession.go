@@ -89,12 +89,27 @@ func (e *Engine) superseded(s *session, group uint32) bool {
 	return false
 }
 
+// supersede ends the sending on the Child SAs of earlier IKE SAs now that k sends for
+// their group: those for resources that k is not for would else go on, and their path
+// may be dead.
+func (e *Engine) supersede(k *childSA) {
+	for _, o := range e.kids.byGroup[k.group] {
+		if o.session == k.session || o.retired || o.waits || o.rests || !k.session.since.After(o.session.since) {
+			continue
+		}
+		o.rests = true
+		if err := e.net.dp.Rest(o.sa.InSPI); err != nil {
+			e.logf(api.LogDebug, "esp", o.session.conn.name, "rest %08x: %v", o.sa.InSPI, err)
+		}
+	}
+}
+
 // relieve lets a Child SA that waits send, when nobody of its group does.
 func (e *Engine) relieve(group uint32) {
 	var next *childSA
 	for _, k := range e.kids.byGroup[group] {
 		switch {
-		case k.retired:
+		case k.retired || k.rests:
 		case !k.waits:
 			return
 		case next == nil || next.since.Before(k.since):

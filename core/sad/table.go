@@ -173,6 +173,18 @@ func (t *Table) Retire(inSPI uint32) error {
 	return nil
 }
 
+// Rest lets nothing be sent on the pair until it is activated again.
+func (t *Table) Rest(inSPI uint32) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	sa := t.Lookup(inSPI)
+	if sa == nil {
+		return ErrUnknown
+	}
+	sa.Group.unsetLocked(sa)
+	return nil
+}
+
 // Remove removes the pair and returns it.
 func (t *Table) Remove(inSPI uint32) (*SA, error) {
 	t.mu.Lock()
