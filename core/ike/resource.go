@@ -28,6 +28,10 @@ import (
 // MaxResources bounds ChildConfig.Resources.
 const MaxResources = 16
 
+// maxGrouped bounds the Child SAs of an IKE SA beside which one for a resource is
+// opened: there is room to rekey each of them at the same time.
+const maxGrouped = maxChildren / 2
+
 // maxResourceShown is how much of the peer's name of a resource a log shows.
 const maxResourceShown = 16
 
@@ -61,8 +65,12 @@ func (sa *SA) fallback(cfg *ChildConfig) *child {
 }
 
 // freeResource returns the lowest number of a resource that no Child SA of the
-// configuration has, and of which it allows one; 0: they are all taken.
+// configuration has, and of which it allows one; 0: they are all taken, or there are
+// as many Child SAs as there may be.
 func (sa *SA) freeResource(cfg *ChildConfig) int {
+	if len(sa.children) >= maxGrouped {
+		return 0
+	}
 	for n := 1; n <= min(cfg.Resources, MaxResources); n++ {
 		if !sa.hasResource(cfg, n) {
 			return n
@@ -165,7 +173,7 @@ func (sa *SA) assignResource(n *negotiated, in *inbox) *notifyError {
 	n.resource, n.grouped = sa.freeResource(n.cfg), true
 	if n.resource == 0 {
 		return &notifyError{notify: message.NotifyTSMaxQueue, code: FailPeerRefused,
-			err: fmt.Errorf("the peer has the Child SAs of %d resources already", n.cfg.Resources)}
+			err: fmt.Errorf("the peer has %d Child SAs, and none for a further resource of %q", len(sa.children), n.cfg.Name)}
 	}
 	sa.log(Debug, "%s: child %q for resource %d, the peer's %x", sa.name(), n.cfg.Name, n.resource,
 		info.Data[:min(len(info.Data), maxResourceShown)])

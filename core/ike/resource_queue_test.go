@@ -6,24 +6,31 @@ import (
 	"time"
 )
 
-// TestResourcesOfSeveralChildren: each child gets the Child SAs of its own resources,
-// one of each, and no more requests than those take.
-func TestResourcesOfSeveralChildren(t *testing.T) {
-	cfgA, cfgB := pskConfig("a"), pskConfig("b")
-	for _, cfg := range []*Config{cfgA, cfgB} {
+// threeChildren are the configurations of two ends with three children, each with Child
+// SAs for that many resources.
+func threeChildren(resources int) (a, b *Config) {
+	a, b = pskConfig("a"), pskConfig("b")
+	for _, cfg := range []*Config{a, b} {
 		for i, name := range []string{"net", "second", "third"} {
 			if i > 0 {
 				c := cfg.Children[0]
 				here, there := []string{"", "10.3.0.0/16", "10.5.0.0/16"}[i], []string{"", "10.4.0.0/16", "10.6.0.0/16"}[i]
-				if cfg == cfgB {
+				if cfg == b {
 					here, there = there, here
 				}
 				c.Name, c.Local, c.Remote = name, nets(here), nets(there)
 				cfg.Children = append(cfg.Children, c)
 			}
-			cfg.Children[i].Resources = 3
+			cfg.Children[i].Resources = resources
 		}
 	}
+	return a, b
+}
+
+// TestResourcesOfSeveralChildren: each child gets the Child SAs of its own resources,
+// one of each, and no more requests than those take.
+func TestResourcesOfSeveralChildren(t *testing.T) {
+	cfgA, cfgB := threeChildren(3)
 	// The responder allows more: only the initiator's own number bounds them.
 	for i := range cfgB.Children {
 		cfgB.Children[i].Resources = MaxResources
@@ -89,5 +96,30 @@ func TestResourceWithoutSetting(t *testing.T) {
 	}
 	if got := w.b.resources(); !slices.Equal(got, []int{0, 0}) {
 		t.Errorf("resources %v", got)
+	}
+}
+
+// TestResourcesLeaveRoomForRekeys: however many Child SAs for resources a profile asks
+// for, every one of them can be rekeyed at the same time.
+func TestResourcesLeaveRoomForRekeys(t *testing.T) {
+	cfgA, cfgB := threeChildren(MaxResources)
+	w := newWorld(t, testOptions{cfgA: cfgA, cfgB: cfgB})
+	a, _ := w.up()
+	if n := len(a.children); n <= len(cfgA.Children) || n > maxChildren/2 {
+		t.Fatalf("%d Child SAs", n)
+	}
+	before := map[uint32]bool{}
+	for _, c := range a.children {
+		before[c.in] = true
+	}
+	for spi := range before {
+		w.a.do(w.a.e.RekeyChild(spi, w.now))
+	}
+	w.flush()
+	w.agree()
+	for _, c := range a.children {
+		if before[c.in] {
+			t.Errorf("child %s of resource %d was not rekeyed", c.cfg.Name, c.resource)
+		}
 	}
 }
