@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -203,4 +204,63 @@ func TestLaterSessionTakesEveryFlow(t *testing.T) {
 			t.Errorf("%v sent %d packets more on the Child SAs before", from, n)
 		}
 	})
+}
+
+// TestDeadResourceLosesNoFlow: whichever Child SA ends, and whoever ends it, its flows
+// go on over those that are left, and nothing of them in clear.
+func TestDeadResourceLosesNoFlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := withResources(requireProfile, 3)
+		w := newWorld(t, client, withResources(gatewayProfile, 3))
+		defer w.stop()
+		if err := connect(t, w.client, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		w.net.SetTap(func(p simnet.Packet) bool {
+			if bytes.Contains(p.Data, []byte("number")) {
+				t.Errorf("in clear from %v to %v", p.From, p.To)
+			}
+			return true
+		})
+		for n, end := range []*Engine{w.client, w.gateway, w.client} {
+			var victim uint32
+			want := []int{2, 0, 3}[n] // the fallback is among them
+			for spi, k := range kidsOf(t, end) {
+				if k == want {
+					victim = spi
+				}
+			}
+			if victim == 0 {
+				t.Fatalf("no Child SA of resource %d", want)
+			}
+			go func() {
+				time.Sleep(time.Second)
+				if err := end.call(t.Context(), func() { end.perform(end.ep.CloseChild(victim, time.Now())) }); err != nil {
+					t.Error(err)
+				}
+			}()
+			w.flows(t, end == w.client, 32, time.Now().Add(3*time.Second))
+			for _, e := range []*Engine{w.client, w.gateway} {
+				if l := installed(t, e); len(l) != 3-n {
+					t.Errorf("%d Child SAs after %d have ended", len(l), n+1)
+				}
+			}
+		}
+	})
+}
+
+// kidsOf returns the resources of an end's Child SAs by inbound SPI.
+func kidsOf(t *testing.T, e *Engine) map[uint32]int {
+	all := map[uint32]int{}
+	if err := e.call(t.Context(), func() {
+		for spi, k := range e.kids.bySPI {
+			if !k.retired {
+				all[spi] = k.sa.Resource
+			}
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return all
 }
