@@ -43,27 +43,18 @@ func (w *world) flows(t *testing.T, up bool, flows int, until time.Time) {
 	if !up {
 		from, to, src, dst = w.gm, w.cm, dst, src
 	}
-	done, ended := make(chan struct{}), make(chan struct{})
 	next := make([]int, flows)
-	go func() {
-		defer close(ended)
-		for {
-			select {
-			case <-done:
-				return
-			case pkt := <-to.TUN().Out:
-				var flow, n int
-				if _, err := fmt.Sscanf(string(pkt[host.VNetLen+28:]), "flow %d number %d", &flow, &n); err != nil {
-					t.Errorf("%v: %q", err, pkt[host.VNetLen:])
-					return
-				}
-				if n != next[flow] {
-					t.Errorf("flow %d: number %d after %d", flow, n, next[flow]-1)
-				}
-				next[flow] = n + 1
-			}
+	stop := receive(to, func(pkt []byte) {
+		var flow, n int
+		if _, err := fmt.Sscanf(string(pkt[host.VNetLen+28:]), "flow %d number %d", &flow, &n); err != nil {
+			t.Errorf("%v: %q", err, pkt[host.VNetLen:])
+			return
 		}
-	}()
+		if n != next[flow] {
+			t.Errorf("flow %d: number %d after %d", flow, n, next[flow]-1)
+		}
+		next[flow] = n + 1
+	})
 	sent := make([]int, flows)
 	for i := 0; time.Now().Before(until); i++ {
 		f := i % flows
@@ -74,13 +65,23 @@ func (w *world) flows(t *testing.T, up bool, flows int, until time.Time) {
 		time.Sleep(time.Millisecond)
 	}
 	time.Sleep(time.Second)
-	close(done)
-	<-ended
+	stop()
 	for f := range sent {
 		if next[f] != sent[f] {
 			t.Errorf("flow %d: %d of %d packets arrived", f, next[f], sent[f])
 		}
 	}
+}
+
+// flowsBothWays is flows in both directions at once.
+func (w *world) flowsBothWays(t *testing.T, flows int, until time.Time) {
+	ready := make(chan struct{})
+	go func() {
+		w.flows(t, false, flows, until)
+		close(ready)
+	}()
+	w.flows(t, true, flows, until)
+	<-ready
 }
 
 // TestFlowsOverResources spreads flows over the Child SAs of several resources in
@@ -108,14 +109,7 @@ func TestFlowsOverResources(t *testing.T) {
 				if err := connect(t, w.client, time.Minute); err != nil {
 					t.Fatal(err)
 				}
-				until := time.Now().Add(40 * time.Second)
-				ready := make(chan struct{})
-				go func() {
-					w.flows(t, false, 32, until)
-					close(ready)
-				}()
-				w.flows(t, true, 32, until)
-				<-ready
+				w.flowsBothWays(t, 32, time.Now().Add(40*time.Second))
 				time.Sleep(10 * time.Second)
 				for end, e := range map[string]*Engine{"client": w.client, "gateway": w.gateway} {
 					seen := map[int]bool{}
@@ -187,14 +181,7 @@ func TestLaterSessionTakesEveryFlow(t *testing.T) {
 			}
 			return true
 		})
-		until := time.Now().Add(20 * time.Second)
-		ready := make(chan struct{})
-		go func() {
-			w.flows(t, false, 32, until)
-			close(ready)
-		}()
-		w.flows(t, true, 32, until)
-		<-ready
+		w.flowsBothWays(t, 32, time.Now().Add(20*time.Second))
 		mu.Lock()
 		defer mu.Unlock()
 		if len(old) < 6 || len(took) != 2 {

@@ -18,7 +18,8 @@ type train struct {
 	bad       int
 }
 
-func (w *world) stream(from, to *hosttest.Machine, src, dst string, until time.Time, s *train) {
+// receive hands what comes out of a machine's TUN to f, until stop is called.
+func receive(m *hosttest.Machine, f func(pkt []byte)) (stop func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -26,21 +27,30 @@ func (w *world) stream(from, to *hosttest.Machine, src, dst string, until time.T
 			select {
 			case <-done:
 				return
-			case pkt := <-to.TUN().Out:
-				s.got++
-				if len(pkt) < host.VNetLen || !strings.Contains(string(pkt[host.VNetLen:]), "number") {
-					s.bad++
-				}
+			case pkt := <-m.TUN().Out:
+				f(pkt)
 			}
 		}
 	}()
+	return func() {
+		close(done)
+		<-ended
+	}
+}
+
+func (w *world) stream(from, to *hosttest.Machine, src, dst string, until time.Time, s *train) {
+	stop := receive(to, func(pkt []byte) {
+		s.got++
+		if len(pkt) < host.VNetLen || !strings.Contains(string(pkt[host.VNetLen:]), "number") {
+			s.bad++
+		}
+	})
 	for ; time.Now().Before(until); time.Sleep(time.Millisecond) {
 		s.sent++
 		from.TUN().InjectPacket(udp4(src, dst, fmt.Sprintf("number %d", s.sent)))
 	}
 	time.Sleep(time.Second)
-	close(done)
-	<-ended
+	stop()
 }
 
 // TestReauthenticationLosesNothing authenticates anew again and again under

@@ -25,13 +25,12 @@ type item struct {
 
 // newIndex makes the index of entries, each with its action.
 func newIndex(entries []Pair, actions []Action) *index {
-	x := &index{actions: actions}
-	defer func() { x.actions = nil }()
-	x.trees4, x.trees6 = x.family(entries, false), x.family(entries, true)
+	x := new(index)
+	x.trees4, x.trees6 = x.family(entries, actions, false), x.family(entries, actions, true)
 	return x
 }
 
-func (x *index) family(entries []Pair, v6 bool) []tree {
+func (x *index) family(entries []Pair, actions []Action, v6 bool) []tree {
 	var all []item
 	for i := range entries {
 		all = append(all, itemsOf(&entries[i], int32(i), v6)...)
@@ -52,7 +51,7 @@ func (x *index) family(entries []Pair, v6 bool) []tree {
 		if len(items) == 0 {
 			continue
 		}
-		b := builder{index: x, v6: v6, budget: 4*len(items) + 64}
+		b := builder{index: x, actions: actions, v6: v6, budget: 4*len(items) + 64}
 		trees = append(trees, tree{first: items[0].entry, root: b.build(items, whole)})
 	}
 	slices.SortFunc(trees, func(a, b tree) int { return cmp.Compare(a.first, b.first) })
@@ -95,8 +94,9 @@ func itemsOf(e *Pair, entry int32, v6 bool) []item {
 // A builder makes one tree.
 type builder struct {
 	*index
-	v6     bool
-	budget int // how many boxes may still be in another part too
+	actions []Action // of the entries
+	v6      bool
+	budget  int // how many boxes may still be in another part too
 }
 
 // build makes the tree of items within region.

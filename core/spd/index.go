@@ -18,8 +18,6 @@ type index struct {
 	refs6          []ref6
 	nodes          []node
 	links          []link // of the nodes
-
-	actions []Action // of the entries; while it is built
 }
 
 // A tree is one class of boxes of one address family.

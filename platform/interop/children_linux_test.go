@@ -1,7 +1,6 @@
 package interop_test
 
 import (
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -86,10 +85,7 @@ func TestChildSAs(t *testing.T) {
 	children := func(side string) string { return strings.ReplaceAll(twoChildren, "%", side) }
 	volume := func(t *testing.T, l *lab.Lab, s *lab.Service, r *strings.Replacer) {
 		t.Helper()
-		dir := l.Dir("volume")
-		writeFile(t, filepath.Join(dir, "office.toml"), r.Replace(volumeProfile))
-		writeFile(t, filepath.Join(dir, "psk"), "correct horse battery staple")
-		s.Must("import", filepath.Join(dir, "office.toml"))
+		importWithPSK(t, l, s, "volume", r.Replace(volumeProfile))
 	}
 	load := func(t *testing.T, l *lab.Lab) {
 		t.Helper()

@@ -91,11 +91,9 @@ func TestConfiguration(t *testing.T) {
 				{"both", "198.51.100.1", `"0.0.0.0", "::"`, true, true},
 			} {
 				t.Run(c.name, func(t *testing.T) {
-					dir := l.Dir("client-" + c.name)
-					writeFile(t, filepath.Join(dir, "office.toml"), configProfile(c.name, c.gateway, c.ask))
-					writeFile(t, filepath.Join(dir, "psk"), "correct horse battery staple")
-					s := s.For(l.For(t))
-					s.Must("import", filepath.Join(dir, "office.toml"))
+					l := l.For(t)
+					s := s.For(l)
+					importWithPSK(t, l, s, "client-"+c.name, configProfile(c.name, c.gateway, c.ask))
 					s.Must("connect", c.name, "--wait", "20s")
 					defer s.Must("disconnect", c.name)
 					conn := s.Connection(c.name)

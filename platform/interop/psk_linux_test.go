@@ -156,6 +156,16 @@ remote_ts = ["10.10.0.0/16"]
 	}
 }
 
+// importWithPSK imports a profile of ours whose secret is in the file psk beside it,
+// from a new folder of the laboratory.
+func importWithPSK(t *testing.T, l *lab.Lab, s *lab.Service, folder, profile string) {
+	t.Helper()
+	dir := l.Dir(folder)
+	writeFile(t, filepath.Join(dir, "office.toml"), profile)
+	writeFile(t, filepath.Join(dir, "psk"), "correct horse battery staple")
+	s.Must("import", filepath.Join(dir, "office.toml"))
+}
+
 func writeFile(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

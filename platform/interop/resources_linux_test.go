@@ -1,7 +1,6 @@
 package interop_test
 
 import (
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -43,10 +42,7 @@ var (
 func importResources(t *testing.T, l *lab.Lab, h *lab.Host, name string, end *strings.Replacer) *lab.Service {
 	t.Helper()
 	s := h.Service(name)
-	dir := l.Dir("resources-" + name)
-	writeFile(t, filepath.Join(dir, "office.toml"), end.Replace(resourcesProfile))
-	writeFile(t, filepath.Join(dir, "psk"), "correct horse battery staple")
-	s.Must("import", filepath.Join(dir, "office.toml"))
+	importWithPSK(t, l, s, "resources-"+name, end.Replace(resourcesProfile))
 	return s
 }
 

@@ -20,10 +20,6 @@
 //	Z16-Z30  round keys, in all lanes: the first, then the others, as k.keys
 //	Z31      the permutation that reverses the bytes of each block
 
-DATA reverse<>+0(SB)/8, $0x08090a0b0c0d0e0f
-DATA reverse<>+8(SB)/8, $0x0001020304050607
-GLOBL reverse<>(SB), RODATA|NOPTR, $16
-
 // What is added to the counter of Y0 for the first four blocks, and from four to four.
 DATA first<>+0(SB)/8, $1
 DATA first<>+8(SB)/8, $0
@@ -44,16 +40,6 @@ DATA four<>+40(SB)/8, $0
 DATA four<>+48(SB)/8, $4
 DATA four<>+56(SB)/8, $0
 GLOBL four<>(SB), RODATA|NOPTR, $64
-
-DATA poly<>+0(SB)/8, $0xc200000000000000
-DATA poly<>+8(SB)/8, $0
-DATA poly<>+16(SB)/8, $0xc200000000000000
-DATA poly<>+24(SB)/8, $0
-DATA poly<>+32(SB)/8, $0xc200000000000000
-DATA poly<>+40(SB)/8, $0
-DATA poly<>+48(SB)/8, $0xc200000000000000
-DATA poly<>+56(SB)/8, $0
-GLOBL poly<>(SB), RODATA|NOPTR, $64
 
 // --- AES ---
 
@@ -135,7 +121,7 @@ ten:
 
 // FOLD gets rid of the low word of Z8 and turns Z8 by one word.
 #define FOLD \
-	VPCLMULQDQ $0x00, poly<>(SB), Z8, Z11; \
+	VPCLMULQDQ $0x00, ·poly(SB), Z8, Z11; \
 	VPSHUFD    $0x4e, Z8, Z8; \
 	VPXORQ     Z11, Z8, Z8
 
@@ -197,9 +183,8 @@ ten:
 // PROLOGUE loads what is the same for all blocks, encrypts Y0, which is the nonce
 // and a counter of 1 (SP 800-38D, section 7.1), and hashes the additional data.
 //
-// The nonce is loaded in the parts in which RFC 4106 puts it together, salt and
-// IV, and additional data of 12 bytes (RFC 4106, section 5, with ESN) in 8 and 4:
-// what was stored just before comes out of the store buffer only in one piece.
+// Additional data of 12 bytes (RFC 4106, section 5, with ESN) is loaded in 8 and 4,
+// for the reason that NONCE has.
 #define PROLOGUE(twelve, ten, more, rest, odd, have, none) \
 	VBROADCASTI32X4 KEYS+0x00(AX), Z16; \
 	VBROADCASTI32X4 KEYS+0x10(AX), Z17; \
@@ -216,20 +201,9 @@ ten:
 	VBROADCASTI32X4 KEYS+0xc0(AX), Z28; \
 	VBROADCASTI32X4 KEYS+0xd0(AX), Z29; \
 	VBROADCASTI32X4 KEYS+0xe0(AX), Z30; \
-	VBROADCASTI32X4 reverse<>(SB), Z31; \
+	VBROADCASTI32X4 ·reverse(SB), Z31; \
 	MOVQ            0(AX), CX; \
-	MOVL            0(R8), R12; \
-	MOVQ            4(R8), R13; \
-	BSWAPL          R12; \
-	BSWAPQ          R13; \
-	SHLQ            $32, R12; \
-	MOVQ            R13, R11; \
-	SHRQ            $32, R11; \
-	ORQ             R11, R12; \
-	SHLQ            $32, R13; \
-	ORQ             $1, R13; \
-	VMOVQ           R13, X0; \
-	VPINSRQ         $1, R12, X0, X0; \
+	NONCE; \
 	VSHUFI32X4      $0, Z0, Z0, Z14; \
 	VPADDD          first<>(SB), Z14, Z14; \
 	VPSHUFB         X31, X0, X15; \
@@ -264,7 +238,7 @@ more: \
 	VMOVDQU         (R9), X4; \
 	VPSHUFB         X31, X4, X4; \
 	VPXOR           X4, X13, X13; \
-	MULX(X7, poly<>(SB)); \
+	MULX(X7); \
 	ADDQ            $16, R9; \
 	SUBQ            $16, R11; \
 	JMP             more; \
@@ -282,7 +256,7 @@ odd: \
 have: \
 	VPSHUFB         X31, X4, X4; \
 	VPXOR           X4, X13, X13; \
-	MULX(X7, poly<>(SB)); \
+	MULX(X7); \
 none:
 
 // LENGTHS starts the sums with the last block, the lengths in bits, times H. It

@@ -30,7 +30,7 @@
 
 // MULX sets X13 to the product of X13 and what is divided by x in h. h is not
 // X8-X12.
-#define MULX(h, poly) \
+#define MULX(h) \
 	VPCLMULQDQ $0x00, h, X13, X8; \
 	VPCLMULQDQ $0x11, h, X13, X10; \
 	VPCLMULQDQ $0x01, h, X13, X9; \
@@ -40,10 +40,28 @@
 	VPSRLDQ    $8, X9, X9; \
 	VPXOR      X11, X8, X8; \
 	VPXOR      X9, X10, X10; \
-	VPCLMULQDQ $0x00, poly, X8, X11; \
+	VPCLMULQDQ $0x00, ·poly(SB), X8, X11; \
 	VPSHUFD    $0x4e, X8, X8; \
 	VPXOR      X11, X8, X8; \
-	VPCLMULQDQ $0x00, poly, X8, X11; \
+	VPCLMULQDQ $0x00, ·poly(SB), X8, X11; \
 	VPSHUFD    $0x4e, X8, X8; \
 	VPXOR      X11, X8, X8; \
 	VPXOR      X10, X8, X13
+
+// NONCE puts Y0, the nonce at R8 and a counter of 1, in X0, bytes reversed: the
+// counter is the low word. It uses R11-R13. The nonce is loaded in the parts in which
+// RFC 4106 puts it together, salt and IV: what was stored just before comes out of the
+// store buffer only in one piece.
+#define NONCE \
+	MOVL    0(R8), R12; \
+	MOVQ    4(R8), R13; \
+	BSWAPL  R12; \
+	BSWAPQ  R13; \
+	SHLQ    $32, R12; \
+	MOVQ    R13, R11; \
+	SHRQ    $32, R11; \
+	ORQ     R11, R12; \
+	SHLQ    $32, R13; \
+	ORQ     $1, R13; \
+	VMOVQ   R13, X0; \
+	VPINSRQ $1, R12, X0, X0

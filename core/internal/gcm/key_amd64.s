@@ -10,13 +10,21 @@ DATA inverse<>+0(SB)/8, $1
 DATA inverse<>+8(SB)/8, $0xc200000000000000
 GLOBL inverse<>(SB), RODATA|NOPTR, $16
 
-DATA turn<>+0(SB)/8, $0x08090a0b0c0d0e0f
-DATA turn<>+8(SB)/8, $0x0001020304050607
-GLOBL turn<>(SB), RODATA|NOPTR, $16
+// The permutation that reverses the bytes of a block.
+DATA ·reverse+0(SB)/8, $0x08090a0b0c0d0e0f
+DATA ·reverse+8(SB)/8, $0x0001020304050607
+GLOBL ·reverse(SB), RODATA|NOPTR, $16
 
-DATA fold<>+0(SB)/8, $0xc200000000000000
-DATA fold<>+8(SB)/8, $0
-GLOBL fold<>(SB), RODATA|NOPTR, $16
+// What a word is multiplied by to be got rid of (ghash_amd64.h), in four lanes.
+DATA ·poly+0(SB)/8, $0xc200000000000000
+DATA ·poly+8(SB)/8, $0
+DATA ·poly+16(SB)/8, $0xc200000000000000
+DATA ·poly+24(SB)/8, $0
+DATA ·poly+32(SB)/8, $0xc200000000000000
+DATA ·poly+40(SB)/8, $0
+DATA ·poly+48(SB)/8, $0xc200000000000000
+DATA ·poly+56(SB)/8, $0
+GLOBL ·poly(SB), RODATA|NOPTR, $64
 
 // func powers(k *wideGCM)
 TEXT ·powers(SB), NOSPLIT, $0-8
@@ -35,7 +43,7 @@ next:
 	CMPQ    DX, $0xe0
 	JB      next
 	VAESENCLAST KEYS+0xe0(AX), X13, X13
-	VPSHUFB     turn<>(SB), X13, X13
+	VPSHUFB     ·reverse(SB), X13, X13
 
 	// Divided by x: each bit one up, and what falls out (x^0) becomes 1/x.
 	VPSRAD  $31, X13, X8
@@ -54,7 +62,7 @@ next:
 	VMOVDQU X13, (SI)
 
 power:
-	MULX(X7, fold<>(SB))
+	MULX(X7)
 	SUBQ    $16, SI
 	VMOVDQU X13, (SI)
 	DECQ    CX

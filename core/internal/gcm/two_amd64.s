@@ -26,10 +26,6 @@
 //	ctr      next two counter blocks, bytes reversed: the counter is the low word
 //	mask     E(K, Y0), which masks the tag
 
-DATA reverse2<>+0(SB)/8, $0x08090a0b0c0d0e0f
-DATA reverse2<>+8(SB)/8, $0x0001020304050607
-GLOBL reverse2<>(SB), RODATA|NOPTR, $16
-
 // What is added to the counter of Y0 for the first two blocks, and from two to two.
 DATA first2<>+0(SB)/8, $1
 DATA first2<>+8(SB)/8, $0
@@ -42,12 +38,6 @@ DATA two<>+8(SB)/8, $0
 DATA two<>+16(SB)/8, $2
 DATA two<>+24(SB)/8, $0
 GLOBL two<>(SB), RODATA|NOPTR, $32
-
-DATA poly2<>+0(SB)/8, $0xc200000000000000
-DATA poly2<>+8(SB)/8, $0
-DATA poly2<>+16(SB)/8, $0xc200000000000000
-DATA poly2<>+24(SB)/8, $0
-GLOBL poly2<>(SB), RODATA|NOPTR, $32
 
 // From 64-n on: n bytes of ones, then zeros.
 DATA window<>+0(SB)/8, $-1
@@ -198,7 +188,7 @@ ten:
 
 // FOLD gets rid of the low word of Y10 and turns Y10 by one word.
 #define FOLD \
-	VPCLMULQDQ $0x00, poly2<>(SB), Y10, Y9; \
+	VPCLMULQDQ $0x00, ·poly(SB), Y10, Y9; \
 	VPSHUFD    $0x4e, Y10, Y10; \
 	VPXOR      Y9, Y10, Y10
 
@@ -268,23 +258,11 @@ ten:
 // --- The parts of a packet ---
 
 // PROLOGUE encrypts Y0, which is the nonce and a counter of 1 (SP 800-38D, section
-// 7.1), and hashes the additional data. How both are loaded is explained in
-// four_amd64.s.
+// 7.1), and hashes the additional data.
 #define PROLOGUE(twelve, ten, more, rest, odd, have, none) \
-	VBROADCASTI128 reverse2<>(SB), Y15; \
+	VBROADCASTI128 ·reverse(SB), Y15; \
 	MOVQ           0(AX), CX; \
-	MOVL           0(R8), R12; \
-	MOVQ           4(R8), R13; \
-	BSWAPL         R12; \
-	BSWAPQ         R13; \
-	SHLQ           $32, R12; \
-	MOVQ           R13, R11; \
-	SHRQ           $32, R11; \
-	ORQ            R11, R12; \
-	SHLQ           $32, R13; \
-	ORQ            $1, R13; \
-	VMOVQ          R13, X0; \
-	VPINSRQ        $1, R12, X0, X0; \
+	NONCE; \
 	VPSHUFB        X15, X0, X14; \
 	VINSERTI128    $1, X0, Y0, Y0; \
 	VPADDD         first2<>(SB), Y0, Y0; \
@@ -321,7 +299,7 @@ more: \
 	VMOVDQU        (R9), X4; \
 	VPSHUFB        X15, X4, X4; \
 	VPXOR          X4, X13, X13; \
-	MULX(X7, poly2<>(SB)); \
+	MULX(X7); \
 	ADDQ           $16, R9; \
 	SUBQ           $16, R11; \
 	JMP            more; \
@@ -341,7 +319,7 @@ odd: \
 have: \
 	VPSHUFB        X15, X4, X4; \
 	VPXOR          X4, X13, X13; \
-	MULX(X7, poly2<>(SB)); \
+	MULX(X7); \
 none:
 
 // LENGTHS starts the sums with the last block, the lengths in bits, times H. Where
