@@ -85,7 +85,7 @@ func TestKillNeverLeaks(t *testing.T) {
 			t.Fatalf("after kill %d (%s)", i, phase)
 		}
 	}
-	n, err := flood.Stop()
+	n, _, err := flood.Stop()
 	if err != nil {
 		t.Error(err)
 	}

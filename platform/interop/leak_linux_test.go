@@ -294,14 +294,16 @@ func (b *leakBench) lost(state string) leakRow {
 	return b.row(state, func(p lab.Probe) string { return string(fates[p]) }, sent)
 }
 
-// during fires rounds while f runs, and says what was seen at any time of it.
-func (b *leakBench) during(state string, clear bool, f func()) leakRow {
+// during fires rounds while f runs, one before it and one after it at least, and
+// says what was seen at any time of it. end is what must become of the last round.
+func (b *leakBench) during(state string, clear bool, end fate, f func()) leakRow {
 	b.t.Helper()
 	first := b.rounds
 	flood := b.l.Client.Flood(first, 15*time.Millisecond, b.scope.targets())
+	flood.Round()
 	f()
-	time.Sleep(50 * time.Millisecond)
-	n, err := flood.Stop()
+	flood.Round()
+	n, sent, err := flood.Stop()
 	if err != nil {
 		b.t.Fatalf("%s, %s: %v", b.name(), state, err)
 	}
@@ -309,7 +311,10 @@ func (b *leakBench) during(state string, clear bool, f func()) leakRow {
 		b.t.Errorf("%s, %s: only %d rounds", b.name(), state, n)
 	}
 	b.rounds += n
-	time.Sleep(100 * time.Millisecond)
+	last := b.settled(sent, func(fates map[lab.Probe]fate) bool { return len(b.missing(fates, end)) == 0 })
+	if missing := b.missing(last, end); len(missing) > 0 {
+		b.t.Errorf("%s, %s: at its end, %d of %d probes are not %s: %v", b.name(), state, len(missing), len(sent), end, missing)
+	}
 	seen := map[lab.Probe]map[fate]bool{} // by the probe without its round
 	for watch, what := range map[*lab.Watch]fate{b.wire: fateClear, b.beyond: fateTunnel} {
 		for p := range watch.Probes() {
@@ -326,13 +331,8 @@ func (b *leakBench) during(state string, clear bool, f func()) leakRow {
 			seen[p][what] = true
 		}
 	}
-	sent := lab.Sent{}
-	for p := range b.l.Client.Fire(b.rounds, b.scope.targets()) {
-		p.Round = 0
-		sent[p] = nil
-	}
-	b.rounds++
 	return b.row(state, func(p lab.Probe) string {
+		p.Round = 0
 		switch {
 		case seen[p][fateClear] && seen[p][fateTunnel]:
 			return "clear or tunnel"
@@ -538,7 +538,7 @@ func (b *leakBench) walk() []leakRow {
 	add(b.once("connected", fateTunnel))
 
 	stage("rekeying")
-	add(b.during("rekeying", false, func() {
+	add(b.during("rekeying", false, fateTunnel, func() {
 		for _, what := range [][]string{{"--child", "net"}, {"--ike", "office"}, {"--child", "net"}} {
 			if out, err := b.gw.Ctl(5*time.Second, append([]string{"--rekey"}, what...)...); err != nil {
 				b.t.Errorf("swanctl --rekey %v: %v\n%s", what, err, out)
@@ -574,7 +574,7 @@ func (b *leakBench) walk() []leakRow {
 
 	stage("stopped")
 	// Without require the moment decides what is seen, so it is no row.
-	b.during("service stopping", b.profile != api.Require, b.s.Stop)
+	b.during("service stopping", b.profile != api.Require, by(fateClear, fateClear, fateNothing), b.s.Stop)
 	add(b.once("service stopped", by(fateClear, fateClear, fateNothing)))
 	add(b.restart("service starting again"))
 
@@ -598,15 +598,17 @@ func (b *leakBench) walk() []leakRow {
 // come back to the tunnel by itself, which respond does not.
 func (b *leakBench) restart(state string) leakRow {
 	b.t.Helper()
-	row := b.during(state, b.profile != api.Require, func() {
+	end := fateTunnel
+	if b.profile == api.Respond {
+		end = fateClear
+	}
+	row := b.during(state, b.profile != api.Require, end, func() {
 		b.s.Start()
 		if b.profile == api.Respond {
 			b.until("it is at rest", func(c api.Connection) bool { return c.State == api.Disconnected })
-			time.Sleep(200 * time.Millisecond)
 			return
 		}
 		b.up()
-		time.Sleep(200 * time.Millisecond)
 	})
 	if b.profile == api.Respond {
 		b.connect()

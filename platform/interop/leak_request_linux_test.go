@@ -187,7 +187,7 @@ func TestRequestDowngrade(t *testing.T) {
 		t.Helper()
 		b.disconnect()
 		b.connect()
-		b.during(how, false, func() {
+		b.during(how, false, fateNothing, func() {
 			b.until("it fails and asks", func(c api.Connection) bool {
 				return c.Problem != nil && c.Problem.Code == code && c.Protection == api.Stopped && c.Question != ""
 			})
@@ -220,7 +220,7 @@ func TestRequestDowngrade(t *testing.T) {
 	// A restart forgets nothing.
 	b.s.Stop()
 	b.s.Start()
-	b.during("after a restart", false, func() { time.Sleep(1500 * time.Millisecond) })
+	b.during("after a restart", false, fateNothing, func() { time.Sleep(1500 * time.Millisecond) })
 	b.once("after a restart", fateNothing)
 	b.settle()
 }

@@ -86,18 +86,20 @@ func checkLeakTables(t *testing.T, tables [][]leakRow) {
 	t.Errorf("%s does not say what was found (-update writes it):\n%s", securityDoc, lineDifference(said, found))
 }
 
-// lineDifference lists the lines that only one of two texts has.
+// lineDifference lists the lines in which two texts differ, each with its place.
 func lineDifference(said, found string) string {
 	a, b := strings.Split(said, "\n"), strings.Split(found, "\n")
 	var out strings.Builder
-	for _, l := range a {
-		if !slices.Contains(b, l) {
-			fmt.Fprintf(&out, "said:  %s\n", l)
+	for i := range max(len(a), len(b)) {
+		var x, y string
+		if i < len(a) {
+			x = a[i]
 		}
-	}
-	for _, l := range b {
-		if !slices.Contains(a, l) {
-			fmt.Fprintf(&out, "found: %s\n", l)
+		if i < len(b) {
+			y = b[i]
+		}
+		if x != y {
+			fmt.Fprintf(&out, "line %d of the tables\nsaid:  %s\nfound: %s\n", i+1, x, y)
 		}
 	}
 	return out.String()

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
@@ -356,7 +357,8 @@ func (p Probe) source(dst netip.Addr, device string) (netip.Addr, error) {
 // A Flood fires rounds all the time.
 type Flood struct {
 	stop, done chan struct{}
-	rounds     int
+	rounds     atomic.Int64 // complete ones
+	last       Sent         // of the last of them; valid once done is closed, as is err
 	err        error
 }
 
@@ -368,10 +370,13 @@ func (h *Host) Flood(first int, interval time.Duration, t Targets) *Flood {
 		tick := time.NewTicker(interval)
 		defer tick.Stop()
 		for {
-			if _, f.err = h.fire(first+f.rounds, t); f.err != nil {
+			sent, err := h.fire(first+int(f.rounds.Load()), t)
+			if err != nil {
+				f.err = err
 				return
 			}
-			f.rounds++
+			f.last = sent
+			f.rounds.Add(1)
 			select {
 			case <-tick.C:
 			case <-f.stop:
@@ -382,11 +387,24 @@ func (h *Host) Flood(first int, interval time.Duration, t Targets) *Flood {
 	return f
 }
 
-// Stop ends the flood and returns how many rounds were fired.
-func (f *Flood) Stop() (int, error) {
+// Round waits for a whole round that begins after the call, however busy the
+// machine is, or for the flood's failure.
+func (f *Flood) Round() {
+	begun := f.rounds.Load()
+	for want := begun + 2; f.rounds.Load() < want; { // one may be under way
+		select {
+		case <-f.done:
+			return
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// Stop ends the flood and returns how many rounds were fired, and the last of them.
+func (f *Flood) Stop() (int, Sent, error) {
 	close(f.stop)
 	<-f.done
-	return f.rounds, f.err
+	return int(f.rounds.Load()), f.last, f.err
 }
 
 // The router of the client's link, on the wan.
