@@ -153,6 +153,12 @@ func shl(a ippkt.Addr, n uint8) ippkt.Addr {
 	return ippkt.Addr{Hi: a.Hi<<n | a.Lo>>(64-n), Lo: a.Lo << n}
 }
 
+// sub returns a-b, where a is not less.
+func sub(a, b ippkt.Addr) ippkt.Addr {
+	lo, borrow := bits.Sub64(a.Lo, b.Lo, 0)
+	return ippkt.Addr{Hi: a.Hi - b.Hi - borrow, Lo: lo}
+}
+
 func or(a, b ippkt.Addr) ippkt.Addr { return ippkt.Addr{Hi: a.Hi | b.Hi, Lo: a.Lo | b.Lo} }
 
 // ones returns an address whose low n bits are set.

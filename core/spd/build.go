@@ -52,7 +52,7 @@ func (x *index) family(entries []Pair, actions []Action, v6 bool) []tree {
 			continue
 		}
 		b := builder{index: x, actions: actions, v6: v6, budget: 4*len(items) + 64}
-		trees = append(trees, tree{first: items[0].entry, root: b.build(items, whole)})
+		trees = append(trees, tree{first: items[0].entry, root: b.write(b.build(items, whole))})
 	}
 	slices.SortFunc(trees, func(a, b tree) int { return cmp.Compare(a.first, b.first) })
 	return trees
@@ -99,17 +99,22 @@ type builder struct {
 	budget  int // how many boxes may still be in another part too
 }
 
+// A part of space is a node or a leaf. Parts of different slots may be the same.
+type part struct {
+	slots
+	parts []*part // of a node: one for each slot, and that of all other coordinates
+	link  link    // of a leaf, or of a node that is written
+	done  bool    // link is valid
+}
+
 // build makes the tree of items within region.
-func (b *builder) build(items []item, region box) link {
+func (b *builder) build(items []item, region box) *part {
 	// What lies behind a box that covers the whole region decides nothing in it.
 	for i := range items {
 		if items[i].exact && items[i].covers(&region) {
 			items = items[:i+1]
 			break
 		}
-	}
-	if len(items) == 0 {
-		return nothing
 	}
 	if len(items) <= leafSize {
 		return b.leaf(items)
@@ -122,32 +127,77 @@ func (b *builder) build(items []item, region box) link {
 		return b.leaf(items)
 	}
 	b.budget -= extra
-	l, first := b.node(node{prefix: at, dim: uint8(dim), cut: true}, 2)
 	low, high := region, region
 	low[dim].to, high[dim].from = at.Prev(), at
-	left := b.build(within(items, dim, low[dim]), low)
-	b.links[first] = left
-	right := b.build(within(items, dim, high[dim]), high)
-	b.links[first+1] = right
-	return l
+	// One slot from the cut on, as wide as can be.
+	s := slots{base: at, n: 1, dim: uint8(dim), shift: 63}
+	if b.v6 {
+		s.shift = 128
+	}
+	return &part{slots: s, parts: []*part{
+		b.build(within(items, dim, high[dim]), high),
+		b.build(within(items, dim, low[dim]), low),
+	}}
 }
 
-// node adds a node with room for links.
-func (b *builder) node(n node, links int) (l link, first uint32) {
-	n.first = uint32(len(b.links))
-	if high := n.shift + n.bits; !b.v6 { // the coordinates of a point4
-		n.prefix = ippkt.Addr{Lo: uint64(uint32(n.prefix.Lo<<high)) >> high}
+// write adds p to the index, with all that it leads to.
+func (b *builder) write(p *part) link {
+	if p.done {
+		return p.link
 	}
-	b.links = append(b.links, make([]link, links)...)
+	n := node{rows: p.slots, columns: p.columns(), first: uint32(len(b.links))}
+	width := int(n.columns.n) + 1
+	p.link, p.done = link(len(b.nodes)), true
+	b.links = append(b.links, make([]link, len(p.parts)*width)...)
+	if !b.v6 { // the coordinates of a point4
+		n.rows.base.Lo, n.columns.base.Lo = uint64(uint32(n.rows.base.Lo)), uint64(uint32(n.columns.base.Lo))
+	}
 	b.nodes = append(b.nodes, n)
-	return link(len(b.nodes) - 1), n.first
+	for i, row := range p.parts {
+		for j := range width {
+			cell := row
+			if width > 1 && row.parts != nil {
+				cell = row.parts[j]
+			}
+			b.links[int(n.first)+i*width+j] = b.write(cell)
+		}
+	}
+	return p.link
+}
+
+// columns returns the slots that the parts of p have in common, if they are nodes
+// for the most part, so that they and p make one node.
+func (p *part) columns() (s slots) {
+	nodes := 0
+	for i, q := range p.parts {
+		switch {
+		case q.parts == nil:
+			continue
+		case nodes == 0:
+			s = q.slots
+		case q.slots != s:
+			return slots{}
+		}
+		if i == 0 || q != p.parts[i-1] {
+			nodes++
+		}
+	}
+	if 2*nodes < len(p.parts) {
+		return slots{}
+	}
+	return s
 }
 
 // leaf adds a leaf.
-func (b *builder) leaf(items []item) link {
-	l := isLeaf | link(len(b.refs4))
+func (b *builder) leaf(items []item) *part {
+	if len(items) == 0 {
+		return &part{link: nothing, done: true}
+	}
+	l := isLeaf
 	if b.v6 {
-		l = isLeaf | link(len(b.refs6))
+		l |= link(len(b.refs6))
+	} else {
+		l |= link(len(b.refs4))
 	}
 	for i := range items {
 		it := &items[i]
@@ -173,7 +223,7 @@ func (b *builder) leaf(items []item) link {
 		b.refs4 = append(b.refs4, ref4{uint32(src.from.Lo), uint32(src.to.Lo - src.from.Lo),
 			uint32(dst.from.Lo), uint32(dst.to.Lo - dst.from.Lo), r})
 	}
-	return l
+	return &part{link: l, done: true}
 }
 
 // A slice is a choice of bits of a coordinate.
@@ -194,10 +244,11 @@ func (b *builder) slice(items []item, region *box) (best slice, ok bool) {
 			continue
 		}
 		high := bitLen(block.from, block.to)
-		for n := min(maxBits, high, bits.Len(uint(4*len(items)))); n >= 0; n -= 2 {
+		for n := min(maxBits, high, bits.Len(uint(4*len(items)))); n >= 0; n-- {
 			s := slice{dim: d, shift: uint8(high - n), bits: uint8(n), prefix: shr(block.from, uint8(high))}
 			s.weigh(items, region[d])
-			if s.cost < best.cost && s.extra <= b.budget {
+			// As few slots as will do, for the same cost.
+			if s.extra <= b.budget && (s.cost < best.cost || ok && s.dim == best.dim && s.cost == best.cost) {
 				best, ok = s, true
 			}
 		}
@@ -253,9 +304,8 @@ func (s *slice) weigh(items []item, region interval) {
 }
 
 // fan makes the node of a slice and its parts.
-func (b *builder) fan(items []item, region box, s slice) link {
+func (b *builder) fan(items []item, region box, s slice) *part {
 	b.budget -= s.extra
-	l, first := b.node(node{prefix: s.prefix, dim: uint8(s.dim), shift: s.shift, bits: s.bits}, 1<<s.bits+1)
 	inside := s.inside(region[s.dim])
 	edge := make([]bool, 1<<s.bits+1) // whether other boxes begin here
 	var others []item
@@ -270,48 +320,47 @@ func (b *builder) fan(items []item, region box, s slice) link {
 		}
 	}
 	// Neighbouring slots without an edge between them are one part.
-	part := make([]int32, 1<<s.bits)
+	number := make([]int32, 1<<s.bits)
 	last := int32(0)
-	for slot := range part {
+	for slot := range number {
 		if slot > 0 && edge[slot] {
 			last++
 		}
-		part[slot] = last
+		number[slot] = last
 	}
 	parts := make([][]item, last+1)
 	for k := range items {
 		if i := items[k].box[s.dim]; inside.meets(i) {
 			from, to := s.span(i, inside)
-			for n := part[from]; n <= part[to]; n++ {
+			for n := number[from]; n <= number[to]; n++ {
 				parts[n] = append(parts[n], items[k])
 			}
 		}
 	}
-	base := shl(s.prefix, s.shift+s.bits)
+	p := &part{slots: slots{base: shl(s.prefix, s.shift+s.bits), n: 1 << s.bits, dim: uint8(s.dim), shift: s.shift}}
 	for from := 0; from < 1<<s.bits; {
 		to := from
-		for to+1 < 1<<s.bits && part[to+1] == part[from] {
+		for to+1 < 1<<s.bits && number[to+1] == number[from] {
 			to++
 		}
 		narrow, ok := interval{
-			or(base, shl(ippkt.Addr{Lo: uint64(from)}, s.shift)),
-			or(or(base, shl(ippkt.Addr{Lo: uint64(to)}, s.shift)), ones(s.shift)),
+			or(p.base, shl(ippkt.Addr{Lo: uint64(from)}, s.shift)),
+			or(or(p.base, shl(ippkt.Addr{Lo: uint64(to)}, s.shift)), ones(s.shift)),
 		}.meet(inside)
-		child := nothing
+		here := b.leaf(nil)
 		if ok {
 			r := region
 			r[s.dim] = narrow
-			child = b.build(parts[part[from]], r)
+			here = b.build(parts[number[from]], r)
 		}
 		for ; from <= to; from++ {
-			b.links[int(first)+from] = child
+			p.parts = append(p.parts, here)
 		}
 	}
 	// Of the region outside of the slots no box is known to cover all, unless it
 	// covers the whole region.
-	child := b.build(others, region)
-	b.links[first+1<<s.bits] = child
-	return l
+	p.parts = append(p.parts, b.build(others, region))
+	return p
 }
 
 // hullWithin returns the hull of what the boxes that do not cover a region leave

@@ -9,9 +9,10 @@ import "sallyport/core/ippkt"
 // dimensions in which they are whole, so that those of one class resemble each
 // other; each class is a tree. A node takes a few bits of one coordinate as the
 // number of its child, as in a multibit trie, or where that would tear too many
-// boxes apart, cuts space in two. A box that lies on both sides of a cut is in
-// both parts, within a budget; where it is used up a leaf stays long: slow, yet
-// right, and of bounded size.
+// boxes apart, cuts space in two. Where its children all take the same bits of a
+// second coordinate, as with pairs of networks, it takes both at once. A box that
+// lies on both sides of a cut is in both parts, within a budget; where it is used
+// up a leaf stays long: slow, yet right, and of bounded size.
 type index struct {
 	trees4, trees6 []tree // by their first entry
 	refs4          []ref4 // of the leaves, those of a leaf by entry
@@ -34,15 +35,21 @@ const (
 	nothing link = 1<<32 - 1 // a leaf without refs
 )
 
-// A node has 1<<bits children, for the coordinates whose bits above are prefix,
-// and one more for all others. With cut it has two: for the coordinates below
-// prefix, and for the rest.
+// A node has a grid of children: a row for each slot of one coordinate and one
+// more for what is in none, and in the same way a column for each slot of another.
+// Where one coordinate tells all, there are no slots of the other, and one column.
 type node struct {
-	prefix      ippkt.Addr
-	first       uint32 // of its links
-	dim         uint8
-	shift, bits uint8
-	cut         bool
+	rows, columns slots
+	first         uint32 // of its links, row by row
+}
+
+// Slots are n neighbouring intervals of a coordinate, each 1<<shift wide, from
+// base on.
+type slots struct {
+	base  ippkt.Addr
+	n     uint16
+	dim   uint8
+	shift uint8
 }
 
 // A ref is the part of a box in a leaf that both families have.
@@ -109,8 +116,8 @@ func (x *index) lookup(entries []Pair, f *ippkt.Flow) found {
 			if best.entry >= 0 && trees[i].first >= best.entry {
 				break
 			}
-			if leaf := x.descend6(trees[i].root, &p); leaf != nothing {
-				best = x.leaf6(int(leaf&^isLeaf), best, entries, f)
+			if l := x.descend6(trees[i].root, &p); l != nothing {
+				best = x.leaf6(int(l&^isLeaf), best, entries, f)
 			}
 		}
 		return best
@@ -120,8 +127,8 @@ func (x *index) lookup(entries []Pair, f *ippkt.Flow) found {
 		if best.entry >= 0 && trees[i].first >= best.entry {
 			break
 		}
-		if leaf := x.descend4(trees[i].root, &p); leaf != nothing {
-			best = x.leaf4(int(leaf&^isLeaf), best, entries, f)
+		if l := x.descend4(trees[i].root, &p); l != nothing {
+			best = x.leaf4(int(l&^isLeaf), best, entries, f)
 		}
 	}
 	return best
@@ -131,19 +138,7 @@ func (x *index) lookup(entries []Pair, f *ippkt.Flow) found {
 func (x *index) descend4(l link, p *point4) link {
 	for l&isLeaf == 0 {
 		n := &x.nodes[l]
-		c := p[n.dim%uint8(len(p))]
-		at := n.first
-		switch {
-		case n.cut:
-			if c >= n.prefix.Lo {
-				at++
-			}
-		case c>>((n.shift+n.bits)&63) == n.prefix.Lo:
-			at += uint32(c>>(n.shift&63)) & (1<<(n.bits&31) - 1)
-		default:
-			at += 1 << (n.bits & 31)
-		}
-		l = x.links[at]
+		l = x.links[n.first+n.rows.slot4(p)*(uint32(n.columns.n)+1)+n.columns.slot4(p)]
 	}
 	return l
 }
@@ -152,21 +147,25 @@ func (x *index) descend4(l link, p *point4) link {
 func (x *index) descend6(l link, p *point) link {
 	for l&isLeaf == 0 {
 		n := &x.nodes[l]
-		c := p[n.dim]
-		at := n.first
-		switch {
-		case n.cut:
-			if c.Compare(n.prefix) >= 0 {
-				at++
-			}
-		case shr(c, n.shift+n.bits) == n.prefix:
-			at += uint32(shr(c, n.shift).Lo) & (1<<n.bits - 1)
-		default:
-			at += 1 << n.bits
-		}
-		l = x.links[at]
+		l = x.links[n.first+n.rows.slot6(p)*(uint32(n.columns.n)+1)+n.columns.slot6(p)]
 	}
 	return l
+}
+
+// slot4 returns the slot in which p lies, s.n if it is in none.
+func (s *slots) slot4(p *point4) uint32 {
+	// Below the base, the difference is more than all slots.
+	return uint32(min((p[s.dim%uint8(len(p))]-s.base.Lo)>>(s.shift&63), uint64(s.n)))
+}
+
+// slot6 does the same for IPv6.
+func (s *slots) slot6(p *point) uint32 {
+	if c := p[s.dim]; c.Compare(s.base) >= 0 {
+		if i := shr(sub(c, s.base), s.shift); i.Hi == 0 && i.Lo < uint64(s.n) {
+			return uint32(i.Lo)
+		}
+	}
+	return uint32(s.n)
 }
 
 // leaf4 returns the first entry of the leaf at ref i that matches f, if it comes
