@@ -81,6 +81,9 @@ func TestRekeyIKE(t *testing.T) {
 		if p.one().Info().Rekeys != 1 || !p.one().initiator || q.one().initiator {
 			t.Errorf("wrong heir: %+v", p.one().Info())
 		}
+		if w.a.one().keepaliveAt().IsZero() || !w.b.one().keepaliveAt().IsZero() {
+			t.Error("a rekey has changed who keeps the way open")
+		}
 		if n := len(p.e.SAs()) + len(q.e.SAs()); n != 2 {
 			t.Errorf("%d SAs", n)
 		}

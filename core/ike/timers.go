@@ -110,11 +110,11 @@ func (sa *SA) livenessAt() time.Time {
 	return sa.lastHeard.Add(d)
 }
 
-// keepaliveAt is when a NAT or firewall on the way needs to hear from us. A
-// responder that is reachable as it is sends none, and TCP has its own
-// (RFC 9329, section 6.6).
+// keepaliveAt is when a NAT or firewall on the way needs to hear from us. An end
+// that was called, and is reachable as it is, sends none, whoever rekeyed since;
+// and TCP has its own (RFC 9329, section 6.6).
 func (sa *SA) keepaliveAt() time.Time {
-	if d := sa.e.opt.Keepalive; d > 0 && sa.natt && !sa.path.TCP && (sa.initiator || sa.natLocal) {
+	if d := sa.e.opt.Keepalive; d > 0 && sa.natt && !sa.path.TCP && (sa.line || sa.natLocal) {
 		return sa.lastSent.Add(d)
 	}
 	return time.Time{}
