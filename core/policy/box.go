@@ -10,7 +10,7 @@ import (
 // shows both or neither.
 type box struct {
 	v6 bool
-	d  [boxDims]interval
+	d  [boxDims]ippkt.Range
 }
 
 // The dimensions of a box.
@@ -23,14 +23,12 @@ const (
 	boxDims
 )
 
-type interval struct{ from, to ippkt.Addr }
-
 const opaquePort = 65536
 
 func boxOf(local, remote ts.Selector) box {
 	b := box{v6: !remote.Is4()}
-	b.d[dimLocal] = interval{ippkt.AddrFrom(local.From), ippkt.AddrFrom(local.To)}
-	b.d[dimRemote] = interval{ippkt.AddrFrom(remote.From), ippkt.AddrFrom(remote.To)}
+	b.d[dimLocal] = ippkt.Range{From: ippkt.AddrFrom(local.From), To: ippkt.AddrFrom(local.To)}
+	b.d[dimRemote] = ippkt.Range{From: ippkt.AddrFrom(remote.From), To: ippkt.AddrFrom(remote.To)}
 	protocol := remote.Protocol
 	if protocol == 0 {
 		protocol = local.Protocol
@@ -43,9 +41,11 @@ func boxOf(local, remote ts.Selector) box {
 	return b
 }
 
-func number(from, to uint64) interval { return interval{ippkt.Addr{Lo: from}, ippkt.Addr{Lo: to}} }
+func number(from, to uint64) ippkt.Range {
+	return ippkt.Range{From: ippkt.Addr{Lo: from}, To: ippkt.Addr{Lo: to}}
+}
 
-func portsOf(s ts.Selector) interval {
+func portsOf(s ts.Selector) ippkt.Range {
 	switch {
 	case s.AnyPort():
 		return number(0, opaquePort)
@@ -55,27 +55,13 @@ func portsOf(s ts.Selector) interval {
 	return number(uint64(s.FromPort), uint64(s.ToPort))
 }
 
-func (i interval) covers(o interval) bool {
-	return i.from.Compare(o.from) <= 0 && o.to.Compare(i.to) <= 0
-}
-
-func (i interval) meet(o interval) (interval, bool) {
-	if o.from.Compare(i.from) > 0 {
-		i.from = o.from
-	}
-	if o.to.Compare(i.to) < 0 {
-		i.to = o.to
-	}
-	return i, i.from.Compare(i.to) <= 0
-}
-
 // covers reports whether b holds every flow of o.
 func (b *box) covers(o *box) bool {
 	if b.v6 != o.v6 {
 		return false
 	}
 	for k := range b.d {
-		if !b.d[k].covers(o.d[k]) {
+		if !b.d[k].Covers(o.d[k]) {
 			return false
 		}
 	}
@@ -90,7 +76,7 @@ func (b *box) meet(o *box) (box, bool) {
 	}
 	for k := range b.d {
 		var ok bool
-		if r.d[k], ok = b.d[k].meet(o.d[k]); !ok {
+		if r.d[k], ok = b.d[k].Meet(o.d[k]); !ok {
 			return r, false
 		}
 	}
@@ -105,10 +91,10 @@ func (b *box) views() []box {
 	show, hide := true, true
 	for _, k := range []int{dimLocalPort, dimRemotePort} {
 		var ok bool
-		if shown.d[k], ok = b.d[k].meet(number(0, 65535)); !ok {
+		if shown.d[k], ok = b.d[k].Meet(number(0, 65535)); !ok {
 			show = false
 		}
-		if hidden.d[k], ok = b.d[k].meet(number(opaquePort, opaquePort)); !ok {
+		if hidden.d[k], ok = b.d[k].Meet(number(opaquePort, opaquePort)); !ok {
 			hide = false
 		}
 	}
@@ -130,21 +116,21 @@ func (b *box) minus(o *box, yield func(box) bool) {
 		return
 	}
 	for k := range rest.d {
-		if rest.d[k].from.Compare(o.d[k].from) < 0 {
+		if rest.d[k].From.Compare(o.d[k].From) < 0 {
 			part := rest
-			part.d[k].to = o.d[k].from.Prev()
+			part.d[k].To = o.d[k].From.Prev()
 			if !yield(part) {
 				return
 			}
-			rest.d[k].from = o.d[k].from
+			rest.d[k].From = o.d[k].From
 		}
-		if o.d[k].to.Compare(rest.d[k].to) < 0 {
+		if o.d[k].To.Compare(rest.d[k].To) < 0 {
 			part := rest
-			part.d[k].from = o.d[k].to.Next()
+			part.d[k].From = o.d[k].To.Next()
 			if !yield(part) {
 				return
 			}
-			rest.d[k].to = o.d[k].to
+			rest.d[k].To = o.d[k].To
 		}
 	}
 }
@@ -152,23 +138,23 @@ func (b *box) minus(o *box, yield func(box) bool) {
 // flow returns a flow of a view of a box, preferably a common one; false when
 // the protocols of the box cannot show what the view says.
 func (b *box) flow() (ippkt.Flow, bool) {
-	f := ippkt.Flow{Src: b.d[dimLocal].from, Dst: b.d[dimRemote].from, V6: b.v6}
-	f.Opaque = b.d[dimRemotePort].from.Lo == opaquePort
+	f := ippkt.Flow{Src: b.d[dimLocal].From, Dst: b.d[dimRemote].From, V6: b.v6}
+	f.Opaque = b.d[dimRemotePort].From.Lo == opaquePort
 	if !f.Opaque {
-		f.SrcPort, f.DstPort = uint16(b.d[dimLocalPort].from.Lo), uint16(b.d[dimRemotePort].from.Lo)
+		f.SrcPort, f.DstPort = uint16(b.d[dimLocalPort].From.Lo), uint16(b.d[dimRemotePort].From.Lo)
 	}
-	from, to := b.d[dimProtocol].from.Lo, b.d[dimProtocol].to.Lo
+	from, to := b.d[dimProtocol].From.Lo, b.d[dimProtocol].To.Lo
 	for _, p := range []uint64{6, 17, 1, 58, 132, 33, 136, 135} {
 		if from <= p && p <= to {
 			f.Proto = uint8(p)
 			icmp := p == 1 || p == 58 || p == 135
 			if !f.Opaque && icmp {
 				// Both ports are the type and code.
-				i, ok := b.d[dimLocalPort].meet(b.d[dimRemotePort])
+				i, ok := b.d[dimLocalPort].Meet(b.d[dimRemotePort])
 				if !ok {
 					continue
 				}
-				f.SrcPort, f.DstPort = uint16(i.from.Lo), uint16(i.from.Lo)
+				f.SrcPort, f.DstPort = uint16(i.From.Lo), uint16(i.From.Lo)
 			}
 			return f, true
 		}

@@ -146,7 +146,7 @@ func (b *box) contains(p *point) bool {
 		return false
 	}
 	for k := range b.d {
-		if b.d[k].from.Compare(p.d[k]) > 0 || p.d[k].Compare(b.d[k].to) > 0 {
+		if !b.d[k].Contains(p.d[k]) {
 			return false
 		}
 	}

@@ -25,7 +25,7 @@ func newOverlapIndex(work *algebra, boxes []box, v6 bool) *overlapIndex {
 		}
 	}
 	slices.SortStableFunc(x.order, func(a, b int) int {
-		return boxes[a].d[dimRemote].from.Compare(boxes[b].d[dimRemote].from)
+		return boxes[a].d[dimRemote].From.Compare(boxes[b].d[dimRemote].From)
 	})
 	if len(x.order) == 0 {
 		return x
@@ -33,7 +33,7 @@ func newOverlapIndex(work *algebra, boxes []box, v6 bool) *overlapIndex {
 	x.size = 1 << bits.Len(uint(len(x.order)-1))
 	x.last = make([]ippkt.Addr, 2*x.size)
 	for i, k := range x.order {
-		x.last[x.size+i] = boxes[k].d[dimRemote].to
+		x.last[x.size+i] = boxes[k].d[dimRemote].To
 	}
 	for i := x.size - 1; i > 0; i-- {
 		x.last[i] = x.last[2*i]
@@ -51,8 +51,8 @@ func (x *overlapIndex) meeting(b *box, limit int, out []int) []int {
 		return out
 	}
 	first := len(out)
-	end, _ := slices.BinarySearchFunc(x.order, b.d[dimRemote].to, func(k int, to ippkt.Addr) int {
-		if x.boxes[k].d[dimRemote].from.Compare(to) <= 0 {
+	end, _ := slices.BinarySearchFunc(x.order, b.d[dimRemote].To, func(k int, to ippkt.Addr) int {
+		if x.boxes[k].d[dimRemote].From.Compare(to) <= 0 {
 			return -1
 		}
 		return 1
@@ -63,7 +63,7 @@ func (x *overlapIndex) meeting(b *box, limit int, out []int) []int {
 }
 
 func (x *overlapIndex) walk(node, lo, hi, end int, b *box, limit int, out []int) []int {
-	if lo >= end || x.last[node].Compare(b.d[dimRemote].from) < 0 {
+	if lo >= end || x.last[node].Compare(b.d[dimRemote].From) < 0 {
 		return out
 	}
 	x.work.steps++

@@ -296,7 +296,7 @@ func (w *wall) ways(required *Entry) []Direction {
 func (w *wall) exempts(b *box) bool {
 	for _, p := range w.lan {
 		s := ts.FromPrefix(p)
-		if lan := boxOf(s, s); lan.v6 == b.v6 && lan.d[dimRemote].covers(b.d[dimRemote]) {
+		if lan := boxOf(s, s); lan.v6 == b.v6 && lan.d[dimRemote].Covers(b.d[dimRemote]) {
 			return true
 		}
 	}

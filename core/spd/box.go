@@ -17,9 +17,7 @@ const (
 )
 
 // A box is a set of flows of one family: an interval in each dimension.
-type box [dims]interval
-
-type interval struct{ from, to ippkt.Addr }
+type box [dims]ippkt.Range
 
 // A point is a flow as coordinates.
 type point [dims]ippkt.Addr
@@ -48,31 +46,25 @@ func pointOf4(f *ippkt.Flow) point4 {
 	return p
 }
 
-func (i interval) contains(a ippkt.Addr) bool { return i.from.Compare(a) <= 0 && a.Compare(i.to) <= 0 }
-
-func (i interval) covers(o interval) bool {
-	return i.from.Compare(o.from) <= 0 && o.to.Compare(i.to) <= 0
-}
-
 func (b *box) covers(o *box) bool {
 	for d := range b {
-		if !b[d].covers(o[d]) {
+		if !b[d].Covers(o[d]) {
 			return false
 		}
 	}
 	return true
 }
 
-func (s *selector) addrs() interval { return interval{s.from, s.to} }
+func (s *selector) addrs() ippkt.Range { return ippkt.Range{From: s.from, To: s.to} }
 
-func (s *selector) protos() interval {
+func (s *selector) protos() ippkt.Range {
 	if s.proto == 0 {
-		return interval{to: ippkt.Addr{Lo: 255}}
+		return ippkt.Range{To: ippkt.Addr{Lo: 255}}
 	}
-	return interval{ippkt.Addr{Lo: uint64(s.proto)}, ippkt.Addr{Lo: uint64(s.proto)}}
+	return ippkt.Range{From: ippkt.Addr{Lo: uint64(s.proto)}, To: ippkt.Addr{Lo: uint64(s.proto)}}
 }
 
-func (s *selector) ports() interval {
+func (s *selector) ports() ippkt.Range {
 	from, to := uint64(s.fromPort), uint64(s.toPort)
 	switch {
 	case from == 0 && to == 65535:
@@ -80,61 +72,36 @@ func (s *selector) ports() interval {
 	case from == 65535 && to == 0:
 		from, to = opaquePort, opaquePort
 	}
-	return interval{ippkt.Addr{Lo: from}, ippkt.Addr{Lo: to}}
-}
-
-// hull returns the smallest interval around both.
-func (i interval) hull(o interval) interval {
-	if o.from.Compare(i.from) < 0 {
-		i.from = o.from
-	}
-	if o.to.Compare(i.to) > 0 {
-		i.to = o.to
-	}
-	return i
-}
-
-func (i interval) meets(o interval) bool {
-	return i.from.Compare(o.to) <= 0 && o.from.Compare(i.to) <= 0
-}
-
-func (i interval) meet(o interval) (interval, bool) {
-	if o.from.Compare(i.from) > 0 {
-		i.from = o.from
-	}
-	if o.to.Compare(i.to) < 0 {
-		i.to = o.to
-	}
-	return i, i.from.Compare(i.to) <= 0
+	return ippkt.Range{From: ippkt.Addr{Lo: from}, To: ippkt.Addr{Lo: to}}
 }
 
 // space returns the box of all flows of a family.
 func space(v6 bool) box {
-	addrs := interval{ippkt.Addr{Lo: 0xffff << 32}, ippkt.Addr{Lo: 0xffff<<32 | 0xffffffff}}
+	addrs := ippkt.Range{From: ippkt.Addr{Lo: 0xffff << 32}, To: ippkt.Addr{Lo: 0xffff<<32 | 0xffffffff}}
 	if v6 {
-		addrs = interval{ippkt.Addr{}, ippkt.Addr{Hi: ^uint64(0), Lo: ^uint64(0)}}
+		addrs = ippkt.Range{To: ippkt.Addr{Hi: ^uint64(0), Lo: ^uint64(0)}}
 	}
-	ports := interval{to: ippkt.Addr{Lo: opaquePort}}
-	return box{addrs, addrs, {to: ippkt.Addr{Lo: 255}}, ports, ports}
+	ports := ippkt.Range{To: ippkt.Addr{Lo: opaquePort}}
+	return box{addrs, addrs, {To: ippkt.Addr{Lo: 255}}, ports, ports}
 }
 
 // possible reports whether a box holds a flow at all.
 func (b *box) possible() bool {
 	for d := range b {
-		if b[d].from.Compare(b[d].to) > 0 {
+		if b[d].From.Compare(b[d].To) > 0 {
 			return false
 		}
 	}
 	return true
 }
 
-// ports returns an interval of port coordinates as ports, of which there may be
+// portsOf returns a range of port coordinates as ports, of which there may be
 // none, and whether it holds what cannot be seen.
-func (i interval) ports() (from, to uint16, opaque bool) {
-	if i.from.Lo == opaquePort {
+func portsOf(i ippkt.Range) (from, to uint16, opaque bool) {
+	if i.From.Lo == opaquePort {
 		return 1, 0, true
 	}
-	return uint16(i.from.Lo), uint16(min(i.to.Lo, opaquePort-1)), i.to.Lo == opaquePort
+	return uint16(i.From.Lo), uint16(min(i.To.Lo, opaquePort-1)), i.To.Lo == opaquePort
 }
 
 // shr returns a>>n; n may be 128.

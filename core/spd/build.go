@@ -70,7 +70,7 @@ func itemsOf(e *Pair, entry int32, v6 bool) []item {
 		it, sources := item{entry: entry}, 0
 		for j := range e.src {
 			s := &e.src[j]
-			protos, ok := d.protos().meet(s.protos())
+			protos, ok := d.protos().Meet(s.protos())
 			if s.v6 != v6 || !ok {
 				continue
 			}
@@ -80,7 +80,7 @@ func itemsOf(e *Pair, entry int32, v6 bool) []item {
 				continue
 			}
 			for k := range b {
-				it.box[k] = it.box[k].hull(b[k])
+				it.box[k] = it.box[k].Hull(b[k])
 			}
 		}
 		it.exact = sources == 1
@@ -128,7 +128,7 @@ func (b *builder) build(items []item, region box) *part {
 	}
 	b.budget -= extra
 	low, high := region, region
-	low[dim].to, high[dim].from = at.Prev(), at
+	low[dim].To, high[dim].From = at.Prev(), at
 	// One slot from the cut on, as wide as can be.
 	s := slots{base: at, n: 1, dim: uint8(dim), shift: 63}
 	if b.v6 {
@@ -201,12 +201,12 @@ func (b *builder) leaf(items []item) *part {
 	}
 	for i := range items {
 		it := &items[i]
-		r := ref{proto: uint8(it.box[dimProto].from.Lo), protoTo: uint8(it.box[dimProto].to.Lo), action: b.actions[it.entry], entry: it.entry}
+		r := ref{proto: uint8(it.box[dimProto].From.Lo), protoTo: uint8(it.box[dimProto].To.Lo), action: b.actions[it.entry], entry: it.entry}
 		var opaque bool
-		if r.srcPort, r.srcPortTo, opaque = it.box[dimSrcPort].ports(); opaque {
+		if r.srcPort, r.srcPortTo, opaque = portsOf(it.box[dimSrcPort]); opaque {
 			r.flags |= refSrcOpaque
 		}
-		if r.dstPort, r.dstPortTo, opaque = it.box[dimDstPort].ports(); opaque {
+		if r.dstPort, r.dstPortTo, opaque = portsOf(it.box[dimDstPort]); opaque {
 			r.flags |= refDstOpaque
 		}
 		if it.exact {
@@ -220,8 +220,8 @@ func (b *builder) leaf(items []item) *part {
 			b.refs6 = append(b.refs6, ref6{src, dst, r})
 			continue
 		}
-		b.refs4 = append(b.refs4, ref4{uint32(src.from.Lo), uint32(src.to.Lo - src.from.Lo),
-			uint32(dst.from.Lo), uint32(dst.to.Lo - dst.from.Lo), r})
+		b.refs4 = append(b.refs4, ref4{uint32(src.From.Lo), uint32(src.To.Lo - src.From.Lo),
+			uint32(dst.From.Lo), uint32(dst.To.Lo - dst.From.Lo), r})
 	}
 	return &part{link: l, done: true}
 }
@@ -243,9 +243,9 @@ func (b *builder) slice(items []item, region *box) (best slice, ok bool) {
 		if !found {
 			continue
 		}
-		high := bitLen(block.from, block.to)
+		high := bitLen(block.From, block.To)
 		for n := min(maxBits, high, bits.Len(uint(4*len(items)))); n >= 0; n-- {
-			s := slice{dim: d, shift: uint8(high - n), bits: uint8(n), prefix: shr(block.from, uint8(high))}
+			s := slice{dim: d, shift: uint8(high - n), bits: uint8(n), prefix: shr(block.From, uint8(high))}
 			s.weigh(items, region[d])
 			// As few slots as will do, for the same cost.
 			if s.extra <= b.budget && (s.cost < best.cost || ok && s.dim == best.dim && s.cost == best.cost) {
@@ -257,34 +257,34 @@ func (b *builder) slice(items []item, region *box) (best slice, ok bool) {
 }
 
 // inside returns the coordinates that the slots of s cover, within region.
-func (s *slice) inside(region interval) interval {
+func (s *slice) inside(region ippkt.Range) ippkt.Range {
 	from := shl(s.prefix, s.shift+s.bits)
-	i, _ := interval{from, or(from, ones(s.shift+s.bits))}.meet(region)
+	i, _ := ippkt.Range{From: from, To: or(from, ones(s.shift+s.bits))}.Meet(region)
 	return i
 }
 
 func (s *slice) slot(a ippkt.Addr) int { return int(shr(a, s.shift).Lo) & (1<<s.bits - 1) }
 
-// span returns the slots of an interval, of which a part at least is inside.
-func (s *slice) span(i, inside interval) (from, to int) {
-	i, _ = i.meet(inside)
-	return s.slot(i.from), s.slot(i.to)
+// span returns the slots of a range, of which a part at least is inside.
+func (s *slice) span(i, inside ippkt.Range) (from, to int) {
+	i, _ = i.Meet(inside)
+	return s.slot(i.From), s.slot(i.To)
 }
 
 // weigh computes what a slice costs. Neighbouring slots with the same boxes are
 // one part.
-func (s *slice) weigh(items []item, region interval) {
+func (s *slice) weigh(items []item, region ippkt.Range) {
 	inside := s.inside(region)
 	begin, end := make([]int32, 1<<s.bits+1), make([]int32, 1<<s.bits+1)
 	outside := 0
 	for k := range items {
 		i := items[k].box[s.dim]
-		if inside.meets(i) {
+		if inside.Meets(i) {
 			from, to := s.span(i, inside)
 			begin[from]++
 			end[to+1]++
 		}
-		if c, ok := i.meet(region); ok && !inside.covers(c) {
+		if c, ok := i.Meet(region); ok && !inside.Covers(c) {
 			outside++
 		}
 	}
@@ -311,11 +311,11 @@ func (b *builder) fan(items []item, region box, s slice) *part {
 	var others []item
 	for k := range items {
 		i := items[k].box[s.dim]
-		if inside.meets(i) {
+		if inside.Meets(i) {
 			from, to := s.span(i, inside)
 			edge[from], edge[to+1] = true, true
 		}
-		if c, ok := i.meet(region[s.dim]); ok && !inside.covers(c) {
+		if c, ok := i.Meet(region[s.dim]); ok && !inside.Covers(c) {
 			others = append(others, items[k])
 		}
 	}
@@ -330,7 +330,7 @@ func (b *builder) fan(items []item, region box, s slice) *part {
 	}
 	parts := make([][]item, last+1)
 	for k := range items {
-		if i := items[k].box[s.dim]; inside.meets(i) {
+		if i := items[k].box[s.dim]; inside.Meets(i) {
 			from, to := s.span(i, inside)
 			for n := number[from]; n <= number[to]; n++ {
 				parts[n] = append(parts[n], items[k])
@@ -343,10 +343,10 @@ func (b *builder) fan(items []item, region box, s slice) *part {
 		for to+1 < 1<<s.bits && number[to+1] == number[from] {
 			to++
 		}
-		narrow, ok := interval{
-			or(p.base, shl(ippkt.Addr{Lo: uint64(from)}, s.shift)),
-			or(or(p.base, shl(ippkt.Addr{Lo: uint64(to)}, s.shift)), ones(s.shift)),
-		}.meet(inside)
+		narrow, ok := ippkt.Range{
+			From: or(p.base, shl(ippkt.Addr{Lo: uint64(from)}, s.shift)),
+			To:   or(or(p.base, shl(ippkt.Addr{Lo: uint64(to)}, s.shift)), ones(s.shift)),
+		}.Meet(inside)
 		here := b.leaf(nil)
 		if ok {
 			r := region
@@ -365,28 +365,28 @@ func (b *builder) fan(items []item, region box, s slice) *part {
 
 // hullWithin returns the hull of what the boxes that do not cover a region leave
 // of it in one dimension.
-func hullWithin(items []item, dim int, region interval) (hull interval, found bool) {
+func hullWithin(items []item, dim int, region ippkt.Range) (hull ippkt.Range, found bool) {
 	for k := range items {
 		i := items[k].box[dim]
-		if i.covers(region) {
+		if i.Covers(region) {
 			continue
 		}
-		i, ok := i.meet(region)
+		i, ok := i.Meet(region)
 		switch {
 		case !ok:
 		case !found:
 			hull, found = i, true
 		default:
-			hull = hull.hull(i)
+			hull = hull.Hull(i)
 		}
 	}
 	return hull, found
 }
 
-func within(items []item, dim int, i interval) []item {
+func within(items []item, dim int, i ippkt.Range) []item {
 	out := make([]item, 0, len(items)/2+1)
 	for k := range items {
-		if i.meets(items[k].box[dim]) {
+		if i.Meets(items[k].box[dim]) {
 			out = append(out, items[k])
 		}
 	}
@@ -405,15 +405,15 @@ func choose(items []item, region *box) (dim int, cut ippkt.Addr, extra int) {
 		seen := 0
 		for k := range items {
 			i := &items[k].box[d]
-			if i.from.Compare(region[d].from) > 0 {
+			if i.From.Compare(region[d].From) > 0 {
 				if seen%stride == 0 {
-					bounds = append(bounds, i.from)
+					bounds = append(bounds, i.From)
 				}
 				seen++
 			}
-			if i.to.Compare(region[d].to) < 0 {
+			if i.To.Compare(region[d].To) < 0 {
 				if seen%stride == 0 {
-					bounds = append(bounds, i.to.Next())
+					bounds = append(bounds, i.To.Next())
 				}
 				seen++
 			}
@@ -425,10 +425,10 @@ func choose(items []item, region *box) (dim int, cut ippkt.Addr, extra int) {
 		at := bounds[len(bounds)/2]
 		low, high := 0, 0
 		for k := range items {
-			if items[k].box[d].from.Compare(at) < 0 {
+			if items[k].box[d].From.Compare(at) < 0 {
 				low++
 			}
-			if items[k].box[d].to.Compare(at) >= 0 {
+			if items[k].box[d].To.Compare(at) >= 0 {
 				high++
 			}
 		}

@@ -88,7 +88,7 @@ type ref4 struct {
 }
 
 type ref6 struct {
-	src, dst interval
+	src, dst ippkt.Range
 	ref
 }
 
@@ -193,7 +193,7 @@ func (x *index) leaf6(i int, best found, entries []Pair, f *ippkt.Flow) found {
 		if best.entry >= 0 && r.entry >= best.entry {
 			return best
 		}
-		if r.dst.contains(f.Dst) && r.src.contains(f.Src) && r.matches(f) && (r.flags&refExact != 0 || entries[r.entry].Match(f)) {
+		if r.dst.Contains(f.Dst) && r.src.Contains(f.Src) && r.matches(f) && (r.flags&refExact != 0 || entries[r.entry].Match(f)) {
 			return found{r.entry, r.action}
 		}
 		if r.flags&refLast != 0 {
