@@ -128,11 +128,11 @@ func (sa *SA) newOffer(cfg *ChildConfig, proposals []transform.Proposal) *offer 
 
 // newExchange offers a Child SA in a CREATE_CHILD_SA exchange, with a nonce,
 // and a key exchange where a proposal has one: of the method group, or when
-// that is 0 of the first.
+// that is 0 of the one that the peer is most likely to choose.
 func (sa *SA) newExchange(cfg *ChildConfig, group transform.ID) (*offer, error) {
 	proposals := sa.known(cfg.Proposals)
 	if group == 0 {
-		group = firstGroup(proposals)
+		group = sa.likelyGroup(proposals)
 	}
 	var ke transform.KeyExchange
 	if group != 0 {
@@ -155,6 +155,17 @@ func (sa *SA) known(list []transform.Proposal) []transform.Proposal {
 		return classical
 	}
 	return list
+}
+
+// likelyGroup is the method that the peer chose for the IKE SA, where the proposals
+// have it, and else their first. RFC 7296, section 1.3, leaves it to us to guess, and
+// the peer to ask for another method when we guess wrong; libreswan (seen with 4.10)
+// does not ask: it takes the key of another length for a fault of the syntax.
+func (sa *SA) likelyGroup(proposals []transform.Proposal) transform.ID {
+	if g := sa.keys.suite.KE.ID; slices.Contains(groupsOf(proposals), g) {
+		return g
+	}
+	return firstGroup(proposals)
 }
 
 func firstGroup(list []transform.Proposal) transform.ID {

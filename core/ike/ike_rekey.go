@@ -65,11 +65,7 @@ func (t *ikeRekeyTask) request(sa *SA, now time.Time) ([]message.Payload, bool) 
 		return nil, false
 	}
 	if len(t.groups) == 0 {
-		group := sa.keys.suite.KE.ID
-		if !slices.Contains(groupsOf(sa.rekeyProposals()), group) {
-			group = firstGroup(sa.rekeyProposals())
-		}
-		t.groups = []transform.ID{group}
+		t.groups = []transform.ID{sa.likelyGroup(sa.rekeyProposals())}
 	}
 	ke, err := transform.NewKeyExchange(t.groups[len(t.groups)-1], sa.e.opt.Rand)
 	if err != nil {

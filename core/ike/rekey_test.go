@@ -286,6 +286,38 @@ func TestRekeyWithOtherGroup(t *testing.T) {
 	}
 }
 
+// TestGuessIsWhatThePeerChose lets A prefer a method that B chooses neither for the
+// IKE SA nor for Child SAs. Once A knows so it guesses right, and no exchange is
+// refused: libreswan would not tell which method it wants.
+func TestGuessIsWhatThePeerChose(t *testing.T) {
+	a, b := pskConfig("a"), pskConfig("b")
+	a.Proposals = mustProposals(transform.ProtoIKE, "aes256gcm16-prfsha256-x25519-modp2048")
+	b.Proposals = mustProposals(transform.ProtoIKE, "aes256gcm16-prfsha256-modp2048")
+	a.Children[0].Proposals = mustProposals(transform.ProtoESP, "aes128gcm16-x25519-modp2048")
+	b.Children[0].Proposals = mustProposals(transform.ProtoESP, "aes128gcm16-modp2048")
+	more := a.Children[0]
+	more.Name, more.Local, more.Remote = "more", nets("10.3.0.0/16"), nets("10.4.0.0/16")
+	a.Children = append(a.Children, more)
+	more.Local, more.Remote = more.Remote, more.Local
+	more.Proposals = b.Children[0].Proposals
+	b.Children = append(b.Children, more)
+	w := newWorld(t, testOptions{cfgA: a, cfgB: b})
+	sa, _ := w.up() // makes the second Child SA in an exchange of its own
+	w.agree()
+	if len(w.a.children) != 2 {
+		t.Fatalf("%d children", len(w.a.children))
+	}
+	exchanges := sa.nextID
+	for _, c := range sa.children {
+		w.a.do(w.a.e.RekeyChild(c.in, w.now))
+		w.flush()
+	}
+	w.agree()
+	if n := sa.nextID - exchanges; n != 4 { // a rekey and a deletion each
+		t.Errorf("%d exchanges for two rekeys", n)
+	}
+}
+
 func TestTemporaryFailureThenRetry(t *testing.T) {
 	w := newWorld(t, testOptions{})
 	_, b := w.up()
