@@ -108,7 +108,7 @@ func TestNothingLeavesUnderRequire(t *testing.T) {
 			t.Fatalf("%v to %v does not pass without rules", x.src, x.dst)
 		}
 	}
-	if len(w.settle()) < len(targets) {
+	if len(w.arrived(len(targets))) < len(targets) {
 		t.Fatal("the capture does not see what leaves")
 	}
 	mustSet(t, f, allExempt(t))
@@ -186,7 +186,7 @@ func TestInnerAddress(t *testing.T) {
 	}
 	for _, p := range probes {
 		w.inject(p)
-		if len(w.settle()) == 0 {
+		if len(w.arrived(1)) == 0 {
 			t.Fatalf("no answer to %+v before there are rules, so that the test proves nothing", p)
 		}
 	}
@@ -203,7 +203,7 @@ func TestInnerAddress(t *testing.T) {
 		}
 	}
 	w.inject(echo(lan4, our4))
-	if len(w.settle()) == 0 {
+	if len(w.arrived(1)) == 0 {
 		t.Error("the outer address does not answer either")
 	}
 }
@@ -250,7 +250,7 @@ func TestOpenSockets(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(w.settle()) < 2 {
+	if len(w.arrived(2)) < 2 {
 		t.Fatal("the connections do not work to begin with")
 	}
 	mustSet(t, f, require(t))
@@ -340,7 +340,7 @@ func TestForwarded(t *testing.T) {
 	send()
 	time.Sleep(200 * time.Millisecond) // for the guest to find its router
 	send()
-	if n := len(w.settle()); n < 4 {
+	if n := len(w.arrived(4)); n < 4 {
 		t.Fatalf("only %d packets are forwarded without rules", n)
 	}
 	mustSet(t, f, allExempt(t))

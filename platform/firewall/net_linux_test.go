@@ -378,6 +378,20 @@ func (w *wire) settle() [][]byte {
 	return seen
 }
 
+// arrived waits until n packets have arrived, two seconds at most, and returns
+// them and what came with them.
+func (w *wire) arrived(n int) [][]byte {
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		w.mu.Lock()
+		seen := len(w.seen)
+		w.mu.Unlock()
+		if seen >= n {
+			break
+		}
+	}
+	return w.settle()
+}
+
 // nothing fails the test if anything has left since the last look.
 func (w *wire) nothing(what string) {
 	w.t.Helper()

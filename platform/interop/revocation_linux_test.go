@@ -3,7 +3,6 @@ package interop_test
 import (
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -80,17 +79,7 @@ func TestRevocation(t *testing.T) {
 	l.Wan.Serve(mux, crlAt)
 	l.Client.Serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { stranger.Add(1) }), "127.0.0.1:8081")
 
-	responder := l.Dir("ocsp")
-	pki.Install(t, responder, []string{"ca-ecdsa256"}, []string{"ca-ecdsa256"})
-	index := filepath.Join(responder, "index.txt")
-	text := pki.OCSPIndex(t, "gw-ocsp-good", false) + pki.OCSPIndex(t, "gw-ocsp-revoked", true)
-	if err := os.WriteFile(index, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	ca := filepath.Join(responder, "x509ca", "ca-ecdsa256.crt")
-	l.Wan.Start("ocsp", lab.Command("openssl", "ocsp", "-port", "8082", "-index", index, "-CA", ca, "-rsigner", ca,
-		"-rkey", filepath.Join(responder, "private", "ca-ecdsa256.key"), "-nmin", "5"))
-	time.Sleep(500 * time.Millisecond)
+	ocspServer(t, l, pki, pki.OCSPIndex(t, "gw-ocsp-good", false)+pki.OCSPIndex(t, "gw-ocsp-revoked", true))
 
 	for _, tt := range []struct {
 		gateway, policy string
@@ -143,4 +132,20 @@ func TestRevocation(t *testing.T) {
 	if n := stranger.Load(); n > 0 {
 		t.Errorf("CVE-2022-40617: the service asked this machine %d times", n)
 	}
+}
+
+// ocspServer starts an OCSP responder of the authority ca-ecdsa256 on port 8082 of
+// the internet's server, with what it knows, and waits until it serves.
+func ocspServer(t *testing.T, l *lab.Lab, pki *lab.PKI, index string) *lab.Process {
+	t.Helper()
+	dir := l.Dir("ocsp")
+	pki.Install(t, dir, []string{"ca-ecdsa256"}, []string{"ca-ecdsa256"})
+	file := filepath.Join(dir, "index.txt")
+	writeFile(t, file, index)
+	ca := filepath.Join(dir, "x509ca", "ca-ecdsa256.crt")
+	server := l.Wan.Start("ocsp", lab.Command("openssl", "ocsp", "-port", "8082", "-index", file, "-CA", ca, "-rsigner", ca,
+		"-rkey", filepath.Join(dir, "private", "ca-ecdsa256.key"), "-nmin", "5"))
+	// It serves one after another: a connection that only looks would be in the way.
+	waitFor(t, "the OCSP responder", func() bool { return strings.Contains(server.Log(), "ocsp: waiting") })
+	return server
 }

@@ -22,16 +22,7 @@ func TestOCSPBrought(t *testing.T) {
 	pki.Issue(t, lab.Leaf{Name: "gw-revoked", Issuer: "ca-ecdsa256", Key: "ecdsa256", SANs: []string{"revoked.vpn.test"}, OCSP: url})
 	pki.Issue(t, lab.Leaf{Name: "alice", Issuer: "ca-ecdsa256", Key: "ecdsa256", SANs: []string{"alice"}, Client: true})
 
-	responder := l.Dir("ocsp")
-	pki.Install(t, responder, []string{"ca-ecdsa256"}, []string{"ca-ecdsa256"})
-	index := filepath.Join(responder, "index.txt")
-	writeFile(t, index, pki.OCSPIndex(t, "gw-good", false)+pki.OCSPIndex(t, "gw-revoked", true))
-	ca := filepath.Join(responder, "x509ca", "ca-ecdsa256.crt")
-	server := l.Wan.Start("ocsp", lab.Command("openssl", "ocsp", "-port", "8082", "-index", index, "-CA", ca, "-rsigner", ca,
-		"-rkey", filepath.Join(responder, "private", "ca-ecdsa256.key"), "-nmin", "5"))
-	for end := time.Now().Add(5 * time.Second); !strings.Contains(server.Log(), "ocsp: waiting") && time.Now().Before(end); {
-		time.Sleep(20 * time.Millisecond)
-	}
+	server := ocspServer(t, l, pki, pki.OCSPIndex(t, "gw-good", false)+pki.OCSPIndex(t, "gw-revoked", true))
 
 	dir := l.Dir("responder")
 	pki.Install(t, dir, []string{"gw-good", "gw-revoked", "ca-ecdsa256"}, []string{"gw-good", "gw-revoked"})
