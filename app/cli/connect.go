@@ -99,6 +99,9 @@ func (c *command) connect(ctx context.Context, name string, wait time.Duration, 
 	}
 	c.printf("%q is %s, after %s.\n", clean(name), how, durationText(c.Now().Sub(begun)))
 	t := &table{}
+	for _, w := range conn.Warnings {
+		t.add("Warning", w)
+	}
 	t.addTunnel(conn)
 	c.printTable(t, "  ")
 	return nil

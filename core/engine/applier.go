@@ -14,8 +14,9 @@ type hostState struct {
 
 // A hostResult answers the wish of that number and all before it.
 type hostResult struct {
-	wish uint64
-	err  error
+	wish     uint64
+	err      error
+	warnings []string // what the name servers could not be set as asked
 }
 
 // An applier makes the host match the newest wish, off the loop: routes and
@@ -55,12 +56,20 @@ func (a *applier) run(stop <-chan struct{}) {
 		case w := <-a.wishes:
 			err := a.apply(&have, w.state)
 			select {
-			case a.done <- hostResult{w.n, err}:
+			case a.done <- hostResult{w.n, err, a.warnings()}:
 			case <-stop:
 				return
 			}
 		}
 	}
+}
+
+// warnings returns what the last setting of name servers could not do as asked.
+func (a *applier) warnings() []string {
+	if w, ok := a.dns.(host.Warner); ok {
+		return w.Warnings()
+	}
+	return nil
 }
 
 // apply sets routes before DNS, so that the name servers can be reached when

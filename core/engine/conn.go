@@ -765,6 +765,7 @@ func (e *Engine) handleHostResult(r hostResult) {
 	if r.err != nil {
 		e.logf(api.LogError, "net", "", "setting addresses, routes or DNS failed: %v", r.err)
 	}
+	e.warnOfDNS(r.warnings)
 	for _, c := range e.sortedConns() {
 		if c.awaits == 0 || c.awaits > r.wish {
 			continue

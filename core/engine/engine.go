@@ -71,6 +71,7 @@ type Engine struct {
 	wish      uint64                         // number of the newest wish of the host
 	granted   uint64                         // number of the newest one that the host has followed
 	ready     []afterWish                    // what waits for the host
+	dnsNotes  []string                       // what the name servers could not be set as asked
 	streams   streams                        // TCP connections
 	knocks    map[*ike.SA]*conn              // what asks whether UDP is answered again
 	relays    map[*ike.SA]*relay             // peers whose users a RADIUS server knows

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"sallyport/core/api"
 	"sallyport/core/host"
 	"sallyport/core/ts"
 )
@@ -127,6 +128,24 @@ func (c *conn) nameServers() (servers []netip.Addr, only []string) {
 		only = d.Only
 	}
 	return servers, only
+}
+
+// warnOfDNS takes what the machine could not do as asked with the name servers,
+// for the log and for the connections that brought them: who reads "DNS" in the
+// status would believe that names are asked there.
+func (e *Engine) warnOfDNS(warnings []string) {
+	if slices.Equal(e.dnsNotes, warnings) {
+		return
+	}
+	e.dnsNotes = warnings
+	for _, w := range warnings {
+		e.logf(api.LogWarn, "net", "", "%s", w)
+	}
+	for _, c := range e.sortedConns() {
+		if s := c.current; s != nil && s.est != nil {
+			e.changed(c)
+		}
+	}
 }
 
 // sourceFor returns the address that packets to dst come from: the virtual one

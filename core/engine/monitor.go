@@ -86,7 +86,9 @@ func (e *Engine) view(c *conn) api.Connection {
 		v.Transport = s.way.shown(c.mending != nil)
 		v.PeerID = s.est.PeerID.String()
 		v.Addresses = s.est.Addresses
-		v.DNS, v.Domains = c.nameServers()
+		if v.DNS, v.Domains = c.nameServers(); len(v.DNS) > 0 {
+			v.Warnings = append(slices.Clip(v.Warnings), e.dnsNotes...)
+		}
 		v.Routes = c.protected()
 		v.PathMTU = shownDepth(&s.depth)
 		quantumOf(&v, s.sa.Info())

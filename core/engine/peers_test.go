@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -148,6 +149,42 @@ func TestDNSInside(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Name servers that the machine could not set as asked are told where the
+// connection shows them, and in the log; without the tunnel there is nothing to tell.
+func TestDNSWarnings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, clientProfile, gatewayProfile)
+		defer w.stop()
+		const words = "every name is asked of the tunnel's servers"
+		w.cm.Warn = []string{words}
+		if err := connect(t, w.client, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		if got := connection(t, w.client).Warnings; !slices.Equal(got, []string{words}) {
+			t.Errorf("warnings are %q", got)
+		}
+		told := 0
+		log, err := w.client.Log(t.Context(), 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, entry := range log {
+			if entry.Level == api.LogWarn && entry.Text == words {
+				told++
+			}
+		}
+		if told != 1 {
+			t.Errorf("the log tells it %d times", told)
+		}
+		if err := w.client.Disconnect(t.Context(), "office"); err != nil {
+			t.Fatal(err)
+		}
+		if got := connection(t, w.client).Warnings; len(got) != 0 {
+			t.Errorf("disconnected, with warnings %q", got)
+		}
+	})
 }
 
 // A connection that the assigned policy uses cannot be removed.

@@ -47,6 +47,8 @@ type Machine struct {
 	// NoFirewall makes a machine that has none.
 	NoFirewall bool
 
+	// Warn is what setting name servers always warns of.
+	Warn []string
 	// Fail makes the host refuse calls: it is asked with each line.
 	Fail func(call string) error
 
@@ -178,6 +180,13 @@ func (d dns) Set(c host.DNSConfig) error {
 }
 
 func (d dns) Cleanup() error { return d.m.record("dns clean-up") }
+
+// Warnings implements host.Warner.
+func (d dns) Warnings() []string {
+	d.m.mu.Lock()
+	defer d.m.mu.Unlock()
+	return d.m.Warn
+}
 
 type monitor struct{ m *Machine }
 
