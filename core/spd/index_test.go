@@ -106,6 +106,69 @@ func TestIndexEqualsScan(t *testing.T) {
 	}
 }
 
+// TestGridsEqualScan has policies of pairs of networks, of which some are missing,
+// where nodes take two coordinates at once, and flows in and around them.
+func TestGridsEqualScan(t *testing.T) {
+	grids := map[bool]int{}
+	for seed := range uint64(60) {
+		u := universe{rand.New(rand.NewPCG(seed, 3))}
+		v6 := seed%2 == 1
+		network := func(base byte, i, step, width int) ts.Selector {
+			at := i * step
+			from := [16]byte{0xfd, base, 14: byte(at >> 8), 15: byte(at)}
+			to := from
+			to[14], to[15] = byte((at+width-1)>>8), byte(at+width-1)
+			s := ts.Selector{From: netip.AddrFrom16(from), To: netip.AddrFrom16(to), ToPort: 65535}
+			if !v6 {
+				s.From, s.To = netip.AddrFrom4([4]byte{10, base, from[14], from[15]}), netip.AddrFrom4([4]byte{10, base, to[14], to[15]})
+			}
+			return s
+		}
+		step := 1 << u.IntN(4)
+		width := 1 + u.IntN(step+1) // they may overlap
+		rows, columns := 2+u.IntN(20), 2+u.IntN(20)
+		var entries []Entry
+		for i := range rows {
+			for k := range columns {
+				e := protect(network(1, i, step, width), network(2, k, step, width))
+				switch u.IntN(100) {
+				case 0:
+					continue
+				case 1:
+					e.Local, e.Action = ts.Any(), Discard
+				case 2:
+					e.Remote[0].Protocol, e.Remote[0].FromPort, e.Remote[0].ToPort = 6, 80, 90
+				}
+				entries = append(entries, e)
+			}
+		}
+		p := NewPolicy(entries)
+		for _, n := range p.index.nodes {
+			if n.columns.n > 0 {
+				grids[v6]++
+			}
+		}
+		near := func(base byte, count int) ippkt.Addr {
+			return ippkt.AddrFrom(network(base, u.IntN(count+1), step, 1).From)
+		}
+		for range 3000 {
+			f := ippkt.Flow{Src: near(1, rows), Dst: near(2, columns), V6: v6, Proto: 6, SrcPort: 7, DstPort: uint16(79 + u.IntN(3))}
+			if u.IntN(4) == 0 {
+				f.Src = f.Src.Prev()
+			}
+			if u.IntN(4) == 0 {
+				f.Dst = f.Dst.Prev()
+			}
+			if _, got := p.Lookup(&f); got != p.scan(&f) {
+				t.Fatalf("seed %d, %v: entry %d, scan finds %d", seed, f, got, p.scan(&f))
+			}
+		}
+	}
+	if grids[false] < 10 || grids[true] < 10 {
+		t.Errorf("%d grids of IPv4, %d of IPv6: the test hardly tests them", grids[false], grids[true])
+	}
+}
+
 // FuzzIndex lets the fuzzer choose the policy and the flows.
 func FuzzIndex(f *testing.F) {
 	f.Add(uint64(1), uint64(2), uint16(30))
