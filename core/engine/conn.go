@@ -496,6 +496,9 @@ func (e *Engine) attemptFailed(c *conn, err error) {
 	e.endAttempt(c)
 	c.problem = e.explain(c, err)
 	c.refusedCredential(c.problem.Code)
+	if silentToUser(err) {
+		c.release() // it may have been wrong: the next connect asks
+	}
 	e.guard.failures[string(c.problem.Code)]++
 	e.logf(api.LogWarn, "ike", c.name, "%s", c.problem.Error())
 	c.failed = true

@@ -594,9 +594,16 @@ func (e *Engine) closed(x ike.Closed) {
 }
 
 // tryElsewhere reports whether another address of the gateway may do better.
+// What may have been a wrong password is not tried there too.
 func tryElsewhere(err error) bool {
 	var f *ike.Failure
-	return errors.As(err, &f) && f.Code == ike.FailSilent
+	return errors.As(err, &f) && f.Code == ike.FailSilent && !silentToUser(err)
+}
+
+// silentToUser reports whether the gateway has let the user down without a word.
+func silentToUser(err error) bool {
+	_, ok := errors.AsType[*ike.SilentToUser](err)
+	return ok
 }
 
 // handleDatapathEvent gives the IKE engine the news that concern it.

@@ -213,6 +213,9 @@ func byIKE(err error, e *api.Error) bool {
 		e.Next = "If that was not you, check that no other machine uses the same identity."
 	case f.Code == ike.FailPeerRefused && f.Notify != 0:
 		e.Why = fmt.Sprintf("The gateway refused the connection: %v.", f.Notify)
+	case f.Code == ike.FailTSUnacceptable:
+		byAnswer(f.Err, e)
+	case f.Code == ike.FailSilent && bySilence(f.Err, e):
 	case f.Code == ike.FailSilent && f.Err != nil:
 		// It answered at first, so the way to it is open in part.
 		e.Why = sentence(text(f.Err))
@@ -228,6 +231,25 @@ func byIKE(err error, e *api.Error) bool {
 	return e.Code != ""
 }
 
+// byAnswer explains an answer that has other networks than those asked for.
+func byAnswer(err error, e *api.Error) {
+	if out, ok := errors.AsType[*ike.OutsideAnswer](err); ok {
+		e.Why = fmt.Sprintf("The gateway answers with other networks than those that this connection asks for: %v behind itself, %v on this side.", out.Remote, out.Local)
+		e.Next = "Compare local_ts and remote_ts in the profile with these, and with what the gateway's administrator says."
+	}
+}
+
+// bySilence explains a gateway that says nothing more to a user, and reports
+// whether it is one.
+func bySilence(err error, e *api.Error) bool {
+	silent, ok := errors.AsType[*ike.SilentToUser](err)
+	if ok {
+		e.Why = fmt.Sprintf("The gateway stopped answering while the user proved who they are (EAP-%v). Some gateways, OpenIKED among them, do so when the name or the password is wrong, in place of saying it.", silent.Method)
+		e.Next = "Check the user's name and password, and connect again. If both are right, try another network, and ask the gateway's administrator what its log says."
+	}
+	return ok
+}
+
 // byProof explains what the gateway does not accept of us, as far as we know
 // ourselves.
 func byProof(err error, e *api.Error) {
@@ -241,6 +263,11 @@ func byProof(err error, e *api.Error) {
 		e.Params[ParamProof] = "psk"
 		e.Why = fmt.Sprintf("%s It was shown the pre-shared key of %q.", why, r.ID)
 		e.Next = "Check the pre-shared key and this connection's own identity (local.id) with the gateway's administrator."
+		if r.Asked.Type != 0 {
+			e.Params[ParamExpected] = r.Asked.String()
+			e.Why = fmt.Sprintf("%s It was shown the pre-shared key of %q, and asked to be %q.", why, r.ID, r.Asked)
+			e.Next = "Check the pre-shared key, this connection's own identity (local.id) and the gateway's (remote.id) with the gateway's administrator."
+		}
 		return
 	}
 	e.Params[ParamSubject], e.Params[ParamIssuer] = pki.Subject(c).String(), auth.FromDN(c.RawIssuer).String()

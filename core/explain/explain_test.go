@@ -24,6 +24,7 @@ import (
 	"sallyport/core/ike/message"
 	"sallyport/core/pki"
 	"sallyport/core/profile"
+	"sallyport/core/ts"
 )
 
 // constants returns the values of the constants of a type in a file.
@@ -121,10 +122,14 @@ func TestExplain(t *testing.T) {
 	}{
 		{"silent", fail(ike.FailSilent, nil), api.CodeGatewaySilent, "UDP ports 500 and 4500"},
 		{"silent after the first answer", fail(ike.FailSilent, errors.New("no answer to IKE_AUTH")), api.CodeGatewaySilent, "No answer to IKE_AUTH. Try another network"},
+		{"silent to a user", fail(ike.FailSilent, &ike.SilentToUser{Method: eap.TypeMSCHAPv2}), api.CodeGatewaySilent, "when the name or the password is wrong"},
+		{"networks of the gateway's own", fail(ike.FailTSUnacceptable, &ike.OutsideAnswer{Local: ts.Any()[:1], Remote: ts.Any()[1:]}), api.CodeTSUnacceptable, "::/0 behind itself, 0.0.0.0/0 on this side. Compare"},
+		{"networks refused", &ike.Failure{Code: ike.FailTSUnacceptable, Notify: message.NotifyTSUnacceptable}, api.CodeTSUnacceptable, "(TS_UNACCEPTABLE)"},
 		{"proposal", &ike.Failure{Code: ike.FailNoProposal, Notify: message.NotifyNoProposalChosen, Unauthenticated: true}, api.CodeNoProposal, "anyone on the way"},
 		{"PSK", fail(ike.FailPSKMismatch, nil), api.CodePSKMismatch, "another pre-shared key than ours"},
 		{"refused", fail(ike.FailAuthRefused, nil), api.CodeAuthRefused, "AUTHENTICATION_FAILED"},
 		{"pre-shared key refused", fail(ike.FailAuthRefused, &ike.RefusedProof{ID: who}), api.CodeAuthRefused, `the pre-shared key of "alice@vpn.test"`},
+		{"pre-shared key or gateway's identity refused", fail(ike.FailAuthRefused, &ike.RefusedProof{ID: who, Asked: auth.Identity{Type: auth.IDFQDN, Data: []byte("gw.test")}}), api.CodeAuthRefused, `and asked to be "gw.test". Check the pre-shared key, this connection's own identity (local.id) and the gateway's (remote.id)`},
 		{"certificate refused", fail(ike.FailAuthRefused, &ike.RefusedProof{ID: who, Certificate: shown}), api.CodeAuthRefused, "the certificate of CN=alice, issued by CN=ca."},
 		{"expired certificate refused", fail(ike.FailAuthRefused, &ike.RefusedProof{ID: who, Certificate: shown, Expired: true, Unasked: true}), api.CodeAuthRefused, "valid from 2020-01-02 to 2021-01-02 only"},
 		{"certificate of another authority refused", fail(ike.FailAuthRefused, &ike.RefusedProof{ID: who, Certificate: shown, Unasked: true}), api.CodeAuthRefused, "other authorities than the one of ours, CN=ca,"},

@@ -231,9 +231,9 @@ func (o *offer) accept(in *inbox) (*negotiated, []byte, *notifyError) {
 	if !ok {
 		return nil, nil, syntaxError("SPI %x in the answer", offers[0].SPI)
 	}
-	if len(in.tsi) == 0 || len(in.tsr) == 0 || !o.local.Covers(in.tsi) || !o.remote.Covers(in.tsr) {
-		return nil, nil, &notifyError{notify: message.NotifyInvalidSyntax, code: FailTSUnacceptable,
-			err: fmt.Errorf("the peer answers with %v and %v, which is not within what we asked for", in.tsi, in.tsr)}
+	local, remote := within(o.local, in.tsi), within(o.remote, in.tsr)
+	if len(local) == 0 || len(remote) == 0 {
+		return nil, nil, &notifyError{notify: message.NotifyInvalidSyntax, code: FailTSUnacceptable, err: &OutsideAnswer{Local: in.tsi, Remote: in.tsr}}
 	}
 	var shared []byte
 	if suite.KE.ID != transform.KENone {
@@ -244,7 +244,7 @@ func (o *offer) accept(in *inbox) (*negotiated, []byte, *notifyError) {
 			return nil, nil, syntaxError("answer: %w", err)
 		}
 	}
-	return &negotiated{cfg: o.cfg, out: out, suite: suite, local: in.tsi, remote: in.tsr, grouped: in.grouped(o.cfg)}, shared, nil
+	return &negotiated{cfg: o.cfg, out: out, suite: suite, local: local, remote: remote, grouped: in.grouped(o.cfg)}, shared, nil
 }
 
 // choose answers the peer's offer of a Child SA with the first of cfgs that

@@ -87,6 +87,7 @@ func (u *Undecided) Error() string {
 // what we know ourselves that may stand against it.
 type RefusedProof struct {
 	ID          auth.Identity
+	Asked       auth.Identity     // the peer's identity that we asked for; zero: any
 	Certificate *x509.Certificate // nil: a pre-shared key
 	// Expired says that the certificate is not valid at this time; Unasked that
 	// the peer names authorities (CERTREQ), and none of its.
@@ -112,9 +113,9 @@ func (sa *SA) refusedProof(now time.Time) error {
 	case own == nil || own.Key == nil && sa.cfg.Local.EAP != nil:
 		return nil
 	case own.Key == nil:
-		return &RefusedProof{ID: sa.localID}
+		return &RefusedProof{ID: sa.localID, Asked: sa.askedFor()}
 	}
-	r := &RefusedProof{ID: sa.localID, Certificate: own.Chain[0]}
+	r := &RefusedProof{ID: sa.localID, Asked: sa.askedFor(), Certificate: own.Chain[0]}
 	r.Expired = now.Before(r.Certificate.NotBefore) || now.After(r.Certificate.NotAfter)
 	names := slices.ContainsFunc(sa.hs.certReqs, func(q message.CertReq) bool { return len(q.Hashes()) > 0 })
 	known := len(own.Authorities) > 0 || len(own.Chain) > 1

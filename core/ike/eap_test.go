@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sallyport/core/eap"
+	"sallyport/core/ike/message"
 	"sallyport/core/pki"
 )
 
@@ -290,6 +291,43 @@ func TestRelayedEAP(t *testing.T) {
 				}
 			}
 			_ = asked
+		})
+	}
+}
+
+// TestSilenceToAUser: a gateway that drops the IKE SA of a user whose password is
+// wrong, without a word (OpenIKED 7.2), is told from one that IKE_AUTH does not reach.
+func TestSilenceToAUser(t *testing.T) {
+	for name, after := range map[string]int{"before the method": 1, "amid the method": 2} {
+		t.Run(name, func(t *testing.T) {
+			l := newEAPLab(t, eap.TypeMSCHAPv2)
+			l.user.Local.EAP.Password = []byte("wrong")
+			w := newWorld(t, testOptions{cfgA: l.user, cfgB: l.gw})
+			sa := w.connect()
+			server := l.gw.Peer.EAP.New(nil)
+			heard := w.rogue(func(n int, in *inbox, b *SA) []message.Payload {
+				if n == 0 {
+					start, err := server.Start()
+					if err != nil {
+						t.Fatal(err)
+					}
+					return append(b.identifies(t), &message.EAP{Packet: start})
+				}
+				if n >= after {
+					return nil
+				}
+				next, err := server.Handle(in.eap)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return []message.Payload{&message.EAP{Packet: next}}
+			})
+			w.run(2*time.Minute, w.lose)
+			w.mustEnd(t, sa, FailSilent, nil)
+			var silent *SilentToUser
+			if told := errors.As(w.a.failure(t), &silent); told != (after > 1) || len(heard) != after+1 {
+				t.Errorf("%d requests, ended with %v", len(heard), w.a.failure(t))
+			}
 		})
 	}
 }

@@ -181,6 +181,8 @@ func (sa *SA) silence() *Failure {
 		return sa.hint
 	case sa.state == StateInitSent:
 		return &Failure{Code: FailSilent}
+	case sa.state == StateAuthSent && sa.hs.user.toldAnything():
+		return &Failure{Code: FailSilent, Err: &SilentToUser{Method: sa.hs.user.peer.Method()}}
 	case sa.state == StateAuthSent:
 		return &Failure{Code: FailSilent, Err: errNoAuthAnswer}
 	}

@@ -41,7 +41,7 @@ func (t *authTask) request(sa *SA, now time.Time) ([]message.Payload, bool) {
 			payloads = append(payloads, &message.CertReq{Encoding: message.CertOCSP})
 		}
 	}
-	if want := sa.cfg.Peer.ID; !isPattern(want) {
+	if want := sa.askedFor(); want.Type != 0 {
 		payloads = append(payloads, idPayload(want, true))
 	}
 	local := &sa.cfg.Local
@@ -115,6 +115,14 @@ func (t *authTask) refused(sa *SA, n *message.Notify, now time.Time) {
 		why = sa.refusedProof(now)
 	}
 	sa.close(refusalOf(n, why), now)
+}
+
+// askedFor is the identity that the peer is asked to have; zero: any.
+func (sa *SA) askedFor() auth.Identity {
+	if want := sa.cfg.Peer.ID; !isPattern(want) {
+		return want
+	}
+	return auth.Identity{}
 }
 
 // isPattern reports whether an identity cannot be anyone's own.

@@ -36,6 +36,21 @@ type userAuth struct {
 // ErrUserCertificate says that what the server of EAP refused is a certificate.
 var ErrUserCertificate = errors.New("the user's certificate is not accepted")
 
+// SilentToUser is why nobody answers any more in the midst of a method of EAP. A
+// refusal would be a word (RFC 3748, section 4.2); OpenIKED up to at least 7.2 says
+// none, and drops the IKE SA of a user whose password is wrong.
+type SilentToUser struct {
+	Method eap.Type
+}
+
+// Error says where the peer fell silent.
+func (e *SilentToUser) Error() string {
+	return fmt.Sprintf("the peer fell silent amid EAP-%v, to which the user had begun to answer", e.Method)
+}
+
+// toldAnything reports whether the gateway has heard more of the user than a name.
+func (u *userAuth) toldAnything() bool { return u != nil && u.peer.Method() != 0 }
+
 // patience is how long a user may take for an answer, in all.
 const patience = 5 * time.Minute
 
