@@ -455,7 +455,9 @@ func (e *Endpoint) answerInit(h message.Header, in *inbox, d Datagram, answer tr
 	if sa.hs.ppk.agreed {
 		payloads = append(payloads, status(message.NotifyUsePPK))
 	}
-	if in.notify(message.NotifyIntermediateExchangeSupported) != nil {
+	if len(sa.hs.between.more) > 0 {
+		// Only where it is needed: libreswan (seen with 4.10, intermediate=yes) makes
+		// an empty one with whoever says so, which no specification gives a meaning.
 		payloads = append(payloads, status(message.NotifyIntermediateExchangeSupported))
 	}
 	payloads = append(payloads, status(message.NotifyFragmentationSupported), hashNotify(nil), status(message.NotifyChildlessIKEv2Supported))

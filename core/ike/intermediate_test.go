@@ -298,6 +298,35 @@ func TestAdditionalKeyExchangeRefuses(t *testing.T) {
 	}
 }
 
+// TestIntermediateOnlyWhereNeeded connects an initiator that has the exchange to
+// a responder that agrees to one key exchange: it does not announce the exchange,
+// for which there is nothing to do. libreswan would begin it all the same.
+func TestIntermediateOnlyWhereNeeded(t *testing.T) {
+	for _, ke := range []string{"ke1_mlkem768", ""} {
+		cfgA, cfgB := hybrid("ke1_mlkem768")
+		if ke == "" {
+			cfgB.Proposals = mustProposals(transform.ProtoIKE, "aes256gcm16-prfsha256-x25519")
+		}
+		w := newWorld(t, testOptions{cfgA: cfgA, cfgB: cfgB})
+		w.connect()
+		says := func() bool {
+			return slices.ContainsFunc(w.parse(0).Payloads, func(p message.Payload) bool {
+				n, ok := p.(*message.Notify)
+				return ok && n.Kind == message.NotifyIntermediateExchangeSupported
+			})
+		}
+		if !says() {
+			t.Errorf("%q: the initiator does not announce the exchange", ke)
+		}
+		w.deliver(0)
+		if says() != (ke != "") {
+			t.Errorf("%q: the responder announces the exchange: %v", ke, says())
+		}
+		w.flush()
+		w.agree()
+	}
+}
+
 // An offer with several key exchanges and without the exchange that they take
 // is as if it were not there.
 func TestAdditionalWithoutIntermediate(t *testing.T) {
