@@ -313,6 +313,7 @@ func (sa *SA) float() {
 // readInitNotifies notes what the peer can do.
 func (sa *SA) readInitNotifies(in *inbox) {
 	sa.frag = in.notify(message.NotifyFragmentationSupported) != nil
+	sa.noteVendor(in)
 	for _, r := range in.certReqs {
 		sa.hs.certReqs = append(sa.hs.certReqs, message.CertReq{Encoding: r.Encoding, Authorities: slices.Clone(r.Authorities)})
 	}

@@ -39,6 +39,7 @@ type inbox struct {
 	certReqs []*message.CertReq
 	notifies []*message.Notify
 	deletes  []*message.Delete
+	vendors  [][]byte
 }
 
 // sortPayloads sorts the payloads of a message. Payloads that nobody needs are
@@ -96,6 +97,9 @@ func sortPayloads(payloads []message.Payload) (*inbox, *notifyError) {
 			continue
 		case *message.Notify:
 			in.notifies = append(in.notifies, p)
+			continue
+		case *message.VendorID:
+			in.vendors = append(in.vendors, p.Data)
 			continue
 		case *message.Delete:
 			in.deletes = append(in.deletes, p)

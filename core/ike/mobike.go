@@ -36,6 +36,7 @@ type mobility struct {
 	seen []byte
 	// unsure says that we have moved since that was last confirmed, see updated.
 	unsure bool
+	rooted bool // the peer's Child SAs stay where they are made
 }
 
 // heir is what an SA takes over from the one that it replaces. How the peer saw
@@ -198,6 +199,7 @@ func (sa *SA) updated(x task, in *inbox, _ []uint32, now time.Time) *notifyError
 		sa.checkLiveness(now)
 	}
 	sa.mob.unsure = false
+	sa.replant(now)
 	return nil
 }
 
