@@ -23,10 +23,12 @@ func ErrorText(e *api.Error) (what, why, next Text) {
 	switch {
 	case code == api.CodePeerRefused && e.Params["notify"] != "":
 		why.Key = "errors.peer_refused.notify"
-	case code == api.CodeAuthRefused && slices.Contains([]string{"psk", "certificate", "expired", "unasked"}, e.Params["proof"]):
+	case code == api.CodeAuthRefused && slices.Contains([]string{"psk", "certificate", "expired", "unasked", "eap", "user"}, e.Params["proof"]):
 		why.Key = "errors.auth_refused." + e.Params["proof"]
 	case code == api.CodePasswordRefused && e.Params["proof"] == "certificate":
 		why.Key = "errors.password_refused.certificate"
+	case code == api.CodePeerIdentity && e.Params["proof"] == "server" && e.Params["expected"] != "" && e.Params["found"] != "":
+		why.Key, next.Key = "errors.peer_identity.server", "errors.peer_identity.server_next"
 	case code == api.CodePeerIdentity && e.Params["expected"] != "" && e.Params["found"] != "":
 		why.Key = "errors.peer_identity.names"
 	case code == api.CodePeerUnknownCA && e.Params["issuer"] != "":

@@ -86,9 +86,10 @@ func TestEveryCodeIsExplained(t *testing.T) {
 		check(&api.Error{Code: c, Params: map[string]string{"connection": "office"}})
 		check(&api.Error{Code: c, Params: map[string]string{"notify": "x", "issuer": "x", "expected": "x", "found": "x", "needs": "password"},
 			Position: &api.Position{File: "x", Line: 3}})
-		for _, proof := range []string{"psk", "certificate", "expired", "unasked", "of a later service"} {
+		for _, proof := range []string{"psk", "certificate", "expired", "unasked", "eap", "user", "of a later service"} {
 			check(&api.Error{Code: c, Params: map[string]string{"proof": proof, "subject": "x", "issuer": "x"}})
 		}
+		check(&api.Error{Code: c, Params: map[string]string{"proof": "server", "expected": "x", "found": "y"}})
 	}
 	for key := range texts["en"] {
 		if !used[key] {

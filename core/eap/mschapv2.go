@@ -153,6 +153,7 @@ func (m *mschapPeer) answer(password []byte) ([]byte, *Question, error) {
 }
 
 func (m *mschapPeer) done() bool  { return m.proved }
+func (m *mschapPeer) tried() bool { return m.response != nil }
 func (m *mschapPeer) msk() []byte { return m.key }
 func (m *mschapPeer) wipe() {
 	clear(m.key)

@@ -44,6 +44,7 @@ const (
 	TypeIdentity     Type = 1
 	TypeNotification Type = 2
 	TypeNak          Type = 3
+	typeMD5          Type = 4 // never spoken: it makes no key, and a listener can guess at the password
 	TypeGTC          Type = 6
 	TypeTLS          Type = 13 // RFC 5216, RFC 9190
 	TypeTTLS         Type = 21 // RFC 5281
@@ -62,6 +63,8 @@ func (t Type) String() string {
 		return "Notification"
 	case TypeNak:
 		return "Nak"
+	case typeMD5:
+		return "MD5"
 	case TypeGTC:
 		return "GTC"
 	case TypeTLS:

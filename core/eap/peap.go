@@ -96,5 +96,7 @@ func (in *peapInner) wrap(s Step, err error) ([]byte, *Question, error) {
 
 func (in *peapInner) refusal() error { return refusal(in.peer.method) }
 
-func (in *peapInner) done() bool { return in.ok }
-func (in *peapInner) wipe()      { in.peer.Wipe() }
+func (in *peapInner) eap() *Peer  { return in.peer }
+func (in *peapInner) tried() bool { return in.peer.tried() }
+func (in *peapInner) done() bool  { return in.ok }
+func (in *peapInner) wipe()       { in.peer.Wipe() }

@@ -35,10 +35,16 @@ var (
 type RefusedError struct {
 	Code    int    // of MSCHAPv2 (RFC 2759, section 6): 691 wrong password, 648 expired, ...; 0: none
 	Message string // the server's own words, cleaned
+	// Untried says that nothing that proves the user had been sent: the name, or
+	// what this end may use, was enough for the server.
+	Untried bool
 }
 
 func (e *RefusedError) Error() string {
 	s := ErrRefused.Error()
+	if e.Untried {
+		s = "the server turned the user away before any proof"
+	}
 	if e.Code != 0 {
 		s += fmt.Sprintf(" (%d)", e.Code)
 	}
@@ -146,6 +152,8 @@ type peerMethod interface {
 	answer(secret []byte) ([]byte, *Question, error)
 	// done reports whether the server may say success now.
 	done() bool
+	// tried reports whether something that proves the user has been sent.
+	tried() bool
 	// msk returns the key that the method made (64 bytes), or nil.
 	msk() []byte
 	wipe()
@@ -219,10 +227,7 @@ func (p *Peer) Handle(b []byte) (Step, error) {
 		if err := refusal(p.method); err != nil {
 			return Step{}, err
 		}
-		if p.method == nil && p.refused != 0 {
-			return Step{}, fmt.Errorf("eap: the server has nothing but %v: %w", p.refused, ErrNoMethod)
-		}
-		return Step{}, &RefusedError{Message: p.notice}
+		return Step{}, p.turnedAway()
 	case CodeRequest:
 	default:
 		return Step{}, fmt.Errorf("eap: %v from the server: %w", in.Code, ErrProtocol)
@@ -323,6 +328,26 @@ func (p *Peer) nak(in Packet) (Step, error) {
 	}
 	return p.reply(in, TypeNak, want), nil
 }
+
+// turnedAway is why the server ended it where no method knows more: it does not
+// accept the proof, or there was none yet, and then it is no fault of a password.
+func (p *Peer) turnedAway() error {
+	switch {
+	case p.method == nil && p.refused != 0:
+		return fmt.Errorf("eap: the server asked for %v, and ended it when it heard what this end may use: %w", p.refused, ErrNoMethod)
+	case p.method == nil:
+		return &RefusedError{Message: p.notice, Untried: true}
+	}
+	if t, ok := p.method.(*tlsPeer); ok && !t.tried() {
+		if inner := t.eapWithin(); inner != nil {
+			return inner.turnedAway()
+		}
+	}
+	return &RefusedError{Message: p.notice, Untried: !p.method.tried()}
+}
+
+// tried reports whether something that proves the user has been sent.
+func (p *Peer) tried() bool { return p.method != nil && p.method.tried() }
 
 // refusal returns what a method knows of why it failed, or nil.
 func refusal(m peerMethod) error {

@@ -30,6 +30,8 @@ type innerMethod interface {
 	answer(secret []byte) ([]byte, *Question, error)
 	done() bool
 	refusal() error // why it failed, as far as it knows, or nil
+	eap() *Peer     // EAP within, or nil
+	tried() bool    // something that proves the user has been sent
 	wipe()
 }
 
@@ -76,7 +78,7 @@ func (p *tlsPeer) advance(flight []byte) ([]byte, *Question, error) {
 	wasUp := p.tls.up
 	err := p.tls.feed(flight)
 	if err != nil {
-		p.failed = serverFault(err)
+		p.failed = serverFault(err, p.tried())
 		if alert := p.tls.take(); len(alert) > 0 {
 			return p.frame.send(alert), nil, nil
 		}
@@ -205,6 +207,17 @@ func (p *tlsPeer) refusal() error {
 	return p.inner.refusal()
 }
 
+// eapWithin returns EAP within TLS, or nil.
+func (p *tlsPeer) eapWithin() *Peer {
+	if p.inner == nil {
+		return nil
+	}
+	return p.inner.eap()
+}
+
+// tried: in TLS proper the certificate is the proof.
+func (p *tlsPeer) tried() bool { return p.typ == TypeTLS || p.inner != nil && p.inner.tried() }
+
 func (p *tlsPeer) done() bool {
 	if p.failed != nil {
 		return false
@@ -261,11 +274,11 @@ func (e *serverError) Unwrap() error        { return e.err }
 func (e *serverError) Is(target error) bool { return target == ErrServer }
 
 // serverFault tells whose fault the end of TLS is: the server's alert means
-// that it refuses us.
-func serverFault(err error) error {
+// that it refuses us, and tried that we had proved anything by then.
+func serverFault(err error, tried bool) error {
 	var alert tls.AlertError
 	if errors.As(err, &alert) || isRemoteAlert(err) {
-		return &RefusedError{Message: Clean([]byte(err.Error()))}
+		return &RefusedError{Message: Clean([]byte(err.Error())), Untried: !tried}
 	}
 	return err
 }

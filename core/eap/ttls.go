@@ -127,7 +127,7 @@ func (in *ttlsInner) handle(plain []byte) ([]byte, *Question, error) {
 		case a.vendor == 0 && a.code == avpEAPMessage:
 			message = append(message, a.data...)
 		case a.vendor == 0 && a.code == avpReplyMessage:
-			in.refused = &RefusedError{Message: Clean(a.data)}
+			in.refused = &RefusedError{Message: Clean(a.data), Untried: !in.tried()}
 		case a.must:
 			return nil, nil, fmt.Errorf("eap: TTLS: attribute %d of vendor %d: %w", a.code, a.vendor, ErrProtocol)
 		}
@@ -176,6 +176,9 @@ func (in *ttlsInner) refusal() error {
 	}
 	return in.refused
 }
+
+func (in *ttlsInner) eap() *Peer  { return in.peer }
+func (in *ttlsInner) tried() bool { return in.sent || in.peer != nil && in.peer.tried() }
 
 // done: the success within TTLS may be silent: the outer one stands for it.
 func (in *ttlsInner) done() bool {

@@ -182,6 +182,9 @@ func byIKE(err error, e *api.Error) bool {
 		// A certificate that is concerned is our own.
 	case isCertificate:
 		byCertificate(pe, e)
+		if errors.Is(err, eap.ErrServer) {
+			byUserServer(e)
+		}
 	}
 	if !isFailure {
 		return isCertificate
@@ -259,15 +262,21 @@ func byProof(err error, e *api.Error) {
 	}
 	why := general[api.CodeAuthRefused].why
 	c := r.Certificate
-	if c == nil {
+	asked, identities := "", "this connection's own identity (local.id)"
+	if !r.Asked.IsAny() {
+		e.Params[ParamExpected] = r.Asked.String()
+		asked, identities = fmt.Sprintf(", and asked to be %q", r.Asked), "the identities of both ends (local.id, remote.id)"
+	}
+	switch {
+	case r.EAP:
+		e.Params[ParamProof] = "eap"
+		e.Why = fmt.Sprintf("The gateway refused (AUTHENTICATION_FAILED) without asking for the user; it was told the identity %q%s.", r.ID, asked)
+		e.Next = "Ask the gateway's administrator whether it asks users with EAP at all, what else it wants instead or before (local.method), and whether a connection is there for " + identities + "."
+		return
+	case c == nil:
 		e.Params[ParamProof] = "psk"
-		e.Why = fmt.Sprintf("%s It was shown the pre-shared key of %q.", why, r.ID)
-		e.Next = "Check the pre-shared key and this connection's own identity (local.id) with the gateway's administrator."
-		if r.Asked.Type != 0 {
-			e.Params[ParamExpected] = r.Asked.String()
-			e.Why = fmt.Sprintf("%s It was shown the pre-shared key of %q, and asked to be %q.", why, r.ID, r.Asked)
-			e.Next = "Check the pre-shared key, this connection's own identity (local.id) and the gateway's (remote.id) with the gateway's administrator."
-		}
+		e.Why = fmt.Sprintf("%s It was shown the pre-shared key of %q%s.", why, r.ID, asked)
+		e.Next = "Check the pre-shared key and " + identities + " with the gateway's administrator."
 		return
 	}
 	e.Params[ParamSubject], e.Params[ParamIssuer] = pki.Subject(c).String(), auth.FromDN(c.RawIssuer).String()
@@ -283,8 +292,8 @@ func byProof(err error, e *api.Error) {
 		e.Next = "Ask the gateway's administrator for a certificate of an authority that it trusts, and import the connection again with it."
 	default:
 		e.Params[ParamProof] = "certificate"
-		e.Why = fmt.Sprintf("%s It was shown the certificate of %s, issued by %s.", why, pki.Subject(c), auth.FromDN(c.RawIssuer))
-		e.Next = "Ask the gateway's administrator whether it knows the authority that issued this certificate, whether it was revoked, and whether a connection is there for this identity (local.id)."
+		e.Why = fmt.Sprintf("%s It was shown the certificate of %s, issued by %s%s.", why, pki.Subject(c), auth.FromDN(c.RawIssuer), asked)
+		e.Next = "Ask the gateway's administrator whether it knows the authority that issued this certificate, whether it was revoked, whether a certificate alone is enough, and whether a connection is there for " + identities + "."
 	}
 }
 
@@ -309,11 +318,37 @@ func byUser(err error, e *api.Error) {
 	if !errors.As(err, &r) {
 		return
 	}
+	if r.Untried && e.Params[ParamProof] == "" {
+		e.Code, e.Params[ParamProof] = api.CodeAuthRefused, "user"
+		e.Why = "The gateway, or the server behind it, turned the user away before it asked for any proof: no password was sent."
+		if r.Message != "" {
+			e.Why += fmt.Sprintf(" It says: %q.", r.Message)
+		}
+		e.Next = "Check the user's name (local.user), with its domain where your company has one, and ask the gateway's administrator whether this user is let in, and with which method of EAP."
+		return
+	}
 	if words, ok := refusals[r.Code]; ok {
 		e.Why, e.Next = words.why, words.next
 	}
 	if r.Code != 0 {
 		e.Params[ParamEAPCode] = strconv.Itoa(r.Code)
+	}
+}
+
+// byUserServer says that a certificate that is not accepted is not the gateway's
+// but that of the server behind it, which asks the user within TLS and often has
+// a name, and an authority, of its own.
+func byUserServer(e *api.Error) {
+	e.Params[ParamProof] = "server"
+	e.Why = strings.NewReplacer("The gateway's certificate, or one", "The certificate of the server that asks for the user, or one",
+		"The gateway's certificate", "The certificate of the server that asks for the user",
+		"the gateway's certificate", "the certificate of the server that asks for the user",
+		"The gateway is not", "The server that asks for the user (EAP) is not", "pose as the gateway", "pose as that server").Replace(e.Why)
+	switch e.Code {
+	case api.CodePeerIdentity:
+		e.Next = "Behind many gateways a RADIUS server asks, with a name of its own: ask the administrator for it, and set it in the profile (server under [local.eap]). If it is right already, somebody may be posing as that server: do not go on in this network."
+	case api.CodePeerUnknownCA:
+		e.Next = "Ask the administrator for the certificate of the authority of that server, often a RADIUS server behind the gateway, and import the connection again with it in remote.cas. It stands there beside the gateway's."
 	}
 }
 

@@ -26,7 +26,7 @@ const (
 	ParamConnection  = "connection"
 	ParamGateway     = "gateway"
 	ParamEAPCode     = "eap_code"    // why MSCHAPv2 refuses a user: 691 wrong password, 648 expired, ...
-	ParamProof       = "proof"       // what the gateway refuses of us: "psk", "certificate", "expired", "unasked" (of another authority)
+	ParamProof       = "proof"       // what the gateway refuses of us: "psk", "certificate", "expired", "unasked" (of another authority), "eap" (it did not ask), "user" (by name); "server": whose certificate is not accepted is the server of EAP
 	ParamServerHint  = "server_hint" // a question for the gateway's administrator
 	ParamNotify      = "notify"      // the error notify that the peer sent
 	ParamUnverified  = "unverified"  // "true": the peer's answer could have been forged on the way

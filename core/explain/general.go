@@ -74,7 +74,7 @@ var general = map[api.ErrorCode]words{
 		why: "The gateway does not accept the user's name and password, or the code.", next: "Connect again and type it once more. Nothing is tried by itself, so that the account is not locked.",
 		hint: "Does the user exist, is the password right and the account open? The log of the gateway, or of the RADIUS server behind it, says why it refused.", detail: true},
 	api.CodeEAPMethod: {what: notUp, plain: "The gateway asks in a way that cannot be answered.",
-		why: "The gateway asks for the user's proof with a method of EAP that this connection does not allow, or has no means for.", next: "Ask the gateway's administrator which method it uses (MSCHAPv2, GTC, TLS, TTLS or PEAP), and allow it in the profile: methods under [local.eap]. EAP-TLS needs a certificate of the user.",
+		why: "The gateway asks for the user's proof with a method of EAP that this connection does not allow, or has no means for.", next: "Ask the gateway's administrator which method it uses (MSCHAPv2, GTC, TLS, TTLS or PEAP), and allow it in the profile: methods under [local.eap]. EAP-TLS needs a certificate of the user. Some servers also end it like this for a user whom they do not let in.",
 		hint: "Which methods of EAP does the gateway offer? It should have MSCHAPv2, TLS, TTLS, PEAP or GTC.", detail: true},
 	api.CodePSKMismatch: {what: notUp, plain: "The pre-shared keys differ.",
 		why: "The gateway proved itself with another pre-shared key than ours.", next: "Import the connection again with the right pre-shared key, and check remote.id. " + impostor,

@@ -88,7 +88,9 @@ func (u *Undecided) Error() string {
 type RefusedProof struct {
 	ID          auth.Identity
 	Asked       auth.Identity     // the peer's identity that we asked for; zero: any
-	Certificate *x509.Certificate // nil: a pre-shared key
+	Certificate *x509.Certificate // nil: a pre-shared key, or EAP
+	// EAP says that the peer, which was to ask the user, refused before it did.
+	EAP bool
 	// Expired says that the certificate is not valid at this time; Unasked that
 	// the peer names authorities (CERTREQ), and none of its.
 	Expired, Unasked bool
@@ -96,6 +98,8 @@ type RefusedProof struct {
 
 func (r *RefusedProof) Error() string {
 	switch {
+	case r.EAP:
+		return fmt.Sprintf("it did not ask for the proof of %q", r.ID)
 	case r.Certificate == nil:
 		return fmt.Sprintf("it was shown the pre-shared key of %q", r.ID)
 	case r.Expired:
@@ -109,13 +113,14 @@ func (r *RefusedProof) Error() string {
 // refusedProof says what the peer was shown; nil without a proof.
 func (sa *SA) refusedProof(now time.Time) error {
 	own := sa.hs.own
-	switch {
-	case own == nil || own.Key == nil && sa.cfg.Local.EAP != nil:
+	if own == nil {
 		return nil
-	case own.Key == nil:
-		return &RefusedProof{ID: sa.localID, Asked: sa.askedFor()}
 	}
-	r := &RefusedProof{ID: sa.localID, Asked: sa.askedFor(), Certificate: own.Chain[0]}
+	r := &RefusedProof{ID: sa.localID, Asked: sa.askedFor(), EAP: own.Key == nil && sa.cfg.Local.EAP != nil}
+	if own.Key == nil {
+		return r
+	}
+	r.Certificate = own.Chain[0]
 	r.Expired = now.Before(r.Certificate.NotBefore) || now.After(r.Certificate.NotAfter)
 	names := slices.ContainsFunc(sa.hs.certReqs, func(q message.CertReq) bool { return len(q.Hashes()) > 0 })
 	known := len(own.Authorities) > 0 || len(own.Chain) > 1

@@ -209,6 +209,22 @@ func TestMultipleAuthenticationNeedsThePeer(t *testing.T) {
 	}
 }
 
+// A gateway that refuses instead of asking the user has heard no password, and
+// what it may miss is named: an identity of either end.
+func TestUserIsNotAsked(t *testing.T) {
+	l := newEAPLab(t, eap.TypeMSCHAPv2)
+	l.user.Local.EAP.Password = []byte("s3cret")
+	l.gw.Peer = PeerAuth{ID: identity("carol.test"), Verifier: l.user.Peer.Verifier}
+	w := newWorld(t, testOptions{cfgA: l.user, cfgB: l.gw})
+	w.connect()
+	w.flush()
+	f := w.a.failure(t)
+	r, ok := errors.AsType[*RefusedProof](f)
+	if f.Code != FailAuthRefused || !ok || !r.EAP || r.Certificate != nil || !r.ID.Equal(identity("alice.test")) || !r.Asked.Equal(identity("b.test")) {
+		t.Errorf("%v: %+v", f, r)
+	}
+}
+
 // Nobody waits for ever for a user who does not answer.
 func TestUnansweredQuestion(t *testing.T) {
 	l := newEAPLab(t, eap.TypeGTC)

@@ -114,7 +114,7 @@ func (sa *SA) claimed(id *message.ID) *notifyError {
 func (sa *SA) followWithEAP(offer *offer, in *inbox, now time.Time) *notifyError {
 	if n := in.refusal(); n != nil {
 		offer.free(sa)
-		sa.close(refusalOf(n, nil), now)
+		sa.close(refusalOf(n, sa.unaskedUser(n)), now)
 		return nil
 	}
 	if in.has&(hasSA|hasCP) != 0 || sa.cfg.Local.Key == nil {
@@ -124,6 +124,15 @@ func (sa *SA) followWithEAP(offer *offer, in *inbox, now time.Time) *notifyError
 	sa.beginEAP(offer, false)
 	sa.enqueue(&userTask{}, now)
 	return nil
+}
+
+// unaskedUser is why a peer that has taken our certificate, or seems to, refuses
+// instead of asking the user.
+func (sa *SA) unaskedUser(n *message.Notify) error {
+	if n.Kind != message.NotifyAuthenticationFailed {
+		return nil
+	}
+	return &RefusedProof{ID: sa.localID, EAP: true}
 }
 
 func (sa *SA) beginEAP(offer *offer, mutual bool) {
@@ -271,6 +280,9 @@ func (sa *SA) proofAnswered(_ task, in *inbox, _ []uint32, now time.Time) *notif
 type userTask struct{ authStep }
 
 func (*userTask) kind() kind { return kindUser }
+func (*userTask) refused(sa *SA, n *message.Notify, now time.Time) {
+	sa.close(refusalOf(n, sa.unaskedUser(n)), now)
+}
 func (*userTask) request(sa *SA, _ time.Time) ([]message.Payload, bool) {
 	return []message.Payload{idPayload(sa.localID, false)}, true
 }
