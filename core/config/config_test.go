@@ -78,6 +78,17 @@ good = true
 	}
 }
 
+// A file that an editor of Windows has marked as UTF-8 is read like another, and
+// its faults stand in the same lines.
+func TestByteOrderMark(t *testing.T) {
+	if s, _, err := read("\ufeffname = \"a\"\n"); err != nil || s.Name != "a" {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if _, _, err := read("\ufeffname = \"a\"\nnam = 1\n"); err == nil || !strings.Contains(err.Error(), "shop.toml:2: nam") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestDecodeErrors(t *testing.T) {
 	for _, tt := range []struct{ text, want string }{
 		{"nam = 1", `shop.toml:1: nam: unknown field; did you mean "name"?`},

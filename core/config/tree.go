@@ -5,6 +5,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -55,6 +56,7 @@ func Parse(file string, data []byte, limit int) (*Tree, error) {
 	if len(data) > limit {
 		return nil, &Error{File: file, Msg: fmt.Sprintf("%d bytes are too many (limit %d)", len(data), limit)}
 	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // Windows editors mark UTF-8 with it
 	var whole map[string]any
 	if err := toml.Unmarshal(data, &whole); err != nil {
 		e := &Error{File: file, Msg: strings.TrimPrefix(err.Error(), "toml: ")}

@@ -13,6 +13,7 @@ import (
 	"sallyport/core/host"
 	"sallyport/core/ike"
 	"sallyport/core/ike/auth"
+	"sallyport/core/ike/message"
 	"sallyport/core/pki"
 	"sallyport/core/profile"
 )
@@ -55,7 +56,7 @@ func byProfile(err error, e *api.Error) bool {
 		e.What = fmt.Sprintf("%s cannot be used.", first.File)
 	}
 	e.Why = strings.Join(lines, "\n")
-	if !strings.HasSuffix(e.Why, ".") {
+	if !strings.HasSuffix(e.Why, ".") && !strings.HasSuffix(e.Why, "?") {
 		e.Why += "." // another sentence may follow
 	}
 	if needsPassword {
@@ -208,6 +209,9 @@ func byIKE(err error, e *api.Error) bool {
 		byUser(f.Err, e)
 	case f.Code == ike.FailAuthRefused:
 		byProof(f.Err, e)
+	case f.Code == ike.FailNoAddress && f.Notify == message.NotifyFailedCPRequired:
+		e.Why = "The gateway wants to assign an inner address, and this connection asks for none (FAILED_CP_REQUIRED)."
+		e.Next = "Let it ask: virtual_ips = [\"0.0.0.0\", \"::\"] in the profile."
 	case f.Code == ike.FailExpired:
 		e.Why = "The lifetime of the connection ended before new keys were agreed on."
 		e.Next = "Connect again. If it keeps happening, compare the lifetimes of both ends."

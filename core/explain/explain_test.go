@@ -141,6 +141,8 @@ func TestExplain(t *testing.T) {
 		{"user refused", fail(ike.FailAuthRefused, &eap.RefusedError{Code: 691, Message: "no"}), api.CodePasswordRefused, "name and password"},
 		{"password expired", fail(ike.FailAuthRefused, &eap.RefusedError{Code: 648}), api.CodePasswordRefused, "has expired"},
 		{"method of EAP", fail(ike.FailEAPMethod, eap.ErrNoMethod), api.CodeEAPMethod, "method of EAP"},
+		{"addresses not asked for", &ike.Failure{Code: ike.FailNoAddress, Notify: message.NotifyFailedCPRequired}, api.CodeNoAddress, "this connection asks for none (FAILED_CP_REQUIRED). Let it ask: virtual_ips"},
+		{"no address left", &ike.Failure{Code: ike.FailNoAddress, Notify: message.NotifyInternalAddressFailure}, api.CodeNoAddress, "enlarge its address pool"},
 		{"other notify", &ike.Failure{Code: ike.FailPeerRefused, Notify: message.NotifyTemporaryFailure}, api.CodePeerRefused, "refused the connection: TEMPORARY_FAILURE"},
 		{"unknown CA", fail(ike.FailPeerCertificate, &pki.Error{Kind: pki.UnknownCA, Subject: "CN=gw", Detail: "has no path"}), api.CodePeerUnknownCA, `Certificate "CN=gw" has no path.`},
 		{"expired", fail(ike.FailPeerCertificate, &pki.Error{Kind: pki.Expired, Detail: "expired yesterday"}), api.CodePeerExpired, "Expired yesterday. Check the date"},

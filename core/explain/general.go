@@ -99,7 +99,7 @@ var general = map[api.ErrorCode]words{
 		why: "The authority that issued the gateway's certificate has revoked it: it is not to be believed any more.", next: "Tell the gateway's administrator, who has to replace the certificate. Do not go on in this network until then: who has the key of a revoked certificate can pose as the gateway.",
 		hint: "The gateway still sends a certificate that its authority has revoked: install the new one."},
 	api.CodeRevocationUnknown: {what: notUp, plain: "Whether the gateway's certificate was revoked is not known.",
-		why: "This connection wants to know that the gateway's certificate was not revoked, and nobody could tell.", next: "Check that this network lets HTTP out, and try again. If the authority's server is in a private network, revocation_private = true under [remote] lets it be asked.",
+		why: "This connection wants to know that the gateway's certificate was not revoked, and nobody could tell.", next: "Check that this network lets HTTP out, and try again. If the authority's server is in a private network, revocation_private = true under [remote] lets it be asked. Where a certificate names no server at all, only revocation = \"soft\" goes on.",
 		hint: "Are the servers that the gateway's certificate names (CRL distribution points, OCSP) reachable by HTTP from outside the VPN, and are their answers current?"},
 	api.CodePeerAuth: {what: notUp, plain: "The gateway could not prove who it is.",
 		why: "The gateway's proof of identity does not hold.", next: "Check remote.method and remote.signatures in the profile. " + impostor,

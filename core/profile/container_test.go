@@ -53,16 +53,17 @@ name = "main"
 		data            []byte
 		want            string // in the error
 	}{
-		"as the key":          {`key = "a.p12"`, "opensesame", sealed, ""},
-		"as the certificate":  {`certificates = ["a.p12"]`, "opensesame", sealed, ""},
-		"as both":             {"certificates = [\"a.p12\"]\nkey = \"a.p12\"", "opensesame", sealed, ""},
-		"unprotected":         {`key = "a.p12"`, "", open, ""},
-		"asked":               {"key = \"a.p12\"\nask = true", "opensesame", sealed, ""},
-		"without passphrase":  {`key = "a.p12"`, "", sealed, "give its passphrase"},
-		"wrong passphrase":    {`key = "a.p12"`, "x", sealed, "does not open"},
-		"nothing to ask for":  {"key = \"a.p12\"\nask = true", "", open, "not encrypted"},
-		"one that is damaged": {`certificates = ["a.p12"]`, "opensesame", sealed[:len(sealed)-1], "a.p12"},
-		"a key alone":         {`key = "a.p12"`, "", pkiFixture()["private/alice-inter.key"], "local.certificates: is missing"},
+		"as the key":           {`key = "a.p12"`, "opensesame", sealed, ""},
+		"as the certificate":   {`certificates = ["a.p12"]`, "opensesame", sealed, ""},
+		"as both":              {"certificates = [\"a.p12\"]\nkey = \"a.p12\"", "opensesame", sealed, ""},
+		"unprotected":          {`key = "a.p12"`, "", open, ""},
+		"asked":                {"key = \"a.p12\"\nask = true", "opensesame", sealed, ""},
+		"without passphrase":   {`key = "a.p12"`, "", sealed, "give its passphrase"},
+		"wrong passphrase":     {`key = "a.p12"`, "x", sealed, "does not open"},
+		"nothing to ask for":   {"key = \"a.p12\"\nask = true", "", open, "not encrypted"},
+		"one that is damaged":  {`certificates = ["a.p12"]`, "opensesame", sealed[:len(sealed)-1], "a.p12"},
+		"a key alone":          {`key = "a.p12"`, "", pkiFixture()["private/alice-inter.key"], "office.toml:6: local.key: the file \"a.p12\" is no PKCS #12 file"},
+		"a damaged one as key": {`key = "a.p12"`, "opensesame", sealed[:len(sealed)-1], "office.toml:6: local.key: the file \"a.p12\" is no PKCS #12 file, or a damaged one"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			res, err := Import(api.ImportRequest{Password: []byte(tt.password), Files: []api.File{

@@ -69,6 +69,10 @@ func Import(r api.ImportRequest) (*Result, error) {
 	case FormatIPsecConf:
 		err = &Error{File: src.name, Msg: "this is an ipsec.conf, which cannot be imported yet; strongSwan's swanctl.conf can", Unsupported: true}
 	default:
+		if b := r.Files[0].Data; bytes.HasPrefix(b, []byte{0xff, 0xfe}) || bytes.HasPrefix(b, []byte{0xfe, 0xff}) {
+			err = &Error{File: src.name, Msg: "the text is UTF-16: save it as UTF-8"}
+			break
+		}
 		err = &Error{File: src.name, Msg: "the format is not recognised; Sallyport profiles (TOML) and strongSwan's swanctl.conf can be imported", Unsupported: true}
 	}
 	if err != nil {

@@ -253,6 +253,12 @@ func TestImportRequestErrors(t *testing.T) {
 			t.Errorf("%q: %s", text, got)
 		}
 	}
+	for _, text := range []string{"\xff\xfev\x00", "\xfe\xff\x00v"} {
+		_, err := Import(api.ImportRequest{Files: []api.File{{Path: "/x/y.toml", Data: []byte(text)}}})
+		if got := messages(err); !strings.Contains(got, "save it as UTF-8") || AllErrors(err)[0].Unsupported {
+			t.Errorf("%q: %s", text, got)
+		}
+	}
 }
 
 func TestWarnings(t *testing.T) {

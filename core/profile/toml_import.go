@@ -96,6 +96,12 @@ func (im *tomlImport) local(b *Bundle, a *Auth) {
 		im.openContainer(b, a, name, data)
 		return
 	}
+	if !a.certifies() {
+		if _, ok := im.file("local.key", a.Key); ok {
+			im.bad("local.key", "the file %s is no PKCS #12 file, or a damaged one, so it holds no certificate: name that with certificates", shown(a.Key))
+		}
+		return
+	}
 	var certs []*x509.Certificate
 	for i, name := range a.Certificates {
 		certs = append(certs, im.certs(at("local.certificates", i), name)...)
@@ -133,15 +139,17 @@ func (im *tomlImport) local(b *Bundle, a *Auth) {
 // container returns the PKCS #12 file that holds the own key and certificates:
 // the one named as the key, or without a key as the only certificate.
 func (im *tomlImport) container(a *Auth) (name string, data []byte, ok bool) {
-	field, name := "local.key", a.Key
-	if name == "" && len(a.Certificates) == 1 {
-		field, name = "local.certificates[0]", a.Certificates[0]
+	if name = a.Key; name == "" && len(a.Certificates) == 1 {
+		name = a.Certificates[0]
 	}
 	if _, inline := inlineCert(name); name == "" || inline {
 		return "", nil, false
 	}
-	data, known := im.file(field, name)
-	return name, data, known && pki.IsPKCS12(data)
+	f, _ := im.find(name) // one that is not there is told of where it is read
+	if len(f) == 0 {
+		return "", nil, false
+	}
+	return name, f[0].data, pki.IsPKCS12(f[0].data)
 }
 
 // openContainer takes certificates and key from a PKCS #12 file. With ask the
