@@ -174,12 +174,18 @@ func (e *Engine) stall(c *conn, now time.Time, why error) {
 // moved follows a peer that has answered after a change of network.
 func (e *Engine) moved(x ike.Moved) {
 	s := e.sas[x.SA]
-	if s == nil || !s.roam.moving {
+	if s == nil {
+		return
+	}
+	c := s.conn
+	if x.Behind && c.current == s && c.attempt == nil {
+		e.startAttempt(c, true) // as without MOBIKE
+	}
+	if !s.roam.moving {
 		return
 	}
 	now := time.Now()
 	s.roam.moving = false
-	c := s.conn
 	e.dispelled(c, s)
 	e.logf(api.LogInfo, "net", c.name, "the peer answers over %v, %v after the change", x.Path, now.Sub(s.roam.since).Round(time.Millisecond))
 	if c.current != s {

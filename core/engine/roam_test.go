@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sallyport/core/api"
+	"sallyport/core/ike"
 	"sallyport/core/internal/hosttest"
 	"sallyport/core/internal/simnet"
 )
@@ -173,6 +174,32 @@ func TestRoamWithoutMOBIKE(t *testing.T) {
 			t.Error("the IKE SA was not made anew")
 		}
 		spi(t, r.gateway) // has but one
+	})
+}
+
+// TestPeerStaysBehind has a gateway that answers after a move and does not follow:
+// the connection is made anew, with the tunnel standing until it is there.
+func TestPeerStaysBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoamWorld(t, requireProfile, gatewayProfile)
+		defer r.stop()
+		if err := connect(t, r.client, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		first := spi(t, r.client)
+		if err := r.client.call(t.Context(), func() {
+			for sa := range r.client.sas {
+				r.client.moved(ike.Moved{SA: sa, Path: sa.Path(), Behind: true})
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		r.carries(t, "10.20.0.1")
+		time.Sleep(time.Minute) // until the old one has gone
+		if now := spi(t, r.client); now == first {
+			t.Error("the IKE SA was not made anew")
+		}
 	})
 }
 

@@ -174,10 +174,12 @@ type PathChanged struct {
 }
 
 // Moved says that the peer of an SA of ours has answered over the path that the SA
-// has now, after SA.Move or SA.Hurry.
+// has now, after SA.Move or SA.Hurry. When it is Behind, its Child SAs have not
+// followed, nor will they: only another IKE SA carries traffic again.
 type Moved struct {
-	SA   *SA
-	Path Path
+	SA     *SA
+	Path   Path
+	Behind bool
 }
 
 // Sounded says what became of a packet of SA.Sound.

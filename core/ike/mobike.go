@@ -37,6 +37,7 @@ type mobility struct {
 	// unsure says that we have moved since that was last confirmed, see updated.
 	unsure bool
 	rooted bool // the peer's Child SAs stay where they are made
+	behind bool // the peer has not followed, see forgotten
 }
 
 // heir is what an SA takes over from the one that it replaces. How the peer saw
@@ -119,7 +120,8 @@ func (sa *SA) hurry(now time.Time) {
 func (sa *SA) answered() {
 	if sa.mob.asked && (sa.state == StateUp || sa.state == StateRekeyed) && !sa.owesUpdate() {
 		sa.mob.asked = false
-		sa.e.emit(Moved{SA: sa, Path: sa.path})
+		sa.e.emit(Moved{SA: sa, Path: sa.path, Behind: sa.mob.behind})
+		sa.mob.behind = false
 	}
 }
 
@@ -194,6 +196,10 @@ func (sa *SA) updated(x task, in *inbox, _ []uint32, now time.Time) *notifyError
 		sa.oweUpdate(now)
 		return nil
 	}
+	if in.notify(message.NotifyNATDetectionDestinationIP) == nil {
+		sa.forgotten()
+		return nil
+	}
 	sa.log(Info, "%s: the peer has followed to %v", sa.name(), sa.path)
 	if sa.mob.unsure && sa.natLocal {
 		sa.checkLiveness(now)
@@ -201,6 +207,16 @@ func (sa *SA) updated(x task, in *inbox, _ []uint32, now time.Time) *notifyError
 	sa.mob.unsure = false
 	sa.replant(now)
 	return nil
+}
+
+// forgotten notes that the peer no longer knows that it speaks MOBIKE. It has
+// answered without the NAT_DETECTION notifies that it would have to repeat (RFC 4555,
+// section 3.8), so that it has taken the request for a sign of life: its Child SAs
+// still send to where we were. libreswan (seen with 4.10) forgets when the IKE SA is
+// rekeyed.
+func (sa *SA) forgotten() {
+	sa.log(Warn, "%s: the peer answers from %v, and does not follow: it no longer speaks MOBIKE", sa.name(), sa.path.Remote)
+	sa.mob.on, sa.mob.unsure, sa.mob.behind = false, false, true
 }
 
 // notMoved tries the next path when the peer does not accept the addresses of

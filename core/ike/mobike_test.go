@@ -241,6 +241,35 @@ func TestMobikeDeadAfterMove(t *testing.T) {
 	}
 }
 
+// TestMobikeForgotten has a responder that takes UPDATE_SA_ADDRESSES for a sign of
+// life, as libreswan does once the IKE SA was rekeyed: what it answers does not pass
+// for having followed, and the next move is one without MOBIKE.
+func TestMobikeForgotten(t *testing.T) {
+	w, a, b := mobileWorld(t)
+	w.a.do(a.Move([]Path{between(addrA2, addrB)}, w.now))
+	if len(w.wire) != 1 {
+		t.Fatalf("%d packets", len(w.wire))
+	}
+	update := w.wire[0]
+	m := w.parse(0)
+	w.lose()
+	h := b.header(message.Informational, m.Header.MessageID, true)
+	w.hand(packet{from: update.to, to: update.from, natt: true, data: sealRaw(t, b, h, 0, nil)})
+	x, ok := effect[Moved](w.a)
+	if !ok || !x.Behind || a.Mobile() {
+		t.Errorf("%+v, %v; mobile: %v", x, ok, a.Mobile())
+	}
+	if w.a.one() != a {
+		t.Error("the IKE SA ended before there is another")
+	}
+	w, a, _ = mobileWorld(t)
+	w.a.do(a.Move([]Path{between(addrA2, addrB)}, w.now))
+	w.flush()
+	if x, ok := effect[Moved](w.a); !ok || x.Behind || !a.Mobile() {
+		t.Errorf("of one that follows: %+v, %v; mobile: %v", x, ok, a.Mobile())
+	}
+}
+
 // TestMobikeUnacceptable: a responder whose Child SA protects its peer's outer
 // address lets nobody move, and the initiator tries the next path, then gives up.
 func TestMobikeUnacceptable(t *testing.T) {
