@@ -216,9 +216,9 @@ type negotiated struct {
 	grouped       bool
 }
 
-// accept checks the peer's answer to o, and returns the shared secret of its
+// accept checks the peer's answer to an offer, and returns the shared secret of its
 // key exchange, if there was one.
-func (o *offer) accept(in *inbox) (*negotiated, []byte, *notifyError) {
+func (sa *SA) accept(o *offer, in *inbox) (*negotiated, []byte, *notifyError) {
 	offers := in.sa.Offers()
 	if len(offers) != 1 {
 		return nil, nil, syntaxError("%d proposals in the answer", len(offers))
@@ -231,7 +231,7 @@ func (o *offer) accept(in *inbox) (*negotiated, []byte, *notifyError) {
 	if !ok {
 		return nil, nil, syntaxError("SPI %x in the answer", offers[0].SPI)
 	}
-	local, remote := within(o.local, in.tsi), within(o.remote, in.tsr)
+	local, remote := within(o.local, in.tsi), within(o.remote, sa.addressed(in.tsr))
 	if len(local) == 0 || len(remote) == 0 {
 		return nil, nil, &notifyError{notify: message.NotifyInvalidSyntax, code: FailTSUnacceptable, err: &OutsideAnswer{Local: in.tsi, Remote: in.tsr}}
 	}
@@ -266,9 +266,10 @@ func (sa *SA) choose(in *inbox, cfgs []*ChildConfig, first bool) (*negotiated, *
 	}
 	bad := &notifyError{notify: message.NotifyTSUnacceptable, code: FailTSUnacceptable,
 		err: fmt.Errorf("the peer offers %v behind itself and %v behind us", in.tsi, in.tsr)}
+	tsi := sa.addressed(in.tsi)
 	for _, cfg := range cfgs {
 		local, remote := sa.selectors(cfg)
-		local, remote = local.Narrow(in.tsr), remote.Narrow(in.tsi)
+		local, remote = local.Narrow(in.tsr), remote.Narrow(tsi)
 		if len(local) == 0 || len(remote) == 0 {
 			continue
 		}

@@ -64,7 +64,7 @@ func (t *createTask) request(sa *SA, now time.Time) ([]message.Payload, bool) {
 func (sa *SA) childCreated(x task, in *inbox, deleted []uint32, now time.Time) *notifyError {
 	t := x.(*createTask)
 	sa.noteNotifies(in, now)
-	n, shared, bad := t.offer.accept(in)
+	n, shared, bad := sa.accept(t.offer, in)
 	if bad != nil {
 		// The peer believes in a Child SA that we do not want.
 		sa.enqueue(&deleteTask{spi: t.offer.take(), reserved: true}, now)

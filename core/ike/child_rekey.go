@@ -101,7 +101,7 @@ func groupsOf(list []transform.Proposal) []transform.ID {
 // the winner deletes the old one (RFC 7296, section 2.8.1).
 func (sa *SA) childRekeyed(x task, in *inbox, deleted []uint32, now time.Time) *notifyError {
 	t := x.(*rekeyTask)
-	n, shared, bad := t.offer.accept(in)
+	n, shared, bad := sa.accept(t.offer, in)
 	if bad != nil {
 		t.old.rekey = nil
 		sa.log(Warn, "%s: rekey of child %q: %v", sa.name(), t.old.cfg.Name, bad)

@@ -338,7 +338,7 @@ func (sa *SA) admitted(offer *offer, in *inbox, now time.Time) *notifyError {
 	}
 	if offer != nil && failed == nil {
 		var bad *notifyError
-		if first, _, bad = offer.accept(in); bad != nil {
+		if first, _, bad = sa.accept(offer, in); bad != nil {
 			failed = bad.failure()
 		}
 	}

@@ -2,6 +2,7 @@ package ike
 
 import (
 	"fmt"
+	"net/netip"
 
 	"sallyport/core/ts"
 )
@@ -28,4 +29,27 @@ func within(asked, answer ts.List) ts.List {
 		return answer
 	}
 	return asked.Narrow(answer)
+}
+
+// addressed puts the inner addresses that we gave the peer in place of the
+// unspecified address behind it. OpenIKED up to at least 7.2 means "from dynamic" by
+// that one address, which nobody has, in its offers, where others offer all (RFC 7296,
+// section 2.19), and in its answers to rekeys.
+func (sa *SA) addressed(behind ts.List) ts.List {
+	if sa.lease == nil {
+		return behind
+	}
+	var list ts.List
+	for _, s := range behind {
+		if s.From != s.To || !s.From.IsUnspecified() {
+			list = append(list, s)
+			continue
+		}
+		for _, a := range sa.lease.Addresses {
+			if a.Is4() == s.Is4() {
+				list = append(list, filled(ts.List{s}, hosts([]netip.Addr{a}))...)
+			}
+		}
+	}
+	return list
 }

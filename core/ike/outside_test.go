@@ -2,6 +2,7 @@ package ike
 
 import (
 	"errors"
+	"net/netip"
 	"testing"
 
 	"sallyport/core/ike/message"
@@ -79,5 +80,57 @@ func TestAnswerOfOtherNetworks(t *testing.T) {
 				t.Errorf("ended with %v", f)
 			}
 		})
+	}
+}
+
+// TestUnspecifiedAddressIsTheOneGiven: a client that offers the unspecified address
+// as its own (OpenIKED 7.2: "from dynamic") means the one that it is given.
+func TestUnspecifiedAddressIsTheOneGiven(t *testing.T) {
+	for name, given := range map[string]bool{"given": true, "none asked for": false} {
+		t.Run(name, func(t *testing.T) {
+			cfgA, cfgB, _ := roadwarrior()
+			cfgA.Children[0].LocalDynamic, cfgA.Children[0].Local = nil, nets("0.0.0.0/32", "::/128")
+			if !given {
+				cfgA.WantAddresses = nil
+			}
+			w := newWorld(t, testOptions{cfgA: cfgA, cfgB: cfgB})
+			w.connect()
+			w.flush()
+			x, ok := effect[InstallChild](w.b)
+			if ok != given {
+				t.Fatalf("a Child SA: %v, want %v", ok, given)
+			}
+			want := hosts([]netip.Addr{netip.MustParseAddr("10.20.0.1"), netip.MustParseAddr("fd00:20::2")})
+			if given && x.Child.Remote.String() != want.String() {
+				t.Errorf("a Child SA of %v, want %v", x.Child.Remote, want)
+			}
+		})
+	}
+}
+
+// TestUnspecifiedAddressInRekeys: the same in its answer to a rekey of ours.
+func TestUnspecifiedAddressInRekeys(t *testing.T) {
+	cfgA, cfgB, _ := roadwarrior()
+	w := newWorld(t, testOptions{cfgA: cfgA, cfgB: cfgB})
+	_, b := w.up()
+	given := b.children[0].remote.String()
+	w.b.do(w.b.e.RekeyChild(b.children[0].in, w.now))
+	w.deliver(0)
+	answer := w.wire[len(w.wire)-1]
+	w.lose()
+	m, err := message.Open(answer.data, b.keys.open)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range m.Payloads {
+		if x, ok := p.(*message.TS); ok && x.Responder {
+			x.Selectors = nets("0.0.0.0/32", "::/128")
+		}
+	}
+	before := count[InstallChild](w.b)
+	first, plain := encode(t, m.Payloads)
+	reply(t, w, b, answer, first, plain)
+	if x, _ := effect[InstallChild](w.b); count[InstallChild](w.b) != before+1 || x.Child.Remote.String() != given {
+		t.Errorf("%d new Child SAs, the last of %v, want one of %v", count[InstallChild](w.b)-before, x.Child.Remote, given)
 	}
 }
