@@ -2,6 +2,7 @@ package profile
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -147,7 +148,18 @@ func (p *planner) auth(end string, a *Auth, c *Connection) {
 	if a.OnToken() {
 		method = map[bool]string{true: "a certificate on a token, whose PIN is asked for at each connect", false: "a certificate on a token"}[a.PIN == ""]
 	}
+	switch {
+	case end == "local" && a.Method == MethodEAP:
+		method = fmt.Sprintf("the user %s, asked with EAP", a.User)
+	case end == "local" && a.UsesEAP():
+		method += fmt.Sprintf(", then the user %s, asked with EAP", a.User)
+	case a.Method == MethodEAP:
+		method = "users, asked with EAP"
+	}
 	p.setting(end+".method", method, "")
+	if end == "local" {
+		p.setting("local.eap.server", a.EAP.Server, "")
+	}
 	id := ""
 	if a.ID != "" {
 		id = a.ID
@@ -166,6 +178,9 @@ func (p *planner) auth(end string, a *Auth, c *Connection) {
 	}
 	if a.Method == MethodCertificate && end == "remote" {
 		p.setting("remote.cas", certNames(a.CAs), "the system's authorities")
+		if a.Revocation != "" || len(p.wanted["remote.revocation"]) > 0 {
+			p.setting("remote.revocation", a.Revocation, RevocationSoft)
+		}
 	}
 	if a.WeakCertificates {
 		p.add(api.PlanLine{Setting: end + ".weak_certificates", Wanted: "yes", Becomes: "yes", Weak: true,

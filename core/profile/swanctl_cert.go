@@ -145,7 +145,6 @@ func (v *view) authorities() {
 	case len(p.Remote.CAs) == 0:
 		v.refuse(v.sec.Pos, v.path, "there is no authority to check the peer's certificate with: put its certificate into the folder x509ca beside %s", v.im.name)
 	}
-	v.b.warn("whether the peer's certificate is revoked is not checked yet")
 }
 
 // sectionAuthorities reads the sections of authorities.
@@ -162,7 +161,7 @@ func (v *view) sectionAuthorities() (files []certFile, ok bool) {
 			case k.Name == "handle" || k.Name == "slot" || k.Name == "module":
 				a.note(k.Pos, a.field(k.Name), "certificates on smart cards and tokens are not supported yet")
 			case k.Name == "crl_uris" || k.Name == "ocsp_uris":
-				a.note(k.Pos, a.field(k.Name), "revocation is not checked yet")
+				a.note(k.Pos, a.field(k.Name), "the servers that the certificates themselves name are asked about revocation")
 			case k.Name == "cert_uri_base":
 				a.note(k.Pos, a.field(k.Name), "certificates are sent as a whole")
 			}

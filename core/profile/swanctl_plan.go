@@ -14,8 +14,8 @@ var (
 		"reauth_time": "ike.reauth_time", "dpd_delay": "ike.liveness_delay", "unique": "ike.unique", "mobike": "ike.mobike", "vips": "virtual_ips",
 		"ppk_id": "ike.ppks", "ppk_required": "ike.ppk_required", "childless": "ike.childless",
 	}
-	localPlan  = map[string]string{"auth": "local.method", "id": "local.id", "certs": "local.certificates"}
-	remotePlan = map[string]string{"auth": "remote.method", "id": "remote.id", "cacerts": "remote.cas"}
+	localPlan  = map[string]string{"auth": "local.method", "id": "local.id", "certs": "local.certificates", "aaa_id": "local.eap.server"}
+	remotePlan = map[string]string{"auth": "remote.method", "id": "remote.id", "cacerts": "remote.cas", "revocation": "remote.revocation"}
 	childPlan  = map[string]string{
 		"local_ts": "local_ts", "remote_ts": "remote_ts", "esp_proposals": "proposals", "rekey_time": "rekey_time",
 		"life_time": "life_time", "rekey_bytes": "rekey_bytes", "rekey_packets": "rekey_packets", "per_cpu_sas": "per_resource_sas",
