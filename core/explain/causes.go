@@ -212,6 +212,9 @@ func byIKE(err error, e *api.Error) bool {
 	case f.Code == ike.FailNoAddress && f.Notify == message.NotifyFailedCPRequired:
 		e.Why = "The gateway wants to assign an inner address, and this connection asks for none (FAILED_CP_REQUIRED)."
 		e.Next = "Let it ask: virtual_ips = [\"0.0.0.0\", \"::\"] in the profile."
+	case f.Code == ike.FailLocalCredential && errors.Is(f.Err, auth.ErrNoScheme):
+		e.Why = sentence(text(f.Err))
+		e.Next = "Use a certificate with a key that the gateway can verify (RSA and ECDSA are the most common), or allow more under signatures of [local] in the profile."
 	case f.Code == ike.FailExpired:
 		e.Why = "The lifetime of the connection ended before new keys were agreed on."
 		e.Next = "Connect again. If it keeps happening, compare the lifetimes of both ends."
@@ -226,7 +229,7 @@ func byIKE(err error, e *api.Error) bool {
 	case f.Code == ike.FailSilent && f.Err != nil:
 		// It answered at first, so the way to it is open in part.
 		e.Why = sentence(text(f.Err))
-		e.Next = "Try another network, such as a phone's: this one may block UDP port 4500 or large packets."
+		e.Next = "Try another network, such as a phone's: this one may block UDP port 4500 or large packets. If it is the same there, look at the gateway's log: OpenIKED, for one, says nothing when it has no certificate of the authorities that this connection trusts (remote.cas)."
 	}
 	if f.Unauthenticated {
 		e.Params[ParamUnverified] = "true"

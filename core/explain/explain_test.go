@@ -122,6 +122,8 @@ func TestExplain(t *testing.T) {
 	}{
 		{"silent", fail(ike.FailSilent, nil), api.CodeGatewaySilent, "UDP ports 500 and 4500"},
 		{"silent after the first answer", fail(ike.FailSilent, errors.New("no answer to IKE_AUTH")), api.CodeGatewaySilent, "No answer to IKE_AUTH. Try another network"},
+		{"silent for want of a certificate, perhaps", fail(ike.FailSilent, errors.New("no answer to IKE_AUTH")), api.CodeGatewaySilent, "of the authorities that this connection trusts (remote.cas)"},
+		{"no common signature scheme", fail(ike.FailLocalCredential, fmt.Errorf("auth: our Ed25519 key: %w", auth.ErrNoScheme)), api.CodeLocalCredential, "Our Ed25519 key: no common signature scheme. Use a certificate with a key that the gateway can verify"},
 		{"silent to a user", fail(ike.FailSilent, &ike.SilentToUser{Method: eap.TypeMSCHAPv2}), api.CodeGatewaySilent, "when the name or the password is wrong"},
 		{"networks of the gateway's own", fail(ike.FailTSUnacceptable, &ike.OutsideAnswer{Local: ts.Any()[:1], Remote: ts.Any()[1:]}), api.CodeTSUnacceptable, "::/0 behind itself, 0.0.0.0/0 on this side. Compare"},
 		{"networks refused", &ike.Failure{Code: ike.FailTSUnacceptable, Notify: message.NotifyTSUnacceptable}, api.CodeTSUnacceptable, "(TS_UNACCEPTABLE)"},
