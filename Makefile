@@ -7,6 +7,7 @@
 #                                         whole services through a twentieth of that
 # make flows [FLOWS=1000000000] [MTU_STEP=4]   so many checked bytes through each way of moving
 #                                         packets, and transfers through links of every width
+# make foreign  both ends with libreswan, in a virtual machine with a kernel of its own
 # make bench  benchmarks, against wireguard-go and strongSwan where a claim is made
 # make fuzz [FUZZTIME=1m]
 
@@ -38,7 +39,7 @@ MTU_STEP ?= 4
 # What cgo needs for the window; empty when it is there.
 GUILACKS := $(shell .ci/setup lacks gui 2>/dev/null)
 
-.PHONY: build gui demo test lint cross unit root walk soak flows lifetimes screens bench fuzz clean
+.PHONY: build gui demo test lint cross unit root walk soak flows lifetimes foreign screens bench fuzz clean
 
 build:
 	@mkdir -p bin
@@ -119,6 +120,12 @@ flows: build
 lifetimes: build
 	@.ci/setup test
 	@$(ROOTENV) SALLYPORT_LIFETIMES=$(LIFETIMES) go test -count=1 -v -timeout 24h -run '^TestRekeyUnderLoad$$' ./platform/interop
+
+# libreswan leaves ESP to the kernel: it runs with Debian's, in a virtual machine
+# that is emulated. The first time its packages are fetched, which takes minutes.
+foreign: build
+	@.ci/setup foreign
+	@$(ROOTENV) SALLYPORT_FOREIGN=1 go test -count=1 -v -timeout 30m -run '^TestLibreswan$$' ./platform/interop
 
 # The pages without a screen; the tray's menu as the panel of Xfce shows it.
 screens: build

@@ -52,6 +52,18 @@ func (h *Host) StrongSwan6(dir string, options ...string) *StrongSwan {
 // newerTree returns a folder with the packages of a newer strongSwan and all
 // that they need, unpacked. It stays for later tests.
 var newerTree = sync.OnceValues(func() (string, error) {
+	return debianTree(newerSuite, func(building, from string) error {
+		// Packages are unpacked, not configured: nothing of theirs runs. A mirror that
+		// is a copy of some day is as good, whatever its Release file says.
+		return run("mmdebstrap", "--quiet", "--variant=extract", "--aptopt=Acquire::Check-Valid-Until \"false\"",
+			"--include=base-files,charon-systemd,strongswan-swanctl,libstrongswan-standard-plugins,libstrongswan-extra-plugins,libcharon-extra-plugins",
+			newerSuite, building, from)
+	})
+})
+
+// debianTree returns the folder of the name given, which build fills from a mirror when it
+// is not there yet. It stays for later tests.
+func debianTree(name string, build func(building, mirror string) error) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
@@ -68,7 +80,7 @@ var newerTree = sync.OnceValues(func() (string, error) {
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		return "", err
 	}
-	root := filepath.Join(all, newerSuite)
+	root := filepath.Join(all, name)
 	if _, err := os.Stat(root); err == nil {
 		return root, nil
 	} else if !errors.Is(err, fs.ErrNotExist) {
@@ -82,16 +94,19 @@ var newerTree = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// Packages are unpacked, not configured: nothing of theirs runs. A mirror that
-	// is a copy of some day is as good, whatever its Release file says.
-	cmd := exec.Command("mmdebstrap", "--quiet", "--variant=extract", "--aptopt=Acquire::Check-Valid-Until \"false\"",
-		"--include=base-files,charon-systemd,strongswan-swanctl,libstrongswan-standard-plugins,libstrongswan-extra-plugins,libcharon-extra-plugins",
-		newerSuite, building, from)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("mmdebstrap: %w\n%s", err, out)
+	if err := build(building, from); err != nil {
+		return "", err
 	}
 	return root, os.Rename(building, root)
-})
+}
+
+// run runs a program that prepares something on this machine.
+func run(name string, args ...string) error {
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", name, err, out)
+	}
+	return nil
+}
 
 // mirror returns the Debian mirror that this machine uses.
 func mirror() (string, error) {
