@@ -234,8 +234,7 @@ func (e *Engine) enforceWish(c *conn) *api.Error {
 	switch {
 	case err == nil:
 	case e.guard.stale:
-		return &api.Error{Code: api.CodePolicyInvalid, What: fmt.Sprintf("%q cannot be connected beside what is in force.", c.name), Why: err.Error() + ".",
-			Next: "Disconnect the connection that it contradicts, or unassign the policy, and try again."}
+		return e.besideError(c, err)
 	case c.mode == api.Require:
 		return e.explain(c, e.guardError(err))
 	}

@@ -190,7 +190,7 @@ func TestContradictingConnections(t *testing.T) {
 			t.Fatal(err)
 		}
 		err := w.client.Connect(t.Context(), api.ConnectRequest{Name: "other"})
-		if ae := api.AsError(err); ae == nil || ae.Code != api.CodePolicyInvalid || !strings.Contains(ae.Why, "contradicts") {
+		if ae := api.AsError(err); ae == nil || ae.Code != api.CodePolicyInvalid || ae.Why != `"office" protects 10.10.0.0/16 already: the same traffic cannot take two tunnels.` || !strings.HasPrefix(ae.Next, `Disconnect "office" first`) {
 			t.Fatalf("got %v", err)
 		}
 		if a := action(w.cm, "10.10.0.10"); a != host.FirewallTunnelOnly {
