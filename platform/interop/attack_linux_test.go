@@ -372,7 +372,8 @@ func TestTunnelAddressProbe(t *testing.T) {
 	l := lab.New(t)
 	newGateway(t, l, sharedPKI(t))
 	l.Client.HTTP("victim", "[::]:80")
-	probe := func(l *lab.Lab, inner ...netip.Addr) (answers, esp int) {
+	// It waits longer for what is to come.
+	probe := func(l *lab.Lab, want int, inner ...netip.Addr) (answers, esp int) {
 		tap := l.Client.Tap("eth0")
 		mac := l.Client.MAC("eth0")
 		for _, a := range inner {
@@ -392,15 +393,23 @@ func TestTunnelAddressProbe(t *testing.T) {
 				}
 			}
 		}
-		time.Sleep(100 * time.Millisecond)
-		seen := leaked(tap.Stop())
-		for _, n := range seen.Other {
-			answers += n
+		count := func(frames []lab.Frame) (answers, esp int) {
+			seen := leaked(frames)
+			for _, n := range seen.Other {
+				answers += n
+			}
+			return answers, seen.ESP
 		}
-		return answers, seen.ESP
+		time.Sleep(100 * time.Millisecond)
+		for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+			if answers, _ := count(tap.Frames()); answers >= want {
+				break
+			}
+		}
+		return count(tap.Stop())
 	}
 	l.Client.Run("ip addr add 10.20.0.77/32 dev lo")
-	if answers, _ := probe(l, netip.MustParseAddr("10.20.0.77")); answers < 8 {
+	if answers, _ := probe(l, 8, netip.MustParseAddr("10.20.0.77")); answers < 8 {
 		t.Errorf("an address without a tunnel answers %d times, so the test is blind", answers)
 	}
 	l.Client.Run("ip addr del 10.20.0.77/32 dev lo")
@@ -418,7 +427,7 @@ func TestTunnelAddressProbe(t *testing.T) {
 				if len(inner) != 2 {
 					t.Fatalf("inner addresses %v", inner)
 				}
-				if answers, esp := probe(l, inner...); answers > 0 || esp > 0 {
+				if answers, esp := probe(l, 0, inner...); answers > 0 || esp > 0 {
 					t.Errorf("probes of %v were answered %d times in clear and %d times through the tunnel", inner, answers, esp)
 				}
 				if _, err := l.Client.Get(lab.InsideV4, "/", 5*time.Second); err != nil {
@@ -575,7 +584,10 @@ func TestOldSockets(t *testing.T) {
 					}
 				})
 			}
-			time.Sleep(100 * time.Millisecond)
+			alive := func(n map[string]int) bool {
+				return n["UDP 198.51.100.100 > 203.0.113.10 port 7"] >= 10 && n["TCP 198.51.100.100 > 203.0.113.10"] >= 10
+			}
+			waitFor(t, "the flows to live", func() bool { return alive(leaked(tap.Frames()).Other) })
 			s.Must("connect", "office", "--profile", profile, "--wait", "20s")
 			time.Sleep(500 * time.Millisecond)
 			close(stop)
@@ -593,8 +605,7 @@ func TestOldSockets(t *testing.T) {
 			if first < 0 {
 				t.Fatal("no IKE message")
 			}
-			before := leaked(frames[:first])
-			if n := before.Other["UDP 198.51.100.100 > 203.0.113.10 port 7"]; n < 10 || before.Other["TCP 198.51.100.100 > 203.0.113.10"] < 10 {
+			if before := leaked(frames[:first]); !alive(before.Other) {
 				t.Errorf("before the tunnel the flows hardly live, so the test is blind: %v", before)
 			}
 			mustBeMute(t, frames[first:])
