@@ -16,7 +16,6 @@ import (
 // given up: when it is back so is the tunnel, with the same address, and nobody
 // is asked. The gateway is ours: strongSwan knows no tickets.
 func TestResume(t *testing.T) {
-	t.Parallel()
 	l := lab.New(t)
 	pki := radiusPKI(t)
 	const impatient = "[ike]\nliveness_delay = \"1s\"\nretransmit_timeout = \"300ms\"\nretransmit_tries = 2\n"
@@ -87,7 +86,6 @@ func TestResume(t *testing.T) {
 // sends, learns that its tunnel is gone and makes another one, long before a
 // liveness check would give up. strongSwan has no tokens to tell it with.
 func TestGatewayRestarts(t *testing.T) {
-	t.Parallel()
 	l := lab.New(t)
 	gw := newResponder(t, l, newPKI(t), "", "")
 	dir := l.SwanDir("client", pskConf("198.51.100.1", "psk.vpn.test", "", split))

@@ -144,7 +144,6 @@ func TestRoamOverStrongSwan(t *testing.T) {
 // TestRoamOverUs moves a client of our own responder: ours, and strongSwan's
 // with its MOBIKE.
 func TestRoamOverUs(t *testing.T) {
-	t.Parallel()
 	l := lab.New(t)
 	gw := newResponder(t, l, newPKI(t), "", "")
 	dir := l.SwanDir("client", pskConf("198.51.100.1", "psk.vpn.test", "", split))
