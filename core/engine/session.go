@@ -157,7 +157,12 @@ func (e *Engine) perform(effects []ike.Effect) {
 		case ike.TicketIssued:
 			e.keepTicket(x)
 		case ike.ActivateChild:
-			if k := e.kids.bySPI[x.InSPI]; k != nil && !e.superseded(k.session, k.group) {
+			k := e.kids.bySPI[x.InSPI]
+			switch {
+			case k == nil:
+			case e.superseded(k.session, k.group):
+				k.rests = !k.waits
+			default:
 				k.waits = false
 				e.activateChild(x.InSPI)
 			}
@@ -326,7 +331,8 @@ func (e *Engine) installChild(x ike.InstallChild) bool {
 	if p := childProfile(c, x.Child.Name); p != nil {
 		soft = sad.Limits{Bytes: e.spread(p.RekeyBytes), Packets: e.spread(p.RekeyPackets)}
 	}
-	active := x.Child.OutboundNow && !k.waits && !e.superseded(s, k.group)
+	k.rests = !k.waits && e.superseded(s, k.group)
+	active := x.Child.OutboundNow && !k.waits && !k.rests
 	err := e.net.dp.Install(sad.Params{
 		Group: k.group, InSPI: k.sa.InSPI, OutSPI: k.sa.OutSPI, Resource: k.sa.Resource,
 		Suite: k.sa.Suite,

@@ -104,15 +104,17 @@ func (e *Engine) supersede(k *childSA) {
 	}
 }
 
-// relieve lets a Child SA that waits send, when nobody of its group does.
+// relieve lets a Child SA that waits send, when nobody of its group does; or one that
+// rests, when none waits either: the later IKE SA was not to stay, as one whose
+// initiator had given it up when our last answer came.
 func (e *Engine) relieve(group uint32) {
 	var next *childSA
 	for _, k := range e.kids.byGroup[group] {
 		switch {
-		case k.retired || k.rests:
-		case !k.waits:
+		case k.retired:
+		case !k.waits && !k.rests:
 			return
-		case next == nil || next.since.Before(k.since):
+		case next == nil || next.rests && !k.rests || next.rests == k.rests && next.since.Before(k.since):
 			next = k
 		}
 	}

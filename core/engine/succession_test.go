@@ -9,6 +9,7 @@ import (
 
 	"sallyport/core/api"
 	"sallyport/core/host"
+	"sallyport/core/ike"
 	"sallyport/core/internal/hosttest"
 )
 
@@ -115,5 +116,48 @@ func TestReauthenticationOneWay(t *testing.T) {
 		if down.got != down.sent || down.sent < 50_000 {
 			t.Errorf("%d of %d packets arrived", down.got, down.sent)
 		}
+	})
+}
+
+// TestLaterIKESADoesNotStay has a responder with a second IKE SA of its peer, which
+// the peer gave up before our last answer came. Keys are made anew on the first
+// meanwhile, and when the second has ended the first carries traffic again.
+func TestLaterIKESADoesNotStay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, clientProfile, gatewayProfile)
+		defer w.stop()
+		if err := connect(t, w.client, 30*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		w.carries(t, "10.20.0.1")
+		e := w.gateway
+		var late *childSA
+		if err := e.call(t.Context(), func() {
+			for _, k := range e.kids.bySPI {
+				s := &session{conn: k.session.conn, since: k.session.since.Add(time.Second), kids: map[uint32]*childSA{}}
+				late = &childSA{session: s, group: k.group, since: time.Now(), sa: ike.ChildSA{InSPI: 1}}
+				break
+			}
+			e.addKid(late)
+			e.supersede(late)
+			for _, k := range e.kids.bySPI {
+				if k != late {
+					e.perform(e.ep.RekeyChild(k.sa.InSPI, time.Now()))
+				}
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(30 * time.Second) // the first pair has gone
+		if err := e.call(t.Context(), func() {
+			if n := len(e.kids.byGroup[late.group]); n != 2 {
+				t.Errorf("%d pairs", n)
+			}
+			e.removeKid(late)
+			e.relieve(late.group)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		w.carries(t, "10.20.0.1")
 	})
 }
