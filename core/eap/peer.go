@@ -159,16 +159,21 @@ type peerMethod interface {
 	wipe()
 }
 
+// DefaultMethods returns the methods of a PeerConfig that names none, the preferred
+// one first; those that it lacks the means for are left out. The certificate comes
+// last when the user is to prove more than what it has proved already.
+func DefaultMethods(certified bool) []Type {
+	asked := []Type{TypeMSCHAPv2, TypeGTC, TypeTTLS, TypePEAP}
+	if certified {
+		return append(asked, TypeTLS)
+	}
+	return append([]Type{TypeTLS}, asked...)
+}
+
 // NewPeer returns a Peer for one authentication.
 func NewPeer(cfg PeerConfig) *Peer {
 	if len(cfg.Methods) == 0 {
-		cfg.Methods = []Type{TypeMSCHAPv2, TypeGTC}
-		if cfg.VerifyServer != nil {
-			cfg.Methods = append(cfg.Methods, TypeTTLS, TypePEAP)
-			if cfg.Certificate != nil {
-				cfg.Methods = append([]Type{TypeTLS}, cfg.Methods...)
-			}
-		}
+		cfg.Methods = DefaultMethods(false)
 	}
 	if len(cfg.Inner) == 0 {
 		cfg.Inner = []Type{TypeMSCHAPv2, TypeGTC}

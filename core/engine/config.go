@@ -160,7 +160,6 @@ func (c *conn) secure(cfg *ike.Config) {
 func childConfig(c *profile.Connection, p *profile.Child) (ike.ChildConfig, error) {
 	out := ike.ChildConfig{Name: p.Name, Resources: resources(p.PerResourceSAs), RekeyTime: p.RekeyTime.Duration, HardLifetime: p.LifeTime.Duration}
 	local, remote := p.LocalTS, p.RemoteTS
-	everything := []string{"0.0.0.0/0", "::/0"}
 	switch {
 	case c.IsResponder():
 		local, remote = orElse(local, everything), orElse(remote, []string{"dynamic"})
@@ -177,6 +176,9 @@ func childConfig(c *profile.Connection, p *profile.Child) (ike.ChildConfig, erro
 	out.Proposals, err = transform.ParseProposals(transform.ProtoESP, p.Proposals)
 	return out, err
 }
+
+// everything is what an end protects of which nothing else is said.
+var everything = []string{"0.0.0.0/0", "::/0"}
 
 func orElse(list, otherwise []string) []string {
 	if len(list) == 0 {

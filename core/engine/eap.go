@@ -27,7 +27,7 @@ func (from credentials) eapAuth(a *profile.Auth, cfg *ike.Config) error {
 	if len(out.Methods) == 0 && a.Method == profile.MethodCertificate {
 		// The machine has proved with its certificate by then, which within TLS
 		// would prove the same a second time: the user's password comes first.
-		out.Methods = []eap.Type{eap.TypeMSCHAPv2, eap.TypeGTC, eap.TypeTTLS, eap.TypePEAP, eap.TypeTLS}
+		out.Methods = eap.DefaultMethods(true)
 	}
 	if out.Inner, err = profile.ParseEAPMethods(a.EAP.Inner, true); err != nil {
 		return fmt.Errorf("local.eap.inner: %w", err)

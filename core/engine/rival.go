@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"sallyport/core/api"
-	"sallyport/core/profile"
 	"sallyport/core/ts"
 )
 
@@ -32,19 +31,13 @@ func (e *Engine) besideError(c *conn, err error) *api.Error {
 }
 
 // asksFor lists the networks behind the gateway that a connection asks for.
-func asksFor(c *conn) (out []ts.Selector) {
+func asksFor(c *conn) (out ts.List) {
 	if c.profile == nil {
 		return nil
 	}
 	for i := range c.profile.Children {
-		list := c.profile.Children[i].RemoteTS
-		if len(list) == 0 {
-			list = []string{"0.0.0.0/0", "::/0"}
-		}
-		for _, text := range list {
-			if s, dynamic, err := profile.ParseSelector(text); err == nil && !dynamic {
-				out = append(out, s)
-			}
+		if list, _, err := selectors(orElse(c.profile.Children[i].RemoteTS, everything)); err == nil {
+			out = append(out, list...)
 		}
 	}
 	return out

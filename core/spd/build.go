@@ -226,13 +226,11 @@ func (b *builder) leaf(items []item) *part {
 	return &part{link: l, done: true}
 }
 
-// A slice is a choice of bits of a coordinate.
+// A slice is a choice of bits of a coordinate, whose values are slots.
 type slice struct {
-	dim         int
-	shift, bits uint8
-	prefix      ippkt.Addr
-	extra       int     // how many boxes are in more than one part
-	cost        float64 // how many boxes those of the same part as a box are
+	slots
+	extra int     // how many boxes are in more than one part
+	cost  float64 // how many boxes those of the same part as a box are
 }
 
 // slice finds the bits that leave the fewest boxes in each part.
@@ -245,7 +243,7 @@ func (b *builder) slice(items []item, region *box) (best slice, ok bool) {
 		}
 		high := bitLen(block.From, block.To)
 		for n := min(maxBits, high, bits.Len(uint(4*len(items)))); n >= 0; n-- {
-			s := slice{dim: d, shift: uint8(high - n), bits: uint8(n), prefix: shr(block.From, uint8(high))}
+			s := slice{slots: slots{base: shl(shr(block.From, uint8(high)), uint8(high)), n: 1 << n, dim: uint8(d), shift: uint8(high - n)}}
 			s.weigh(items, region[d])
 			// As few slots as will do, for the same cost.
 			if s.extra <= b.budget && (s.cost < best.cost || ok && s.dim == best.dim && s.cost == best.cost) {
@@ -256,14 +254,21 @@ func (b *builder) slice(items []item, region *box) (best slice, ok bool) {
 	return best, ok
 }
 
+// reach returns the coordinates of the slots from one to another.
+func (s *slice) reach(from, to int) ippkt.Range {
+	return ippkt.Range{
+		From: or(s.base, shl(ippkt.Addr{Lo: uint64(from)}, s.shift)),
+		To:   or(or(s.base, shl(ippkt.Addr{Lo: uint64(to)}, s.shift)), ones(s.shift)),
+	}
+}
+
 // inside returns the coordinates that the slots of s cover, within region.
 func (s *slice) inside(region ippkt.Range) ippkt.Range {
-	from := shl(s.prefix, s.shift+s.bits)
-	i, _ := ippkt.Range{From: from, To: or(from, ones(s.shift+s.bits))}.Meet(region)
+	i, _ := s.reach(0, int(s.n)-1).Meet(region)
 	return i
 }
 
-func (s *slice) slot(a ippkt.Addr) int { return int(shr(a, s.shift).Lo) & (1<<s.bits - 1) }
+func (s *slice) slot(a ippkt.Addr) int { return int(shr(a, s.shift).Lo) & (int(s.n) - 1) }
 
 // span returns the slots of a range, of which a part at least is inside.
 func (s *slice) span(i, inside ippkt.Range) (from, to int) {
@@ -275,7 +280,7 @@ func (s *slice) span(i, inside ippkt.Range) (from, to int) {
 // one part.
 func (s *slice) weigh(items []item, region ippkt.Range) {
 	inside := s.inside(region)
-	begin, end := make([]int32, 1<<s.bits+1), make([]int32, 1<<s.bits+1)
+	begin, end := make([]int32, s.n+1), make([]int32, s.n+1)
 	outside := 0
 	for k := range items {
 		i := items[k].box[s.dim]
@@ -290,7 +295,7 @@ func (s *slice) weigh(items []item, region ippkt.Range) {
 	}
 	sum, squares := outside, outside*outside
 	here := 0
-	for k := range 1 << s.bits {
+	for k := range s.n {
 		if begin[k] != 0 || end[k] != 0 {
 			here += int(begin[k] - end[k])
 			sum += here
@@ -307,7 +312,7 @@ func (s *slice) weigh(items []item, region ippkt.Range) {
 func (b *builder) fan(items []item, region box, s slice) *part {
 	b.budget -= s.extra
 	inside := s.inside(region[s.dim])
-	edge := make([]bool, 1<<s.bits+1) // whether other boxes begin here
+	edge := make([]bool, s.n+1) // whether other boxes begin here
 	var others []item
 	for k := range items {
 		i := items[k].box[s.dim]
@@ -320,7 +325,7 @@ func (b *builder) fan(items []item, region box, s slice) *part {
 		}
 	}
 	// Neighbouring slots without an edge between them are one part.
-	number := make([]int32, 1<<s.bits)
+	number := make([]int32, s.n)
 	last := int32(0)
 	for slot := range number {
 		if slot > 0 && edge[slot] {
@@ -337,16 +342,13 @@ func (b *builder) fan(items []item, region box, s slice) *part {
 			}
 		}
 	}
-	p := &part{slots: slots{base: shl(s.prefix, s.shift+s.bits), n: 1 << s.bits, dim: uint8(s.dim), shift: s.shift}}
-	for from := 0; from < 1<<s.bits; {
+	p := &part{slots: s.slots}
+	for from := 0; from < len(number); {
 		to := from
-		for to+1 < 1<<s.bits && number[to+1] == number[from] {
+		for to+1 < len(number) && number[to+1] == number[from] {
 			to++
 		}
-		narrow, ok := ippkt.Range{
-			From: or(p.base, shl(ippkt.Addr{Lo: uint64(from)}, s.shift)),
-			To:   or(or(p.base, shl(ippkt.Addr{Lo: uint64(to)}, s.shift)), ones(s.shift)),
-		}.Meet(inside)
+		narrow, ok := s.reach(from, to).Meet(inside)
 		here := b.leaf(nil)
 		if ok {
 			r := region

@@ -18,7 +18,11 @@ const foreignEnv = "SALLYPORT_FOREIGN"
 
 // libreswanConf has one connection for an address, so that libreswan, which chooses
 // one with the first message, before it hears who is there, always takes the right one.
-const libreswanConf = `
+var libreswanConf = strings.NewReplacer(
+	"ALICE", "authby=secret\n\trightid=@alice",
+	"CERTIFICATE", "leftsendcert=always\n\trightid=%fromcert\n\trightca=%same",
+	"SITE", "leftid=@lsw.test\n\tleftsubnet=10.30.0.0/16\n\tauthby=secret\n\tright=198.51.100.1\n\trightid=@psk.vpn.test\n\trightsubnet=10.10.0.0/16",
+).Replace(`
 conn %default
 	ikev2=insist
 	right=%any
@@ -30,8 +34,7 @@ conn %default
 conn psk
 	left=198.51.100.10
 	leftid=@psk.lsw.test
-	authby=secret
-	rightid=@alice
+	ALICE
 	rightaddresspool=10.31.0.10-10.31.0.100
 	modecfgdns=10.30.0.53
 	modecfgdomains="corp.test,lab.test"
@@ -39,54 +42,45 @@ conn rsa
 	left=198.51.100.11
 	leftid=@rsa.lsw.test
 	leftcert=rsa
-	leftsendcert=always
-	rightid=%fromcert
-	rightca=%same
+	CERTIFICATE
 	rightaddresspool=10.32.0.10-10.32.0.100
 conn ecdsa
 	left=198.51.100.12
 	leftid=@ecdsa.lsw.test
 	leftcert=ecdsa
-	leftsendcert=always
+	CERTIFICATE
 	leftauth=ecdsa
 	rightauth=ecdsa
-	rightid=%fromcert
-	rightca=%same
 	rightaddresspool=10.33.0.10-10.33.0.100
 conn ppk
 	left=198.51.100.13
 	leftid=@ppk.lsw.test
-	authby=secret
-	rightid=@alice
+	ALICE
 	ppk=insist
 	rightaddresspool=10.34.0.10-10.34.0.100
 conn cbc
 	left=198.51.100.14
 	leftid=@cbc.lsw.test
-	authby=secret
-	rightid=@alice
+	ALICE
 	ike=aes128-sha2;dh19
 	esp=aes128-sha2
 	rightaddresspool=10.35.0.10-10.35.0.100
 conn away
 	left=198.51.100.15
 	leftid=@there.lsw.test
-	authby=secret
-	rightid=@alice
+	ALICE
 	send-redirect=yes
 	redirect-to=198.51.100.16
 	rightaddresspool=10.36.0.10-10.36.0.100
 conn there
 	left=198.51.100.16
 	leftid=@there.lsw.test
-	authby=secret
-	rightid=@alice
+	ALICE
 	rightaddresspool=10.36.0.10-10.36.0.100
 conn old
 	left=198.51.100.17
 	leftid=@old.lsw.test
-	authby=secret
-	rightid=@alice
+	ALICE
 	ike=3des-sha1;modp2048
 	rightaddresspool=10.37.0.10-10.37.0.100
 conn v6
@@ -94,27 +88,16 @@ conn v6
 	left=2001:db8:1::10
 	leftsubnet=fd00:30::/64
 	leftid=@v6.lsw.test
-	authby=secret
-	rightid=@alice
+	ALICE
 	rightaddresspool=fd00:31::/112
 conn out
 	left=198.51.100.18
-	leftid=@lsw.test
-	leftsubnet=10.30.0.0/16
-	authby=secret
-	right=198.51.100.1
-	rightid=@psk.vpn.test
-	rightsubnet=10.10.0.0/16
+	SITE
 conn outinter
 	left=198.51.100.19
-	leftid=@lsw.test
-	leftsubnet=10.30.0.0/16
-	authby=secret
-	right=198.51.100.1
-	rightid=@psk.vpn.test
-	rightsubnet=10.10.0.0/16
+	SITE
 	intermediate=yes
-`
+`)
 
 const (
 	libreswanPSK = "correct horse battery staple"
@@ -171,9 +154,7 @@ func TestLibreswan(t *testing.T) {
 	store := func(t *testing.T, name, profile string) {
 		t.Helper()
 		for file, text := range map[string]string{name + ".toml": profile, "psk": libreswanPSK, "ppk": libreswanPPK} {
-			if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			writeFile(t, filepath.Join(dir, file), text)
 		}
 		s.For(l.For(t)).Must("import", filepath.Join(dir, name+".toml"))
 	}
@@ -218,13 +199,13 @@ func TestLibreswan(t *testing.T) {
 			t.Errorf("configured with %s", got)
 		}
 		goOver(t, l, s, inside4, lab.BehindRouter)
-		pluto.Await(1, "success MOBIKE update")
+		pluto.Await("success MOBIKE update")
 		ping := l.Client.Ping(inside4, 20*time.Millisecond, 1000)
 		// Ours rekeys both by its clock, first of all the Child SA, which came with
 		// IKE_AUTH and has no key exchange to go by.
-		pluto.Await(1, "responder rekeyed Child SA", "responder rekeyed IKE SA")
+		pluto.Await("responder rekeyed Child SA", "responder rekeyed IKE SA")
 		pluto.VM.Run("ipsec whack --rekey-ike --name psk; ipsec whack --rekey-ipsec --name psk")
-		pluto.Await(1, "initiator rekeyed IKE SA", "initiator rekeyed Child SA")
+		pluto.Await("initiator rekeyed IKE SA", "initiator rekeyed Child SA")
 		if got := ping.Stop(); got.Lost > 0 {
 			t.Errorf("over the rekeys: %v\n%s", got, s.Must("log"))
 		}
@@ -243,9 +224,7 @@ func TestLibreswan(t *testing.T) {
 		profile := "version = 1\nname = \"gw\"\nrole = \"responder\"\n[local]\nmethod = \"psk\"\nid = \"psk.vpn.test\"\nsecret = \"psk\"\n" +
 			"[remote]\nmethod = \"psk\"\nid = \"lsw.test\"\n[[children]]\nname = \"net\"\nlocal_ts = [\"10.10.0.0/16\"]\nremote_ts = [\"10.30.0.0/16\"]\nrekey_time = \"5s\"\n"
 		for file, text := range map[string]string{"gw.toml": profile, "psk": libreswanPSK} {
-			if err := os.WriteFile(filepath.Join(gwDir, file), []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			writeFile(t, filepath.Join(gwDir, file), text)
 		}
 		gw := l.Gateway.Service("gateway")
 		gw.Must("import", filepath.Join(gwDir, "gw.toml"))
@@ -260,9 +239,9 @@ func TestLibreswan(t *testing.T) {
 			}
 		}
 		ping := l.Inside.Ping(inside4, 20*time.Millisecond, 56)
-		pluto.Await(1, `"out".* responder rekeyed Child SA`)
+		pluto.Await(`"out".* responder rekeyed Child SA`)
 		pluto.VM.Run("ipsec whack --rekey-ike --name out; ipsec whack --rekey-ipsec --name out")
-		pluto.Await(1, `"out".* initiator rekeyed Child SA`, `"out".* initiator rekeyed IKE SA`)
+		pluto.Await(`"out".* initiator rekeyed Child SA`, `"out".* initiator rekeyed IKE SA`)
 		if got := ping.Stop(); got.Lost > 0 {
 			t.Errorf("over the rekeys: %v\n%s", got, gw.Must("log"))
 		}

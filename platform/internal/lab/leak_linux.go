@@ -390,8 +390,7 @@ func (h *Host) Flood(first int, interval time.Duration, t Targets) *Flood {
 // Round waits for a whole round that begins after the call, however busy the
 // machine is, or for the flood's failure.
 func (f *Flood) Round() {
-	begun := f.rounds.Load()
-	for want := begun + 2; f.rounds.Load() < want; { // one may be under way
+	for want := f.rounds.Load() + 2; f.rounds.Load() < want; { // one may be under way
 		select {
 		case <-f.done:
 			return

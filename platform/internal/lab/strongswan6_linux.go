@@ -53,10 +53,8 @@ func (h *Host) StrongSwan6(dir string, options ...string) *StrongSwan {
 // that they need, unpacked. It stays for later tests.
 var newerTree = sync.OnceValues(func() (string, error) {
 	return debianTree(newerSuite, func(building, from string) error {
-		// Packages are unpacked, not configured: nothing of theirs runs. A mirror that
-		// is a copy of some day is as good, whatever its Release file says.
-		return run("mmdebstrap", "--quiet", "--variant=extract", "--aptopt=Acquire::Check-Valid-Until \"false\"",
-			"--include=base-files,charon-systemd,strongswan-swanctl,libstrongswan-standard-plugins,libstrongswan-extra-plugins,libcharon-extra-plugins",
+		// Packages are unpacked, not configured: nothing of theirs runs.
+		return debootstrap("extract", "base-files,charon-systemd,strongswan-swanctl,libstrongswan-standard-plugins,libstrongswan-extra-plugins,libcharon-extra-plugins",
 			newerSuite, building, from)
 	})
 })
@@ -98,6 +96,12 @@ func debianTree(name string, build func(building, mirror string) error) (string,
 		return "", err
 	}
 	return root, os.Rename(building, root)
+}
+
+// debootstrap fills a folder with packages of a suite, and with what they need. A
+// mirror that is a copy of some day is as good, whatever its Release file says.
+func debootstrap(variant, packages, suite, folder, mirror string) error {
+	return run("mmdebstrap", "--quiet", "--variant="+variant, "--aptopt=Acquire::Check-Valid-Until \"false\"", "--include="+packages, suite, folder, mirror)
 }
 
 // run runs a program that prepares something on this machine.

@@ -15,11 +15,9 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// Addresses of the virtual machine: on the wan, and inside, on a device that
-// stands for the network behind it.
+// Addresses of the virtual machine inside, on a device that stands for the network
+// behind it.
 const (
-	VMV4       = "198.51.100.10"
-	VMV6       = "2001:db8:1::10"
 	VMInsideV4 = "10.30.0.10"
 	VMInsideV6 = "fd00:30::10"
 )
@@ -155,8 +153,7 @@ var vmTree = sync.OnceValues(func() (string, error) {
 		if err := os.MkdirAll(building, 0o755); err != nil {
 			return err
 		}
-		if err := run("mmdebstrap", "--quiet", "--variant=minbase", "--aptopt=Acquire::Check-Valid-Until \"false\"",
-			"--include=linux-image-cloud-amd64,libreswan,libnss3-tools,iproute2,iputils-ping,kmod,procps,socat", "bookworm", root, from); err != nil {
+		if err := debootstrap("minbase", "linux-image-cloud-amd64,libreswan,libnss3-tools,iproute2,iputils-ping,kmod,procps,socat", "bookworm", root, from); err != nil {
 			return err
 		}
 		if err := os.WriteFile(filepath.Join(root, "init"), vmInit, 0o755); err != nil {
