@@ -140,7 +140,10 @@ func (sa *SA) retransmit(now time.Time) {
 		f.deadline = sounding.until(sa, f, now)
 	}
 	if t, ok := f.task.(*checkTask); sa.path.TCP && !(ok && !t.path.TCP) {
-		return // TCP repeats it: this only counts how long the peer is silent
+		// TCP repeats it: this only counts how long the peer is silent. Where the
+		// peer may be now, nobody repeats it but we.
+		sa.sendAhead(f, sa.path)
+		return
 	}
 	sa.tellSent(sa.header(f.task.exchange(), f.id, false), f.datagrams, nil, f.sends-1)
 	sa.sendFlight(f, now)

@@ -136,6 +136,26 @@ func TestCheckFromTCPIsRepeated(t *testing.T) {
 	}
 }
 
+// TestCheckBehindAStuckStream: beside that, a request of the responder's own went into
+// the TCP connection, which is forgotten, and the first copy of it to where the peer is
+// now is lost as well.
+func TestCheckBehindAStuckStream(t *testing.T) {
+	cfgA, cfgB := pskConfig("a"), pskConfig("b")
+	cfgA.MOBIKE, cfgB.MOBIKE, cfgB.CheckPath = true, true, true
+	w := newWorld(t, testOptions{cfgA: cfgA, cfgB: cfgB})
+	a, b := overTCP(t, w)
+	w.b.do(b.CheckLiveness(w.now))
+	w.lose()
+	udp := Path{Local: netip.AddrPortFrom(addrA, 4500), Remote: netip.AddrPortFrom(addrB, 4500)}
+	w.a.do(a.Reroute(udp, w.now))
+	w.deliver(0)
+	w.lose() // the copy, and the answer to a
+	w.run(5*time.Second, w.only(udp.reversed()))
+	if b.path != udp.reversed() || b.flight != nil {
+		t.Errorf("path %v, in flight %+v", b.path, b.flight)
+	}
+}
+
 // TestLostDeleteLeavesNothing: without liveness checks, too, a responder finds out
 // that its peer has gone (RFC 7296, section 2.4), and gives back what it had.
 func TestLostDeleteLeavesNothing(t *testing.T) {
