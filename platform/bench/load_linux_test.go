@@ -154,10 +154,21 @@ func (p *pair) flood(size int, bulk bool, d time.Duration) (float64, error) {
 // maxDatagram is the longest payload of a datagram.
 const maxDatagram = 65507
 
-// rtt pings through the tunnel every 10 ms, and returns the median.
-func (p *pair) rtt(d time.Duration) (time.Duration, error) {
-	n := int(d / (10 * time.Millisecond))
-	out, errOut, err := p.Client.Output(d+10*time.Second, lab.Command("ping", "-i", "0.01", "-c", strconv.Itoa(n), "-W", "1", lab.InsideV4.String()))
+// A pace is how pings follow each other.
+type pace struct {
+	flag  string
+	every time.Duration // about
+}
+
+var (
+	slowly  = pace{"-i0.01", 10 * time.Millisecond}
+	nonstop = pace{"-A", 200 * time.Microsecond} // each when the one before is answered
+)
+
+// rtt pings through the tunnel, and returns the median.
+func (p *pair) rtt(d time.Duration, pings pace) (time.Duration, error) {
+	n := int(d / pings.every)
+	out, errOut, err := p.Client.Output(d+10*time.Second, lab.Command("ping", pings.flag, "-c", strconv.Itoa(n), "-W", "1", lab.InsideV4.String()))
 	var took []time.Duration
 	for line := range strings.Lines(out) {
 		_, after, ok := strings.Cut(line, " time=")

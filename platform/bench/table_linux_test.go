@@ -26,6 +26,7 @@ const (
 	bulk64
 	bulk1200
 	rttIdle
+	rttNext
 	rttLoad
 	memoryIdle
 	memoryLoad
@@ -54,6 +55,7 @@ var lines = [figures]struct {
 	bulk64:     {name: "UDP 64 bytes, sent in bulk, thousand packets/s"},
 	bulk1200:   {name: "UDP 1,200 bytes, sent in bulk, thousand packets/s"},
 	rttIdle:    {name: "Round trip, idle, µs", less: true, wireGuard: 0.5},
+	rttNext:    {name: "Round trip, one after the other, µs", less: true},
 	rttLoad:    {name: "Round trip beside a TCP stream, µs", less: true, wireGuard: 0.4},
 	memoryIdle: {name: "Resident memory, one idle tunnel, MiB", less: true, most: 25},
 	memoryLoad: {name: "Resident memory, most under load, MiB", less: true, most: 40},

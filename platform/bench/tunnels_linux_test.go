@@ -45,7 +45,7 @@ func measure(b *testing.B, wanted *regexp.Regexp) *results {
 	for _, p := range pairs {
 		p.serveTCP()
 		p.sink = newSink(b, p)
-		if _, err := p.rtt(200 * time.Millisecond); err != nil {
+		if _, err := p.rtt(200*time.Millisecond, slowly); err != nil {
 			b.Fatalf("%s: %v", p.name, err)
 		}
 	}
@@ -89,8 +89,13 @@ var steps = []step{
 	floodStep("UDP 64 bytes in bulk", 64, true, bulk64),
 	floodStep("UDP 1,200 bytes in bulk", 1200, true, bulk1200),
 	{name: "round trip, idle", run: func(p *pair, note func(figure, float64)) error {
-		d, err := p.rtt(*length)
+		d, err := p.rtt(*length, slowly)
 		note(rttIdle, float64(d.Microseconds()))
+		return err
+	}},
+	{name: "round trip, one after the other", run: func(p *pair, note func(figure, float64)) error {
+		d, err := p.rtt(*length, nonstop)
+		note(rttNext, float64(d.Microseconds()))
 		return err
 	}},
 	{name: "round trip under load", run: func(p *pair, note func(figure, float64)) error {
@@ -100,7 +105,7 @@ var steps = []step{
 			done <- err
 		}()
 		time.Sleep(700 * time.Millisecond) // it is at full speed
-		d, err := p.rtt(*length)
+		d, err := p.rtt(*length, slowly)
 		note(rttLoad, float64(d.Microseconds()))
 		if e := <-done; err == nil {
 			err = e
