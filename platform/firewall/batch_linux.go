@@ -217,11 +217,36 @@ func (b *batch) addEarly() {
 
 // addOutput judges what this machine sends.
 func (b *batch) addOutput() {
+	b.addOutputExempt()
 	x := &b.intent.Exempt
 	b.at(hookOutput)
 	b.rule(outByLoopback, accept)
 	b.keepInside(true)
 	b.addFragments(outbound, not(outBy(b.intent.Device)))
+	if x.Lookup {
+		b.rule(b.ownSocket(), protocol(tcp), destinationPort(53), accept)
+	}
+	for _, port := range x.TCPPorts {
+		b.rule(b.ownSocket(), protocol(tcp), sourcePort(port), accept)
+	}
+	for _, s := range slices.Concat(x.TCP, x.Fetch) {
+		b.rule(b.ownSocket(), family(s.Addr().Is6()), protocol(tcp), daddr(s.Addr()), destinationPort(s.Port()), accept)
+	}
+	b.rule(not(protocol(tcp)), jump(exempt(hookOutput)))
+	if b.intent.DNSInside {
+		b.addDNS(outbound, not(outBy(b.intent.Device)), destinationPort)
+	}
+	b.keepInside(false)
+	b.byFamily(outbound)
+}
+
+// exempt is the chain of what may always pass a hook and is not TCP, which most
+// packets are: those pay for one rule in place of all of them.
+func exempt(hook string) string { return hook + "_exempt" }
+
+func (b *batch) addOutputExempt() {
+	x := &b.intent.Exempt
+	b.add(exempt(hookOutput))
 	if len(x.IKE) > 0 {
 		// Setting a mark takes CAP_NET_ADMIN or, since Linux 5.17, CAP_NET_RAW,
 		// which programs like ping have for every user. Hence the rest.
@@ -234,15 +259,7 @@ func (b *batch) addOutput() {
 		}
 	}
 	if x.Lookup {
-		for _, p := range []uint8{udp, tcp} {
-			b.rule(b.ownSocket(), protocol(p), destinationPort(53), accept)
-		}
-	}
-	for _, port := range x.TCPPorts {
-		b.rule(b.ownSocket(), protocol(tcp), sourcePort(port), accept)
-	}
-	for _, s := range slices.Concat(x.TCP, x.Fetch) {
-		b.rule(b.ownSocket(), family(s.Addr().Is6()), protocol(tcp), daddr(s.Addr()), destinationPort(s.Port()), accept)
+		b.rule(b.ownSocket(), protocol(udp), destinationPort(53), accept)
 	}
 	if x.DHCP {
 		// Port 68 and 546 are for privileged processes. A DHCP server may be
@@ -255,11 +272,6 @@ func (b *batch) addOutput() {
 	if x.NDP {
 		b.addNDP()
 	}
-	if b.intent.DNSInside {
-		b.addDNS(outbound, not(outBy(b.intent.Device)), destinationPort)
-	}
-	b.keepInside(false)
-	b.byFamily(outbound)
 }
 
 // peerPorts are where peers answer IKE and ESP.
@@ -270,26 +282,41 @@ var dhcp6Servers = [...]netip.Prefix{netip.MustParsePrefix("ff02::1:2/128"), net
 // addInput judges what arrives for this machine. Packets of IPv4 are whole
 // here; those of IPv6 may be fragments.
 func (b *batch) addInput() {
+	b.addInputExempt()
 	x := &b.intent.Exempt
 	b.at(hookInput)
 	b.rule(inByLoopback, accept)
 	b.addFragments(inbound, not(inBy(b.intent.Device)))
-	b.rule(family(false), protocol(icmp), icmpType(icmpRedirect), dropped(inbound))
-	b.rule(family(true), protocol(icmpv6), icmpType(icmpv6Redirect), dropped(inbound))
-	for _, port := range x.IKE {
-		b.rule(protocol(udp), destinationPort(port), accept)
-		b.addErrors(port)
-	}
 	if x.Lookup {
-		for _, p := range []uint8{udp, tcp} {
-			b.rule(protocol(p), sourcePort(53), b.forOwnSocket(), accept)
-		}
+		b.rule(protocol(tcp), sourcePort(53), b.forOwnSocket(), accept)
 	}
 	for _, port := range x.TCPPorts {
 		b.rule(protocol(tcp), destinationPort(port), accept)
 	}
 	for _, s := range slices.Concat(x.TCP, x.Fetch) {
 		b.rule(family(s.Addr().Is6()), protocol(tcp), saddr(s.Addr()), sourcePort(s.Port()), b.forOwnSocket(), accept)
+	}
+	b.rule(not(protocol(tcp)), jump(exempt(hookInput)))
+	if b.intent.DNSInside {
+		b.addDNS(inbound, not(inBy(b.intent.Device)), sourcePort)
+	}
+	b.byFamily(inbound)
+}
+
+// addInputExempt has also what never passes: redirects, which move routes.
+func (b *batch) addInputExempt() {
+	x := &b.intent.Exempt
+	b.add(exempt(hookInput))
+	for _, port := range x.IKE {
+		b.rule(protocol(udp), destinationPort(port), accept)
+	}
+	b.rule(family(false), protocol(icmp), icmpType(icmpRedirect), dropped(inbound))
+	b.rule(family(true), protocol(icmpv6), icmpType(icmpv6Redirect), dropped(inbound))
+	for _, port := range x.IKE {
+		b.addErrors(port)
+	}
+	if x.Lookup {
+		b.rule(protocol(udp), sourcePort(53), b.forOwnSocket(), accept)
 	}
 	if x.DHCP {
 		b.rule(family(false), protocol(udp), sourcePort(67), destinationPort(68), accept)
@@ -298,10 +325,6 @@ func (b *batch) addInput() {
 	if x.NDP {
 		b.addNDP()
 	}
-	if b.intent.DNSInside {
-		b.addDNS(inbound, not(inBy(b.intent.Device)), sourcePort)
-	}
-	b.byFamily(inbound)
 }
 
 // addErrors lets routers report what became of packets from a port: without
