@@ -391,9 +391,16 @@ func (sa *SA) noteInbound(c *child, now time.Time) {
 
 // dropChild forgets c. Its inbound half lives on for grace.
 func (sa *SA) dropChild(c *child, grace time.Duration, err error) {
+	if sa.forgetChild(c) {
+		sa.e.emit(RemoveChild{SA: sa, InSPI: c.in, Grace: grace, Err: err})
+	}
+}
+
+// forgetChild takes c out of the tables, and reports whether it was there.
+func (sa *SA) forgetChild(c *child) bool {
 	i := slices.Index(sa.children, c)
 	if i < 0 {
-		return
+		return false
 	}
 	sa.children = slices.Delete(sa.children, i, i+1)
 	delete(sa.e.children, c.in)
@@ -405,7 +412,7 @@ func (sa *SA) dropChild(c *child, grace time.Duration, err error) {
 			o.successor = nil
 		}
 	}
-	sa.e.emit(RemoveChild{SA: sa, InSPI: c.in, Grace: grace, Err: err})
+	return true
 }
 
 // childFailed tells that a configured Child SA could not be had. An initiator

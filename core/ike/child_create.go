@@ -15,7 +15,8 @@ type createTask struct {
 	groups []transform.ID // key exchange methods tried
 	tries  int            // ended by TEMPORARY_FAILURE
 
-	resource int // that it is for, beside the one that there is; 0: for none
+	resource int    // that it is for, beside the one that there is; 0: for none
+	lost     *child // in whose place it is; nil: it is a further one
 }
 
 // maxTemporary bounds how often one task gives way to TEMPORARY_FAILURE.
@@ -27,6 +28,9 @@ func (t *createTask) abandoned(sa *SA, now time.Time) { t.offer.free(sa) }
 
 func (t *createTask) request(sa *SA, now time.Time) ([]message.Payload, bool) {
 	if sa.state != StateUp {
+		return nil, false
+	}
+	if t.lost != nil && sa.regained(t.lost) {
 		return nil, false
 	}
 	first := sa.fallback(t.cfg)
@@ -75,16 +79,20 @@ func (sa *SA) childCreated(x task, in *inbox, deleted []uint32, now time.Time) *
 		n.in = t.offer.take()
 		n.keyIn, n.keyOut = sa.keys.childKeys(n.suite, shared, t.offer.nonce, in.nonce, more, true)
 		transform.Wipe(shared)
-		if t.resource != 0 {
+		switch {
+		case t.resource != 0:
 			sa.resourceCreated(t, n, now)
-			sa.catchUp(deleted)
+			sa.catchUp(deleted, now)
 			return nil
+		case t.lost != nil:
+			sa.reopened(n, now)
+		default:
+			sa.install(n, true, nil, now)
+			if sa.wanted > 0 {
+				sa.wanted--
+			}
 		}
-		sa.install(n, true, nil, now)
-		if sa.wanted > 0 {
-			sa.wanted--
-		}
-		sa.catchUp(deleted)
+		sa.catchUp(deleted, now)
 		sa.openResources(now)
 		return nil
 	}}, n.suite, in, now)
@@ -94,6 +102,10 @@ func (sa *SA) childCreated(x task, in *inbox, deleted []uint32, now time.Time) *
 func (t *createTask) failed(sa *SA, f *Failure, now time.Time) {
 	if t.resource != 0 {
 		sa.stopOpening(t.cfg, f.Error())
+		return
+	}
+	if t.lost != nil {
+		sa.e.emit(ChildFailed{SA: sa, Name: t.cfg.Name, Err: f, Lost: true})
 		return
 	}
 	sa.childFailed(t.cfg.Name, f, now)
@@ -111,9 +123,9 @@ func (sa *SA) creating() bool {
 
 // catchUp ends the Child SAs that the peer deleted before we heard that it had
 // made them.
-func (sa *SA) catchUp(deleted []uint32) {
+func (sa *SA) catchUp(deleted []uint32, now time.Time) {
 	for _, out := range deleted {
-		sa.childDeletedByPeer(out)
+		sa.childDeletedByPeer(out, now)
 	}
 }
 

@@ -157,11 +157,11 @@ func (sa *SA) succeed(t *rekeyTask, n *negotiated, nonce []byte, deleted []uint3
 			replaces.successor = t.peer.child
 		}
 		sa.deleteChild(c, now)
-		sa.catchUp(deleted)
+		sa.catchUp(deleted, now)
 		return
 	}
 	sa.install(n, true, replaces, now)
-	sa.catchUp(deleted)
+	sa.catchUp(deleted, now)
 	if collision {
 		sa.awaitDelete(t.peer.child, now)
 	}
@@ -193,8 +193,9 @@ func (t *rekeyTask) refused(sa *SA, n *message.Notify, now time.Time) {
 	case message.NotifyChildSANotFound:
 		// The peer has lost it; what was configured is asked for anew
 		// (RFC 7296, section 2.25.1).
-		again := &createTask{cfg: t.old.cfg, resource: t.old.resource}
-		sa.dropChild(t.old, 0, nil)
+		again := &createTask{cfg: t.old.cfg, resource: t.old.resource, lost: t.old}
+		sa.forgetChild(t.old)
+		sa.e.emit(RemoveChild{SA: sa, InSPI: t.old.in, Reopens: true})
 		sa.enqueue(again, now)
 		return
 	}

@@ -33,6 +33,10 @@ type Config struct {
 	// (RFC 6023): the first Child SA then has a key exchange of its own, too.
 	Childless bool
 
+	// Reopen has the end that began the IKE SA ask there for a Child SA anew that
+	// the peer deletes, or whose lifetime ends before it was rekeyed.
+	Reopen bool
+
 	// PPKs are post-quantum pre-shared keys (RFC 8784): an initiator uses the first,
 	// a responder the one that the peer names. PPKRequired refuses to do without.
 	PPKs        []PPK

@@ -52,11 +52,15 @@ func (sa *SA) closeChild(c *child, err error, now time.Time) {
 	if c.successor != nil {
 		sa.activate(c.successor)
 	}
-	sa.dropChild(c, 0, err)
 	t := c.deletion
 	if t == nil {
 		t = &deleteTask{spi: c.in}
 		sa.enqueue(t, now)
+	}
+	if err != nil {
+		sa.loseChild(c, err, now)
+	} else {
+		sa.dropChild(c, 0, nil)
 	}
 	t.child, t.reserved = nil, true
 	sa.e.reserved[c.in] = struct{}{}
@@ -128,7 +132,7 @@ func (sa *SA) answerInformational(in *inbox, now time.Time) ([]message.Payload, 
 			return nil, nil
 		case transform.ProtoESP:
 			for _, spi := range d.SPIs {
-				if in, ok := sa.childDeletedByPeer(spi); ok {
+				if in, ok := sa.childDeletedByPeer(spi, now); ok {
 					deleted = append(deleted, in)
 				}
 			}
@@ -159,7 +163,7 @@ func (sa *SA) answerInformational(in *inbox, now time.Time) ([]message.Payload, 
 // childDeletedByPeer ends the Child SA that the peer deletes. It returns our
 // SPI for the answer, unless our own Delete for it is on the way or the SPI is
 // not known (RFC 7296, sections 1.4.1 and 2.25.1).
-func (sa *SA) childDeletedByPeer(out uint32) (uint32, bool) {
+func (sa *SA) childDeletedByPeer(out uint32, now time.Time) (uint32, bool) {
 	c := sa.childByOut(out)
 	if c == nil {
 		if sa.creating() && len(sa.flight.deleted) < maxChildren {
@@ -173,7 +177,7 @@ func (sa *SA) childDeletedByPeer(out uint32) (uint32, bool) {
 	} else if c.predecessor != nil && c.predecessor.successor != c || c.deletion != nil {
 		sa.dropChild(c, keepOldChild, nil) // lost against another rekey
 	} else {
-		sa.dropChild(c, 0, &Failure{Code: FailPeerClosed})
+		sa.loseChild(c, &Failure{Code: FailPeerClosed}, now)
 	}
 	return c.in, c.deletion == nil
 }

@@ -149,6 +149,9 @@ type RemoveChild struct {
 	Grace time.Duration
 	// Err is nil when the child was rekeyed or we closed it, *Failure otherwise.
 	Err error
+	// Reopens says that one for the same traffic is asked for in its place: an
+	// InstallChild follows, or a ChildFailed (Config.Reopen).
+	Reopens bool
 }
 
 // ChildFailed says that a Child SA of the configuration could not be had,
@@ -157,6 +160,8 @@ type ChildFailed struct {
 	SA   *SA
 	Name string
 	Err  error // *Failure
+	// Lost says that there was one, which has ended.
+	Lost bool
 }
 
 // Replaced says that an IKE SA was rekeyed: the Child SAs of Old belong to New

@@ -241,6 +241,16 @@ func (e *Endpoint) CloseChild(inSPI uint32, now time.Time) []Effect {
 	return e.take()
 }
 
+// ExpireChild ends a Child SA that can carry no more, as when it has used its last
+// sequence number.
+func (e *Endpoint) ExpireChild(inSPI uint32, now time.Time) []Effect {
+	if c := e.children[inSPI]; c != nil {
+		c.sa.expireChild(c, now)
+		e.settle(c.sa, now)
+	}
+	return e.take()
+}
+
 // PeerMoved tells that the newest authenticated packet of a Child SA came by
 // another path than the SA's (RFC 7296, section 2.23; RFC 9329, section 6.1).
 // The path's local end may be invalid: then it is as before.

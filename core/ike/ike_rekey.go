@@ -282,7 +282,7 @@ func (sa *SA) handOver(next *SA, now time.Time) {
 	if !sa.ticketAt.IsZero() {
 		next.ticketAt = now // with the keys that count now
 	}
-	next.wanted = sa.wanted
+	next.wanted, next.reopenings, next.fading = sa.wanted, sa.reopenings, sa.fading
 	next.reauthAt, next.reauthBy = sa.reauthAt, sa.reauthBy
 	if !sa.line && !sa.reauthBy.IsZero() && (next.expireAt.IsZero() || sa.reauthBy.Before(next.expireAt)) {
 		next.expireAt = sa.reauthBy // the authentication ends when it ends, rekeyed or not

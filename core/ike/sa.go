@@ -79,6 +79,9 @@ type SA struct {
 
 	children []*child
 	wanted   int // configured children that are still to be had
+	// reopenings are of configured children that ended though they were to stay.
+	reopenings map[*ChildConfig]*reopening
+	fading     bool // another SA takes its place: nothing is renewed
 
 	created, up         time.Time
 	lastHeard, lastSent time.Time
@@ -259,6 +262,7 @@ func (sa *SA) Close(now time.Time) []Effect {
 // StopRenewing lets the IKE SA and its Child SAs run out: another has taken their
 // place, and Retire follows.
 func (sa *SA) StopRenewing(now time.Time) {
+	sa.fading = true
 	sa.rekeyAt, sa.reauthAt, sa.ticketAt = time.Time{}, time.Time{}, time.Time{}
 	for _, c := range sa.children {
 		c.rekeyAt = time.Time{}

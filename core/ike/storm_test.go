@@ -109,6 +109,7 @@ func (s *weather) configs(seed uint64) (a, b *Config) {
 	if seed%11 == 6 { // with Child SAs for resources, of which the responder allows fewer at times
 		a.Children[0].Resources, b.Children[0].Resources = 2, 1+int(seed/11%2)
 	}
+	a.Reopen, b.Reopen = seed/8%2 == 1, seed/8%2 == 1
 	stormProofs(seed, a, b)
 	s.tcp = slices.Contains([]uint64{2, 8, 11}, seed%17)
 	return a, b

@@ -83,6 +83,7 @@ func walk(t *testing.T, seed uint64, verbose bool) {
 	if seed%7 == 3 { // with Child SAs for resources, of which one end allows one
 		cfgA.Children[0].Resources, cfgB.Children[0].Resources = 2, 1+int(seed/7%2)
 	}
+	cfgA.Reopen, cfgB.Reopen = seed/4%2 == 1, seed/4%2 == 1
 	w := newWalker(newWorld(t, testOptions{seed: seed, cfgA: cfgA, cfgB: cfgB}))
 	w.loss, w.repeat = w.rng.IntN(30), w.rng.IntN(20)
 	w.deletes = seed%2 == 0
