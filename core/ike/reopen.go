@@ -20,7 +20,7 @@ import (
 // Waits before a Child SA is asked for anew: none for one that has lasted, and from
 // firstReopen on for those that have not.
 const (
-	firstReopen = time.Second
+	firstReopen = 250 * time.Millisecond
 	maxReopen   = time.Minute
 )
 

@@ -143,18 +143,18 @@ func TestReopenBacksOff(t *testing.T) {
 	last := w.now
 	w.run(10*time.Minute, func() {
 		w.flush()
-		for len(w.b.children) == 1 && len(asked) < 10 {
+		for len(w.b.children) == 1 && len(asked) < 12 {
 			asked = append(asked, w.now.Sub(last))
 			last = w.now
 			w.b.do(w.b.e.CloseChild(w.b.child().in, w.now))
 			w.flush()
 		}
 	})
-	if len(asked) != 10 || asked[1] != 0 {
+	if len(asked) != 12 || asked[1] != 0 {
 		t.Errorf("asked after %v", asked)
 	}
 	for i, got := range asked[2:] {
-		if want := min(time.Second<<i, time.Minute); got != want {
+		if want := min(250*time.Millisecond<<i, time.Minute); got != want {
 			t.Errorf("asked %v after the last time, want %v", got, want)
 		}
 	}
