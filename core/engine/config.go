@@ -140,8 +140,9 @@ func (from credentials) ppks(k *profile.IKE, cfg *ike.Config) error {
 // secure applies what a rule of the assigned policy says beyond the profile that
 // it was written as: perfect forward secrecy of the session keys (a key
 // exchange with each rekey of a Child SA) and of the master key (a new IKE SA
-// with each).
+// with each, and none that comes back in an old one).
 func (c *conn) secure(cfg *ike.Config) {
+	cfg.Reopen = !c.masterPFS
 	if c.rule == "" || c.negotiation == nil {
 		return
 	}

@@ -59,6 +59,7 @@ func (c *conn) nextStep() time.Time {
 	if c.current != nil {
 		earlier(c.healing.at)
 		earlier(c.healing.trial)
+		earlier(c.current.bareUntil())
 	}
 	return next
 }
@@ -72,6 +73,7 @@ func (e *Engine) step(c *conn, now time.Time) {
 	if h := &c.healing; !h.trial.IsZero() && !h.trial.After(now) {
 		e.judgeTrial(c, now)
 	}
+	e.showBare(c, now)
 	if h := &c.healing; !h.at.IsZero() && !h.at.After(now) {
 		e.knock(c, now)
 	}

@@ -191,7 +191,7 @@ func (e *Engine) moved(x ike.Moved) {
 	if c.current != s {
 		return
 	}
-	if c.machine.Waiting() {
+	if c.machine.Waiting() && s.carries() {
 		c.problem = nil
 		c.machine.Back(now)
 	}

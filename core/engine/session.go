@@ -36,8 +36,12 @@ type session struct {
 	rekeys int
 	roam   roam
 	depth  depth
-	spoken bool // the peer has sent something on a Child SA
-	way    transport
+	// bare is since when it has no Child SA, because of bareFor, and asks for one; zero
+	// when it has, or when that is shown.
+	bare    time.Time
+	bareFor error
+	spoken  bool // the peer has sent something on a Child SA
+	way     transport
 	// How it began, as one of an attempt's ways, and whether with a ticket.
 	rung     rung
 	resuming bool
@@ -458,15 +462,57 @@ func (e *Engine) removeChild(x ike.RemoveChild) {
 				e.guard.look = true
 				e.wishHost()
 			}
-		} else if x.Err != nil && c.current == s && !s.carries() {
-			// The peer has ended what the tunnel is for; a new IKE SA asks again.
-			c.current = nil
-			c.problem = e.explain(c, x.Err)
-			e.closeSession(s)
-			e.act(c, c.machine.Failed(time.Now(), x.Err, false))
+		} else if c.current == s && !s.carries() {
+			switch {
+			case x.Reopens:
+				s.bare, s.bareFor = time.Now(), x.Err
+			case x.Err != nil:
+				e.useless(s, x.Err)
+			}
 		}
 	}
 	e.peerChanged(c)
+}
+
+// useless ends the session that carries a tunnel when the peer has ended what it is
+// for, and gives it no more of it; a new IKE SA asks again.
+func (e *Engine) useless(s *session, err error) {
+	c := s.conn
+	c.current = nil
+	c.problem = e.explain(c, err)
+	e.logf(api.LogWarn, "ike", c.name, "%s", c.problem.Error())
+	e.closeSession(s)
+	if c.attempt == nil {
+		e.act(c, c.machine.Failed(time.Now(), err, false))
+	} else {
+		c.attempt.reauth = false // it is all we have now
+	}
+}
+
+// bareTime is for how long a tunnel may be without a Child SA, while another is asked
+// for, before that is shown: where the gateway gives it at once nobody needs to know.
+const bareTime = time.Second
+
+// bareUntil is when it is to be shown that the session carries nothing; zero: it
+// carries, or that is shown already.
+func (s *session) bareUntil() time.Time {
+	if s.bare.IsZero() {
+		return time.Time{}
+	}
+	return s.bare.Add(bareTime)
+}
+
+// showBare shows that a tunnel waits for its next Child SA.
+func (e *Engine) showBare(c *conn, now time.Time) {
+	s := c.current
+	if s == nil || s.bare.IsZero() || s.bareUntil().After(now) {
+		return
+	}
+	s.bare = time.Time{}
+	if !s.carries() {
+		e.logf(api.LogWarn, "esp", c.name, "the tunnel waits for another Child SA of the gateway")
+		e.stall(c, now, s.bareFor)
+	}
 }
 
 // uses reports whether a Child SA sends for the group.
@@ -506,7 +552,8 @@ func (e *Engine) endGraces(now time.Time) {
 	})
 }
 
-// childFailed ends an attempt that brought an IKE SA and nothing to carry.
+// childFailed ends an attempt that brought an IKE SA and nothing to carry, and a
+// session that has lost what it carried and does not get it again.
 func (e *Engine) childFailed(x ike.ChildFailed) {
 	s := e.sas[x.SA]
 	if s == nil {
@@ -520,6 +567,8 @@ func (e *Engine) childFailed(x ike.ChildFailed) {
 		a.session = nil
 		e.closeSession(s)
 		e.attemptFailed(s.conn, x.Err)
+	} else if x.Lost && s.conn.current == s {
+		e.useless(s, x.Err)
 	}
 }
 
@@ -640,7 +689,7 @@ func (e *Engine) handleDatapathEvent(ev datapath.Event) {
 		}
 	case datapath.HardLifetime:
 		e.logf(api.LogWarn, "esp", "", "Child SA %08x has reached the end of its lifetime", ev.InSPI)
-		e.perform(e.ep.CloseChild(ev.InSPI, now))
+		e.perform(e.ep.ExpireChild(ev.InSPI, now))
 	case datapath.Lost:
 		if !e.listens() {
 			break // a gateway says so when it was started again; others begin anew by themselves

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -220,6 +222,9 @@ func (s *storm) logs() {
 
 // step lets one thing happen, and some time pass.
 func (s *storm) step() {
+	if s.seed%3 == 1 && s.rng.IntN(10) == 0 {
+		s.endChildren()
+	}
 	switch n := s.rng.IntN(100); {
 	case n < 22:
 		s.tell("%d packets", s.talk())
@@ -351,6 +356,28 @@ func (s *storm) cut() {
 	}
 	s.tell("cut: %s", cuts[n].what)
 	s.net.Cut(cuts[n].cut)
+}
+
+// endChildren lets the gateway delete its Child SAs, or the lifetime of those of the
+// client be over.
+func (s *storm) endChildren() {
+	x, end := s.gateway, func(e *Engine, spi uint32) { e.perform(e.ep.CloseChild(spi, time.Now())) }
+	if s.rng.IntN(3) == 0 {
+		x, end = s.client, func(e *Engine, spi uint32) { e.perform(e.ep.ExpireChild(spi, time.Now())) }
+	}
+	one := s.rng.IntN(2) == 0
+	s.tell("the %s ends its Child SAs, one alone %v", x.name, one)
+	if err := x.e.call(context.Background(), func() {
+		for _, spi := range slices.Sorted(maps.Keys(x.e.kids.bySPI)) {
+			if k := x.e.kids.bySPI[spi]; k != nil && !k.retired {
+				if end(x.e, spi); one {
+					return
+				}
+			}
+		}
+	}); err != nil {
+		s.t.Error(err)
+	}
 }
 
 // sleep stops a machine, and with it its clock or not, as systems differ.
