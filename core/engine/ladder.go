@@ -21,8 +21,11 @@ const (
 	tcpPatience = 1200 * time.Millisecond
 	udpPatience = 500 * time.Millisecond
 	// authPatience is how long the first IKE_AUTH request has no answer, on another
-	// port than IKE_SA_INIT and larger, when TCP is tried after all.
-	authPatience = 2500 * time.Millisecond
+	// port than IKE_SA_INIT and larger, when TCP is tried after all. On a narrow path
+	// of which nobody tells, the request passes when it is repeated, and its answer
+	// when it is repeated once more, for only then may routers cut them: that is
+	// 2.8 s later, and TCP is no help there.
+	authPatience = 3500 * time.Millisecond
 )
 
 // A rung is one way to the gateway.

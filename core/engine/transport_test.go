@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -106,6 +107,34 @@ func TestOnlyPort500(t *testing.T) {
 		if d, err := w.gateway.Dynamic(t.Context()); err != nil || len(d.IKESAs) != 1 {
 			t.Errorf("the gateway has %+v, %v", d.IKESAs, err)
 		}
+	})
+}
+
+// TestNarrowPathIsNotBlocked: on port 4500 the first request is lost, and the first
+// answer to it, because they are too large to pass whole. What is repeated passes,
+// and nobody goes to TCP for it.
+func TestNarrowPathIsNotBlocked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, clientProfile, tcpGateway)
+		defer w.stop()
+		w.net.SetFaults(simnet.Faults{Delay: 100 * time.Millisecond})
+		seen := map[netip.AddrPort]bool{}
+		var mu sync.Mutex // guards seen
+		w.net.SetTap(func(p simnet.Packet) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			passes := p.From.Port() != 4500 || seen[p.From]
+			seen[p.From] = true
+			return passes
+		})
+		w.net.RefuseTCP(func(from, to netip.AddrPort) error {
+			t.Errorf("a connection from %v to %v", from, to)
+			return errors.New("refused")
+		})
+		if err := connect(t, w.client, 10*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		w.mustCarry(t, "over UDP")
 	})
 }
 
