@@ -178,3 +178,30 @@ func waitForMTU(s *lab.Service, good func(*api.PathMTU) bool) *api.PathMTU {
 	}
 	return nil
 }
+
+// TestNarrowTCP has a narrow link on the way of a tunnel over TCP, and routers that
+// do not tell of it: the kernel's TCP, which does not search, carries the tunnel all
+// the same, in both directions.
+func TestNarrowTCP(t *testing.T) {
+	l := lab.New(t)
+	road := newStreet(l)
+	_, s := tcpServices(t, l)
+	for name, gateway := range map[string]string{"v4": lab.GatewayV4.String(), "v6": lab.GatewayV6.String()} {
+		importTCP(t, l, s, name, `transport = "tcp"`, gateway)
+	}
+	for _, c := range []strait{{1400, false, false}, {1000, false, false}, {1280, true, false}} {
+		t.Run(c.String(), func(t *testing.T) {
+			l, s := l.For(t), s.For(l.For(t))
+			road.narrow(c.mtu, 1500, c.tell)
+			name := map[bool]string{false: "v4", true: "v6"}[c.v6]
+			defer s.Must("disconnect", name)
+			s.Must("connect", name, "--wait", "10s")
+			if tr, err := l.Client.Upload(lab.InsideV4, 2*megabytes, 10*time.Second); err != nil {
+				t.Errorf("upload: %v, %v", tr, err)
+			}
+			if tr, err := l.Client.Download(lab.InsideV4, 2*megabytes, 10*time.Second); err != nil {
+				t.Errorf("download: %v, %v", tr, err)
+			}
+		})
+	}
+}

@@ -36,11 +36,22 @@ func ListenTCP(v6 bool, port uint16, mark uint32) (net.Listener, error) {
 	l, err := lc.Listen(context.Background(), network, net.JoinHostPort("", fmt.Sprint(port)))
 	switch {
 	case err == nil:
-		return l, nil
+		return listener{l}, nil
 	case errors.Is(err, errInUse):
 		return nil, fmt.Errorf("bind %s port %d: %w (%w)", network, port, host.ErrPortInUse, err)
 	case errors.Is(err, fs.ErrPermission):
 		return nil, fmt.Errorf("bind %s port %d: %w (%w)", network, port, host.ErrPrivilege, err)
 	}
 	return nil, fmt.Errorf("bind %s port %d: %w", network, port, err)
+}
+
+// A listener prepares what it accepts.
+type listener struct{ net.Listener }
+
+func (l listener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if tcp, ok := c.(*net.TCPConn); ok {
+		accepted(tcp)
+	}
+	return c, err
 }
