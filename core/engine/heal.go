@@ -80,14 +80,13 @@ func (e *Engine) step(c *conn, now time.Time) {
 }
 
 // lostStream follows a TCP connection that broke under an IKE SA that we began.
-// The SA lives on through the next one, unless it has not been established.
+// The SA lives on through the next one, unless it has not been established: see
+// lostRunner.
 func (e *Engine) lostStream(s *session, k *carrier) {
 	c := s.conn
 	if c.current != s {
-		if err := (&explain.TransportError{Err: &ike.Failure{Code: ike.FailSilent, Err: errStreamClosed}}); c.attempt != nil {
-			delete(e.sas, s.sa)
-			e.perform(s.sa.Abandon(time.Now()))
-			e.runnerEnded(c, s, err)
+		if c.attempt != nil {
+			e.lostRunner(c, c.attempt, s, k)
 		}
 		return
 	}
@@ -105,6 +104,36 @@ func (e *Engine) lostStream(s *session, k *carrier) {
 		c.healing = healing{at: now, gap: firstKnock} // perhaps that is why
 	}
 	e.changed(c)
+}
+
+// maxRedials bounds how often one IKE SA of an attempt goes on through another TCP
+// connection.
+const maxRedials = 2
+
+// lostRunner follows a TCP connection that broke under an IKE SA of an attempt. A
+// gateway that keeps no state yet may close it once it has asked for a cookie or
+// another key exchange (RFC 9329, section 6): what it asked for goes through another
+// one. Anything else that was under way is over.
+func (e *Engine) lostRunner(c *conn, a *attempt, s *session, k *carrier) {
+	over := func(why error) {
+		delete(e.sas, s.sa)
+		e.perform(s.sa.Abandon(time.Now()))
+		e.runnerEnded(c, s, &explain.TransportError{Err: &ike.Failure{Code: ike.FailSilent, Err: why}})
+	}
+	if !s.sa.AsksAgain() || s.redials == maxRedials {
+		over(errStreamClosed)
+		return
+	}
+	s.redials++
+	e.logf(api.LogInfo, "net", c.name, "%v has closed the TCP connection after its answer; connecting again", k.path.Remote)
+	still := func() bool { return c.attempt == a && e.sas[s.sa] == s && s.sa.AsksAgain() }
+	e.dial(a.ctx, k.path.Remote, k.port, tlsName(c.profile), still, func(next *carrier, err error) {
+		if err != nil {
+			over(err)
+			return
+		}
+		e.perform(s.sa.Reroute(next.path, time.Now()))
+	})
 }
 
 // roamTCP follows a change of network under a tunnel on TCP. A connection does not

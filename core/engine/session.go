@@ -42,6 +42,7 @@ type session struct {
 	bareFor error
 	spoken  bool // the peer has sent something on a Child SA
 	way     transport
+	redials int // TCP connections that took the place of one that was closed amid the first exchange
 	// How it began, as one of an attempt's ways, and whether with a ticket.
 	rung     rung
 	resuming bool
@@ -708,6 +709,9 @@ func (e *Engine) handleDatapathEvent(ev datapath.Event) {
 	case datapath.Acquire:
 		e.acquire(ev)
 	case datapath.StreamEnded:
+		for range len(e.ikeIn) { // what came through it before it ended
+			e.handleIKE(<-e.ikeIn)
+		}
 		e.streamEnded(ev.Socket)
 	}
 }

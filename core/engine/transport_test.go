@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -453,4 +454,107 @@ func waits(c net.Conn) bool {
 	_ = c.SetReadDeadline(time.Now().Add(time.Millisecond))
 	_, err := c.Read(make([]byte, 1))
 	return errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// A closingConn is a TCP connection to a gateway that closes it after its first
+// answer, when that is no more than a notify.
+type closingConn struct {
+	net.Conn
+	answered bool
+}
+
+func (c *closingConn) Read(b []byte) (int, error) {
+	if c.answered {
+		c.Close()
+		return 0, io.EOF
+	}
+	n, err := c.Conn.Read(b)
+	c.answered = n > 0 && n < 100
+	return n, err
+}
+
+// closing lets the gateway close TCP connections after answers that keep nothing,
+// limit times at most, and counts the connections.
+func closing(limit int, dialled *int) func(*hosttest.Machine, *simnet.Host) {
+	return func(m *hosttest.Machine, h *simnet.Host) {
+		m.DialTCP = func(ctx context.Context, at netip.AddrPort) (net.Conn, error) {
+			*dialled++
+			c, err := h.DialTCP(ctx, at)
+			if err != nil || *dialled > limit {
+				return c, err
+			}
+			return &closingConn{Conn: c}, nil
+		}
+	}
+}
+
+// withGroups gives a profile key exchanges for the IKE SA.
+func withGroups(profile, groups string) string {
+	return strings.Replace(profile, "[local]", "[ike]\nquantum = \"off\"\nproposals = [\"aes256gcm16-prfsha256-"+groups+"\"]\n\n[local]", 1)
+}
+
+// TestGatewayClosesAfterAnswer: a gateway that asks for another key exchange, and
+// closes the connection with that, is asked through another one at once.
+func TestGatewayClosesAfterAnswer(t *testing.T) {
+	for name, profile := range map[string]string{"bare": tcpClient, "tls": tlsClient} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dialled := 0
+				w := newWorld(t, withGroups(profile, "x25519-ecp256"), withGroups(tcpGateway, "ecp256"), closing(1, &dialled))
+				defer w.stop()
+				began := time.Now()
+				if err := connect(t, w.client, 10*time.Second); err != nil {
+					t.Fatal(err)
+				}
+				if took := time.Since(began); took > time.Second || dialled != 2 {
+					t.Errorf("took %v and %d connections", took, dialled)
+				}
+				w.mustCarry(t, name)
+				if c := connection(t, w.client); c.Transport == nil || c.Transport.TCP == 0 {
+					t.Errorf("transport %+v", c.Transport)
+				}
+				time.Sleep(proveTime + 2*pollInterval)
+				w.mustCarry(t, "later")
+				if n := w.net.BreakTCP(); n != 1 {
+					t.Errorf("%d connections", n)
+				}
+			})
+		})
+	}
+}
+
+// TestGatewayClosesForever: the attempt is bounded, also when there is no other
+// connection to be had, and says what happened.
+func TestGatewayClosesForever(t *testing.T) {
+	for _, refuses := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			dialled := 0
+			// Whatever is asked again is answered with the end of the connection.
+			w := newWorld(t, withGroups(tcpClient, "x25519-ecp256"), withGroups(tcpGateway, "ecp256"), func(m *hosttest.Machine, h *simnet.Host) {
+				m.DialTCP = func(ctx context.Context, at netip.AddrPort) (net.Conn, error) {
+					if dialled++; dialled > 1 && refuses {
+						return nil, errors.New("refused")
+					}
+					c, err := h.DialTCP(ctx, at)
+					if err != nil {
+						return nil, err
+					}
+					return &closingConn{Conn: c, answered: dialled > 1}, nil
+				}
+			})
+			defer w.stop()
+			wantCode(t, connect(t, w.client, time.Minute), api.CodeNoTransport)
+			want := 1 + maxRedials
+			if refuses {
+				want = 2
+			}
+			if dialled != want {
+				t.Errorf("%d connections, want %d", dialled, want)
+			}
+			time.Sleep(time.Minute)
+			if n := w.net.BreakTCP(); n != 0 || connection(t, w.client).State != api.Disconnected {
+				t.Errorf("%d connections are left", n)
+			}
+		})
+	}
 }

@@ -242,3 +242,69 @@ func TestKnock(t *testing.T) {
 		t.Errorf("silence: %+v", x)
 	}
 }
+
+// TestRerouteAsksAgain: what the peer asked for once more, with a cookie, another key
+// exchange or both, goes through another TCP connection when it has closed the one
+// before (RFC 9329, section 6); and nothing else does.
+func TestRerouteAsksAgain(t *testing.T) {
+	for _, cookie := range []bool{false, true} {
+		for _, group := range []bool{false, true} {
+			o := testOptions{}
+			if cookie {
+				o.optB.CookieThreshold = -1
+			}
+			if group {
+				o.termsB = mustProposals(transform.ProtoIKE, "aes256gcm16-prfsha256-ecp256")
+			}
+			w := newWorld(t, o)
+			port := uint16(40001)
+			a, fx := w.a.e.Initiate(w.a.cfg, tcpPath(w, port), w.now)
+			w.a.do(fx)
+			w.a.do(a.Reroute(tcpPath(w, 40009), w.now)) // nobody has answered
+			if a.path != tcpPath(w, port) || len(w.wire) != 1 {
+				t.Fatalf("on %v before an answer", a.path)
+			}
+			closed := 0
+			for a.state == StateInitSent && closed < 5 {
+				w.deliver(0)
+				w.deliver(0)
+				if !a.AsksAgain() {
+					break
+				}
+				w.lose() // with the connection
+				closed++
+				port++
+				w.a.do(a.Reroute(tcpPath(w, port), w.now))
+			}
+			w.flush()
+			if a.State() != StateUp || closed == 0 && (cookie || group) || a.path != tcpPath(w, port) {
+				t.Errorf("cookie %v, group %v: %v on %v after %d connections", cookie, group, a.State(), a.path, closed+1)
+			}
+			w.agree()
+		}
+	}
+}
+
+// TestRerouteAsksAgainToResume: so it is with a ticket.
+func TestRerouteAsksAgainToResume(t *testing.T) {
+	w := newWorld(t, testOptions{optB: Options{CookieThreshold: -1}})
+	w.up()
+	x, ok := effect[TicketIssued](w.a)
+	if !ok {
+		t.Fatal("no ticket")
+	}
+	w.a.do(w.a.one().Abandon(w.now))
+	a, fx := w.a.e.Resume(w.a.cfg, x.Ticket, tcpPath(w, 40001), w.now)
+	w.a.do(fx)
+	w.deliver(0)
+	w.deliver(0)
+	if !a.AsksAgain() {
+		t.Fatal("no cookie was asked for")
+	}
+	w.lose()
+	w.a.do(a.Reroute(tcpPath(w, 40002), w.now))
+	w.flush()
+	if a.State() != StateUp || !a.Info().Resumed || a.path != tcpPath(w, 40002) {
+		t.Errorf("%v on %v", a.State(), a.path)
+	}
+}
