@@ -3,6 +3,8 @@ package datapath
 import (
 	"strconv"
 	"sync/atomic"
+
+	"sallyport/core/host"
 )
 
 // A Drop is a reason why a packet went no further.
@@ -39,6 +41,7 @@ const (
 	InNoTUN                    // there is no device to deliver to
 	InTUNWrite                 // the device refused the packet
 	InReceive                  // the system failed to receive (counts failures)
+	InOverflow                 // came faster than it was received (counted by the system)
 	numDrops
 )
 
@@ -51,6 +54,7 @@ var dropNames = [numDrops]string{
 	InReplay: "in-replay", InICV: "in-bad-icv", InPadding: "in-bad-padding", InDummy: "in-dummy",
 	InHardLimit: "in-hard-limit", InInner: "in-bad-inner", InSelectors: "in-selectors", InECN: "in-ecn",
 	InNoTUN: "in-no-tun", InTUNWrite: "in-tun-write-failed", InReceive: "in-receive-failed",
+	InOverflow: "in-socket-full",
 }
 
 // String returns the reason's name.
@@ -94,6 +98,13 @@ func (d *Datapath) Stats() Stats {
 	sum(&d.out.ctl.drops)
 	for _, l := range d.out.lanes {
 		sum(&l.drops)
+	}
+	for _, c := range d.cfg.Sockets {
+		if o, ok := c.Conn.(host.Overflower); ok {
+			if n := o.Overflowed(); n != 0 {
+				s.Drops[InOverflow.String()] += n
+			}
+		}
 	}
 	d.mu.Lock() // a stream that ends is counted once
 	defer d.mu.Unlock()

@@ -119,6 +119,28 @@ func newBroken(t *testing.T, c *brokenConn) (*Datapath, *hosttest.TUN) {
 	return d, tun
 }
 
+// A fullConn lost datagrams before anybody received them.
+type fullConn struct {
+	*hosttest.UDPConn
+	lost uint64
+}
+
+func (c *fullConn) Overflowed() uint64 { return c.lost }
+
+// TestOverflowIsCounted: what the system threw away has a name too, and is the sum
+// of all sockets.
+func TestOverflowIsCounted(t *testing.T) {
+	a, b := hosttest.NewUDPPair(outerA, outerB, true)
+	d, err := New(Config{Sockets: []Socket{{Conn: &fullConn{a, 3}, NATT: true}, {Conn: &fullConn{b, 4}}},
+		IKE: func(Datagram) {}, Notify: func(Event) {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := d.Stats().Drops; got["in-socket-full"] != 7 || len(got) != 1 {
+		t.Errorf("drops %v, want 7 for full sockets", got)
+	}
+}
+
 func TestReceiveFailsForGood(t *testing.T) {
 	cause := errors.New("no more")
 	d, tun := newBroken(t, &brokenConn{recv: cause})
@@ -255,7 +277,7 @@ func TestNames(t *testing.T) {
 			seen[s] = true
 		}
 	}
-	if numDrops.String() != "Drop(28)" || EventKind(99).String() != "EventKind(99)" {
+	if numDrops.String() != "Drop(29)" || EventKind(99).String() != "EventKind(99)" {
 		t.Errorf("got %v, %v", numDrops, EventKind(99))
 	}
 }

@@ -21,6 +21,14 @@ type TryReceiver interface {
 	TryRecv(b []byte) (n, segment int, remote netip.AddrPort, local netip.Addr, tos uint8, err error)
 }
 
+// An Overflower is a UDPConn that knows what never came as far as Recv.
+type Overflower interface {
+	// Overflowed counts the datagrams that the system has thrown away since the
+	// socket was opened: nobody had received those before in time, or their
+	// checksum was wrong. It may be called by any goroutine.
+	Overflowed() uint64
+}
+
 // A Fragmenter is a UDPConn whose Send never lets IP fragment a datagram (it
 // returns a *TooBigError instead), and that has another way for those that
 // must arrive all the same: IKE messages to a peer without RFC 7383.

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -43,6 +44,7 @@ type Conn struct {
 var (
 	_ host.TryReceiver = (*Conn)(nil)
 	_ host.Fragmenter  = (*Conn)(nil)
+	_ host.Overflower  = (*Conn)(nil)
 )
 
 // Listen binds a socket. The errors are host.ErrPortInUse and
@@ -134,6 +136,23 @@ func (c *Conn) LocalPort() uint16 { return c.port }
 // Offload reports whether the kernel segments what Send is given. Send takes
 // groups in any case; without offload it makes one system call per segment.
 func (c *Conn) Offload() bool { return c.gso.Load() }
+
+// Overflowed counts the datagrams that the kernel has thrown away, for the receive
+// buffer was full or their checksum wrong (SO_MEMINFO: nine numbers, of which
+// drops are the last). What UDP_GRO has joined counts once.
+func (c *Conn) Overflowed() uint64 {
+	const drops = 8
+	var info [drops + 1]uint32
+	size := uint32(unsafe.Sizeof(info))
+	var errno syscall.Errno
+	if c.raw.Control(func(fd uintptr) {
+		_, _, errno = unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_MEMINFO,
+			uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+	}) != nil || errno != 0 || size != uint32(unsafe.Sizeof(info)) {
+		return 0 // closed, or a kernel before 4.12
+	}
+	return uint64(info[drops])
+}
 
 // Close closes the socket and unblocks Recv, which returns net.ErrClosed.
 func (c *Conn) Close() error {

@@ -48,6 +48,8 @@ func drop(reason string) string {
 		return i18n.T("monitor.drop.tun")
 	case "esp: in-receive-failed":
 		return i18n.T("monitor.drop.receive_failed")
+	case "esp: in-socket-full":
+		return i18n.T("monitor.drop.socket_full")
 	case "tcp: no room":
 		return i18n.T("monitor.drop.tcp_room")
 	case "ike: queue full", "events: queue full":
