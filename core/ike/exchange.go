@@ -37,6 +37,7 @@ type flight struct {
 	last      time.Time // when it was last sent
 	deadline  time.Time // of the next retransmission
 	winds     int       // how often all that began anew
+	renewed   int       // how often another way has made it begin anew, see renew
 	ladder    Retransmit
 	// deleted are Child SAs, by the peer's SPI, that the peer deleted while
 	// this was in flight and that we do not know: perhaps the one asked for.
@@ -164,6 +165,24 @@ func (sa *SA) secondWind(f *flight) bool {
 	f.winds++
 	f.sends = 1
 	return true
+}
+
+// maxRenewals bounds how often other ways make a request begin anew.
+const maxRenewals = 8
+
+// renew lets the request in flight begin anew because the SA takes another way, where
+// the answer may come that did not come so far; it has to be sent. A peer that nothing
+// is heard of counts as dead all the same, however often the ways change.
+func (sa *SA) renew(f *flight, ladder Retransmit, now time.Time) {
+	if sa.lastHeard.After(f.last) {
+		f.renewed = 0
+	}
+	if f.renewed == maxRenewals {
+		return
+	}
+	f.renewed++
+	f.ladder, f.sends = ladder, 1
+	f.deadline = now.Add(ladder.wait(0))
 }
 
 // unanswered ends the SA because the peer does not answer.

@@ -103,11 +103,11 @@ func (sa *SA) Hurry(now time.Time) []Effect {
 func (sa *SA) hurry(now time.Time) {
 	sa.mob.asked = true
 	if f := sa.flight; f != nil {
-		f.ladder, f.sends = curt, 1
+		ladder := curt
 		if sa.owesUpdate() {
-			f.ladder = hurried
+			ladder = hurried
 		}
-		f.deadline = now.Add(f.ladder.wait(0))
+		sa.renew(f, ladder, now)
 		sa.sendFlight(f, now)
 		return
 	}

@@ -39,8 +39,7 @@ func (sa *SA) reroute(p Path, now time.Time) {
 		sa.checkLiveness(now)
 		return
 	}
-	f.sends = 1
-	f.deadline = now.Add(sa.cfg.Retransmit.wait(0))
+	sa.renew(f, f.ladder, now)
 	sa.tellSent(sa.header(f.task.exchange(), f.id, false), f.datagrams, nil, 1)
 	sa.send(f.datagrams, now)
 }

@@ -156,6 +156,35 @@ func TestCheckBehindAStuckStream(t *testing.T) {
 	}
 }
 
+// TestDeadOnEveryWay: a peer that has lost the IKE SA counts as dead in the end, even
+// when something, such as what it answers to others, makes its SA change between UDP
+// and TCP again and again.
+func TestDeadOnEveryWay(t *testing.T) {
+	for what, on := range map[string]bool{"with MOBIKE": true, "without": false} {
+		cfgA, cfgB := pskConfig("a"), pskConfig("b")
+		cfgA.MOBIKE, cfgB.MOBIKE = on, on
+		w := newWorld(t, testOptions{cfgA: cfgA, cfgB: cfgB})
+		a, _ := overTCP(t, w)
+		udp := Path{Local: netip.AddrPortFrom(addrA, 4500), Remote: netip.AddrPortFrom(addrB, 4500)}
+		begun := w.now
+		for i := uint16(0); a.state == StateUp && w.now.Sub(begun) < 5*time.Minute; i++ {
+			p := udp
+			if i%2 == 1 {
+				p = tcpPath(w, 40010+i)
+			}
+			if on {
+				w.a.do(a.Move([]Path{p}, w.now))
+			} else {
+				w.a.do(a.Reroute(p, w.now))
+			}
+			w.run(2*time.Second, w.lose)
+		}
+		if took := w.now.Sub(begun); a.state != StateClosed || w.a.closed().Code != FailPeerDead || took > 2*time.Minute {
+			t.Errorf("%s: state %v after %v", what, a.state, took)
+		}
+	}
+}
+
 // TestLostDeleteLeavesNothing: without liveness checks, too, a responder finds out
 // that its peer has gone (RFC 7296, section 2.4), and gives back what it had.
 func TestLostDeleteLeavesNothing(t *testing.T) {
