@@ -202,6 +202,9 @@ func (e *Engine) Run(ctx context.Context) error {
 				continue
 			}
 			e.handleNetworkChange()
+		case <-e.routesLost():
+			e.logf(api.LogError, "net", "", "another program removed routes, rules or addresses of the tunnel; setting them again")
+			e.wishHost()
 		case _, ok := <-e.firewallChanges():
 			e.guard.mute = !ok // pollTraffic's tick looks all the same
 			e.watchFirewall()
@@ -220,6 +223,14 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.handleTimeouts()
 		}
 	}
+}
+
+// routesLost is ready when somebody has removed what the host was asked for.
+func (e *Engine) routesLost() <-chan struct{} {
+	if w, ok := e.opt.Host.Router.(host.RouteWatcher); ok {
+		return w.Lost()
+	}
+	return nil
 }
 
 // networkDone is ready when the data path has ended by itself.

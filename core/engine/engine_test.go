@@ -387,6 +387,22 @@ func TestHostRefusesRoutes(t *testing.T) {
 	})
 }
 
+func TestRoutesRemovedByOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, clientProfile, gatewayProfile)
+		defer w.stop()
+		if err := connect(t, w.client, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		w.cm.Calls()
+		w.cm.LoseRoutes()
+		synctest.Wait()
+		if calls := w.cm.Calls(); !strings.Contains(calls, "routes fake0 addresses") {
+			t.Errorf("routes that were removed were not set again:\n%s", calls)
+		}
+	})
+}
+
 func TestCancelWhileConnecting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, clientProfile, "")

@@ -58,6 +58,13 @@ type Interface struct {
 	Prefixes     []netip.Prefix // its addresses with their prefix lengths
 }
 
+// A RouteWatcher is a Router that notices when another program takes away what
+// it has set.
+type RouteWatcher interface {
+	// Lost delivers a value when something is missing: Set brings it back.
+	Lost() <-chan struct{}
+}
+
 // A FirewallCounter is a Firewall that counts.
 type FirewallCounter interface {
 	// Counts returns what happened to packets by the label of the rule that

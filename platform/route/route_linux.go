@@ -28,14 +28,16 @@ const (
 // A Router sets addresses and routes of one tunnel device.
 type Router struct {
 	path string // of the journal
+	lost chan struct{}
 
-	mu   sync.Mutex // guards last, and holds one Set or Cleanup at a time
-	last host.RouteConfig
+	mu    sync.Mutex // guards what follows, and holds one Set or Cleanup at a time
+	last  host.RouteConfig
+	watch *watcher // of what last asks for
 }
 
 // New returns a Router that keeps its journal in the folder stateDir.
 func New(stateDir string) *Router {
-	return &Router{path: filepath.Join(stateDir, "route.json")}
+	return &Router{path: filepath.Join(stateDir, "route.json"), lost: make(chan struct{}, 1)}
 }
 
 // Set implements host.Router. Routes and addresses of IPv6 are left out where
@@ -46,7 +48,12 @@ func (r *Router) Set(c host.RouteConfig) error {
 		return err
 	}
 	r.mu.Lock()
+	old, err := r.watchLocked(c)
+	defer old.end()
 	defer r.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("set routes of %s: %w", c.Device, explain(err))
+	}
 	if err := r.setLocked(c); err != nil {
 		err = fmt.Errorf("set routes of %s: %w", c.Device, explain(err))
 		if back := r.setLocked(r.last); back != nil {
@@ -61,8 +68,10 @@ func (r *Router) Set(c host.RouteConfig) error {
 // Cleanup implements host.Router.
 func (r *Router) Cleanup() error {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.last = host.RouteConfig{}
+	old, _ := r.watchLocked(r.last) // nothing to watch, which cannot fail
+	defer old.end()
+	defer r.mu.Unlock()
 	if err := r.setLocked(r.last); err != nil {
 		return fmt.Errorf("clean up routes: %w", explain(err))
 	}
@@ -96,10 +105,7 @@ func (r *Router) setLocked(c host.RouteConfig) error {
 		return errors.Join(damaged, journal.Remove(r.path))
 	}
 
-	if !hasIPv6() {
-		c.Addresses = slices.DeleteFunc(slices.Clone(c.Addresses), func(p netip.Prefix) bool { return !p.Addr().Is4() })
-		c.Routes = slices.DeleteFunc(slices.Clone(c.Routes), func(r host.Route) bool { return !r.Dst.Addr().Is4() })
-	}
+	c = usable(c)
 	link, err := h.LinkByName(c.Device)
 	if err != nil {
 		return fmt.Errorf("device %s: %w", c.Device, err)
@@ -143,6 +149,15 @@ func (r *Router) setLocked(c host.RouteConfig) error {
 		return addRule(h, unix.AF_INET6)
 	}
 	return nil
+}
+
+// usable returns what of c the machine has the address families for.
+func usable(c host.RouteConfig) host.RouteConfig {
+	if !hasIPv6() {
+		c.Addresses = slices.DeleteFunc(slices.Clone(c.Addresses), func(p netip.Prefix) bool { return !p.Addr().Is4() })
+		c.Routes = slices.DeleteFunc(slices.Clone(c.Routes), func(r host.Route) bool { return !r.Dst.Addr().Is4() })
+	}
+	return c
 }
 
 // hasIPv6 reports whether the machine has IPv6, and its administrator wants it.
@@ -243,9 +258,7 @@ func syncRoutes(h *netlink.Handle, index int, want []host.Route) error {
 	}
 	present := map[host.Route]bool{}
 	for _, have := range have {
-		r := host.Route{Dst: prefix(have.Dst), Bypass: have.Type == unix.RTN_THROW}
-		r.Src, _ = netip.AddrFromSlice(have.Src)
-		r.Src = r.Src.Unmap()
+		r := ours(&have)
 		if (r.Bypass || have.LinkIndex == index) && slices.Contains(want, r) {
 			present[r] = true
 			continue
@@ -278,6 +291,12 @@ func syncRoutes(h *netlink.Handle, index int, want []host.Route) error {
 		}
 	}
 	return nil
+}
+
+// ours returns a route of our table as we ask for it.
+func ours(r *netlink.Route) host.Route {
+	src, _ := netip.AddrFromSlice(r.Src)
+	return host.Route{Dst: prefix(r.Dst), Src: src.Unmap(), Bypass: r.Type == unix.RTN_THROW}
 }
 
 // listRoutes returns what is in our table, of both families.

@@ -56,6 +56,7 @@ type Machine struct {
 	tun     *TUN
 	calls   []string
 	changes chan struct{}
+	lost    chan struct{} // routes
 
 	intent       host.FirewallIntent
 	tampered     bool
@@ -65,7 +66,7 @@ type Machine struct {
 // NewMachine returns a machine whose sockets and source addresses come from
 // the given functions.
 func NewMachine(openUDP func(bool, uint16) (host.UDPConn, error), source func(netip.Addr) (netip.Addr, error)) *Machine {
-	return &Machine{OpenUDP: openUDP, Source: source, Profiles: NewFiles(), Certs: NewFiles(), Secrets: NewFiles(), Policies: NewFiles(), State: NewFiles(), changes: make(chan struct{}, 1), rulesChanged: make(chan struct{}, 1)}
+	return &Machine{OpenUDP: openUDP, Source: source, Profiles: NewFiles(), Certs: NewFiles(), Secrets: NewFiles(), Policies: NewFiles(), State: NewFiles(), changes: make(chan struct{}, 1), lost: make(chan struct{}, 1), rulesChanged: make(chan struct{}, 1)}
 }
 
 // System assembles what the engine takes.
@@ -132,6 +133,14 @@ func (m *Machine) NetworkChanged() {
 	}
 }
 
+// LoseRoutes makes the router report that another program has removed routes.
+func (m *Machine) LoseRoutes() {
+	select {
+	case m.lost <- struct{}{}:
+	default:
+	}
+}
+
 func (m *Machine) record(format string, args ...any) error {
 	line := fmt.Sprintf(format, args...)
 	m.mu.Lock()
@@ -167,6 +176,9 @@ func (r router) Set(c host.RouteConfig) error {
 	}
 	return r.m.record("%s", s)
 }
+
+// Lost implements host.RouteWatcher.
+func (r router) Lost() <-chan struct{} { return r.m.lost }
 
 func (r router) Cleanup() error { return r.m.record("routes clean-up") }
 

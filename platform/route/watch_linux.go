@@ -1,0 +1,227 @@
+package route
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"sallyport/core/host"
+)
+
+// Programs that manage the network may take away what they do not know:
+// systemd-networkd does so with rules and routes of others when it starts, unless
+// it is told not to. Nothing would leave in clear for that under require, but
+// nothing would go through the tunnel either.
+
+// settle is how long there must be no more removals before we look what is
+// missing, and patience how long a burst of them may delay that.
+const (
+	settle   = 50 * time.Millisecond
+	patience = time.Second
+)
+
+// groups are the multicast groups of rtnetlink that a watcher hears.
+var groups = []uint32{
+	unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
+	unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE,
+}
+
+// A watcher hears when something of ours may have been removed.
+type watcher struct {
+	index  uint32 // of the tunnel device
+	socket *os.File
+	ended  chan struct{}
+}
+
+// watchLocked has what c asks for watched, and nothing when it is the zero
+// config. It returns the watcher that is not needed any more, or nil, for end.
+func (r *Router) watchLocked(c host.RouteConfig) (old *watcher, err error) {
+	var index int
+	if c.Device != "" {
+		device, err := net.InterfaceByName(c.Device)
+		if err != nil {
+			return nil, fmt.Errorf("device %s: %w", c.Device, err)
+		}
+		index = device.Index
+	}
+	if r.watch != nil && r.watch.index == uint32(index) {
+		return nil, nil
+	}
+	old, r.watch = r.watch, nil
+	if index != 0 {
+		r.watch, err = r.newWatcher(uint32(index))
+	}
+	return old, err
+}
+
+func (r *Router) newWatcher(index uint32) (*watcher, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("watch routes: %w", err)
+	}
+	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("watch routes: %w", err)
+	}
+	for _, g := range groups {
+		if err := unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, int(g)); err != nil {
+			unix.Close(fd)
+			return nil, fmt.Errorf("watch routes: %w", err)
+		}
+	}
+	w := &watcher{index: index, socket: os.NewFile(uintptr(fd), "rtnetlink"), ended: make(chan struct{})}
+	go func() {
+		defer close(w.ended)
+		for w.hear() {
+			if !r.intact() {
+				notify(r.lost)
+			}
+		}
+	}()
+	return w, nil
+}
+
+// end waits for the watcher's goroutine, which may wait for the Router's lock.
+func (w *watcher) end() {
+	if w != nil {
+		w.socket.Close()
+		<-w.ended
+	}
+}
+
+// hear returns true after a burst of messages that tell of removals, and false
+// when the socket is closed.
+func (w *watcher) hear() bool {
+	b := make([]byte, 64<<10)
+	var until time.Time // end of a burst that has begun
+	for {
+		var quiet time.Time
+		if !until.IsZero() {
+			quiet = time.Now().Add(settle)
+			if quiet.After(until) {
+				quiet = until
+			}
+		}
+		if w.socket.SetReadDeadline(quiet) != nil {
+			return false
+		}
+		n, err := w.socket.Read(b)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return true
+		case err != nil && !errors.Is(err, unix.ENOBUFS) && !errors.Is(err, unix.EINTR):
+			return false
+		case until.IsZero() && (err != nil || w.concerns(b[:n])): // messages that were lost may have been of ours
+			until = time.Now().Add(patience)
+		}
+	}
+}
+
+// concerns reports whether a datagram of rtnetlink may tell that something of
+// ours is gone.
+func (w *watcher) concerns(b []byte) bool {
+	messages, err := syscall.ParseNetlinkMessage(b)
+	if err != nil {
+		return true
+	}
+	return slices.ContainsFunc(messages, func(m syscall.NetlinkMessage) bool {
+		switch m.Header.Type {
+		case unix.RTM_DELROUTE, unix.RTM_DELRULE:
+			return tableOf(m.Data) == Table
+		case unix.RTM_NEWLINK, unix.RTM_DELADDR: // struct ifinfomsg and ifaddrmsg have the index in one place
+			return len(m.Data) >= 8 && binary.NativeEndian.Uint32(m.Data[4:]) == w.index
+		}
+		return false
+	})
+}
+
+// tableOf returns the table of a route or rule. Their messages begin alike:
+// struct rtmsg and fib_rule_hdr have 12 bytes, RTA_TABLE and FRA_TABLE are one
+// number.
+func tableOf(b []byte) uint32 {
+	if len(b) < unix.SizeofRtMsg {
+		return 0
+	}
+	table := uint32(b[4])
+	for b = b[unix.SizeofRtMsg:]; len(b) >= unix.SizeofRtAttr; {
+		size := int(binary.NativeEndian.Uint16(b))
+		if size < unix.SizeofRtAttr || size > len(b) {
+			break
+		}
+		if binary.NativeEndian.Uint16(b[2:]) == unix.RTA_TABLE && size >= unix.SizeofRtAttr+4 {
+			table = binary.NativeEndian.Uint32(b[unix.SizeofRtAttr:])
+		}
+		b = b[min((size+3)&^3, len(b)):]
+	}
+	return table
+}
+
+// Lost implements host.RouteWatcher.
+func (r *Router) Lost() <-chan struct{} { return r.lost }
+
+func notify(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // one waits already
+	}
+}
+
+// intact reports whether all that was set last is there. Where it cannot tell,
+// nothing is known to be missing.
+func (r *Router) intact() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := usable(r.last)
+	if c.Device == "" {
+		return true
+	}
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return true
+	}
+	defer h.Close()
+	link, err := h.LinkByName(c.Device)
+	if err != nil {
+		return true // without the device there is nowhere to set anything
+	}
+	have, err := addresses(h, link)
+	if err != nil {
+		return true
+	}
+	missing := func(p netip.Prefix) bool { return !slices.Contains(have, p) }
+	if link.Attrs().Flags&net.FlagUp == 0 || slices.ContainsFunc(c.Addresses, missing) {
+		return false
+	}
+	routes, err := listRoutes(h)
+	if err != nil {
+		return true
+	}
+	there := map[host.Route]bool{}
+	for i := range routes {
+		if ro := &routes[i]; ro.Type == unix.RTN_THROW || ro.LinkIndex == link.Attrs().Index {
+			there[ours(ro)] = true
+		}
+	}
+	ruled := map[bool]bool{true: hasRule(h, unix.AF_INET), false: hasRule(h, unix.AF_INET6)} // by whether it is IPv4
+	for _, want := range c.Routes {
+		if !there[want] || !ruled[want.Dst.Addr().Is4()] {
+			return false
+		}
+	}
+	return true
+}
+
+// hasRule reports whether our rule is there, or may be.
+func hasRule(h *netlink.Handle, family int) bool {
+	list, err := dump(func() ([]netlink.Rule, error) { return h.RuleList(family) })
+	return err != nil || slices.ContainsFunc(list, func(r netlink.Rule) bool { return r.Table == Table && r.Protocol == protocol })
+}
