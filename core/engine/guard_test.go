@@ -374,6 +374,9 @@ func TestHostToHost(t *testing.T) {
 				if got := <-w.cm.TUN().Out; string(got[host.VNetLen:]) != string(back) {
 					t.Errorf("back came %x", got)
 				}
+				if p := ruleNow(t, w.client, "neighbours"); p != api.Protected {
+					t.Errorf("the only peer is protected, and the rule is shown as %s", p)
+				}
 				for name, m := range map[string]*hosttest.Machine{"client": w.cm, "gateway": w.gm} {
 					peer := map[string]string{"client": "198.51.100.1", "gateway": "198.51.100.100"}[name]
 					if a := action(m, peer); a != host.FirewallTunnelOnly {
@@ -383,6 +386,20 @@ func TestHostToHost(t *testing.T) {
 			})
 		})
 	}
+}
+
+// ruleNow returns what becomes of the traffic of a rule.
+func ruleNow(t *testing.T, e *Engine, rule string) api.Protection {
+	t.Helper()
+	s, err := e.Security(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(s.Coverage, func(c api.Coverage) bool { return c.Rule == rule })
+	if i < 0 {
+		t.Fatalf("no rule %q in %+v", rule, s.Coverage)
+	}
+	return s.Coverage[i].Protection
 }
 
 // A peer that speaks no IPsec is reached in clear in a second, and asked again
@@ -403,6 +420,9 @@ func TestHostToHostFallsBack(t *testing.T) {
 		}
 		if calls := w.cm.Calls(); !strings.Contains(calls, "198.51.100.6/32 src") {
 			t.Errorf("the peer's route still leads into the device:\n%s", calls)
+		}
+		if p := ruleNow(t, w.client, "neighbours"); p != api.Clear {
+			t.Errorf("a peer is in clear, and the rule is shown as %s", p)
 		}
 		time.Sleep(6 * time.Minute)
 		if a := action(w.cm, "198.51.100.7"); a != host.FirewallTunnelOnly {

@@ -263,12 +263,34 @@ func (e *Engine) rulesInForce() []ruleInForce {
 		}
 		seen[x.Rule] = true
 		r := ruleInForce{name: x.Rule, action: x.Action.String(), carrier: x.Rule, protection: e.ruleProtection(x, now)}
+		if x.Endpoint == policy.EndpointHost && r.protection == api.Held {
+			r.protection = e.peersProtection(x.Rule, now)
+		}
 		if c := e.endpointOf(x); c != nil {
 			r.carrier = c.ruleName()
 		}
 		out = append(out, r)
 	}
 	return out
+}
+
+// peersProtection says what becomes of the traffic of a rule host to host, whose
+// peers fare each in their own way: in clear when that of one of them is, for who
+// looks at the rule alone must not miss it.
+func (e *Engine) peersProtection(rule string, now time.Time) api.Protection {
+	all := api.Held // as that of the next peer
+	for _, c := range e.conns {
+		if c.rule != rule || !c.peer.IsValid() || c.responder() {
+			continue
+		}
+		switch e.protection(c, now) {
+		case api.Clear:
+			return api.Clear
+		case api.Protected:
+			all = api.Protected
+		}
+	}
+	return all
 }
 
 // ruleProtection says what becomes of the traffic of an entry, as a whole.

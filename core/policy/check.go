@@ -244,8 +244,25 @@ func (c *checker) missing(field, what, name string, known []string) {
 	}
 	if near := config.Nearest(name, lower); near != "" {
 		hint = fmt.Sprintf("; did you mean %q?", known[slices.Index(lower, near)])
+	} else if what == "secret" || what == "certificate" {
+		hint = "; " + stored(known) // who imports names a file, and the stores have names of their own
 	}
 	c.bad(field, "there is no %s %s%s", what, shown(name), hint)
+}
+
+// maxNames bounds the names that a finding lists.
+const maxNames = 8
+
+// stored says what is in a store.
+func stored(names []string) string {
+	more := ""
+	switch {
+	case len(names) == 0:
+		return "the store is empty: the import of a connection fills it"
+	case len(names) > maxNames:
+		names, more = names[:maxNames], fmt.Sprintf(" and %d more", len(names)-maxNames)
+	}
+	return "the store has " + quoted(names) + more
 }
 
 func (c *checker) oneOf(field, value string, allowed ...string) {

@@ -63,7 +63,7 @@ func TestValidate(t *testing.T) {
 			`error: t.toml:26: rules[0].auth[0].secret: there is no secret "lan.psc"; did you mean "lan.psk"?`,
 		}},
 		{"unknown certificates", lists + rule("a", "net", StockRequire, `auth = [{method = "certificate", cas = ["x"], certificates = ["y"], key = "z"}]`), []string{
-			`rules[0].auth[0].cas[0]: there is no certificate "x"`, `certificates[0]: there is no certificate "y"`, `.key: there is no secret "z"`,
+			`rules[0].auth[0].cas[0]: there is no certificate "x"`, `certificates[0]: there is no certificate "y"`, `.key: there is no secret "z"; the store has "lan.psk"`,
 		}},
 		{"a user of a gateway", lists + rule("a", "net", StockRequire, `tunnel = "203.0.113.9"`, user("")), nil},
 		{"a user host to host", lists + rule("a", "net", StockRequire, user(`, secret = "lan.psk"`)), []string{
