@@ -152,7 +152,7 @@ func (d *Datapath) Run(ctx context.Context) error {
 	}
 	d.closeStreamsLocked()
 	if t := d.tun.Swap(nil); t != nil {
-		t.close()
+		d.dismissLocked(t)
 	}
 	d.mu.Unlock()
 	d.wg.Wait()
@@ -202,7 +202,7 @@ func (d *Datapath) SetTUN(t host.TUN) {
 	}
 	old := d.tun.Swap(next)
 	if old != nil {
-		old.close()
+		d.dismissLocked(old)
 	}
 	if next != nil && d.running {
 		if old != nil && old.started {
@@ -214,6 +214,12 @@ func (d *Datapath) SetTUN(t host.TUN) {
 	if old != nil && old.started {
 		<-old.done
 	}
+}
+
+// dismissLocked closes a device, and keeps what it has counted.
+func (d *Datapath) dismissLocked(t *device) {
+	d.gone.add(OutOverflow, overflowed(t.TUN))
+	t.close()
 }
 
 // SetPolicy replaces the SPD.

@@ -13,7 +13,8 @@ type Drop uint8
 // The reasons. Those of outbound packets begin with Out, those of inbound
 // datagrams and packets with In.
 const (
-	OutMalformed   Drop = iota // the TUN gave no valid IP packet
+	OutOverflow    Drop = iota // came faster than the TUN was read (counted by the system)
+	OutMalformed               // the TUN gave no valid IP packet
 	OutNoPolicy                // no SPD entry matches
 	OutDiscard                 // an SPD entry says DISCARD
 	OutBypass                  // an SPD entry says BYPASS, but the packet was routed into the tunnel
@@ -46,6 +47,7 @@ const (
 )
 
 var dropNames = [numDrops]string{
+	OutOverflow:  "out-tun-full",
 	OutMalformed: "out-malformed", OutNoPolicy: "out-no-policy", OutDiscard: "out-discard",
 	OutBypass: "out-bypass", OutSelectors: "out-selectors", OutStageFull: "out-stage-full",
 	OutStageStale: "out-stage-stale", OutTooBig: "out-too-big", OutHardLimit: "out-hard-limit",
@@ -99,15 +101,16 @@ func (d *Datapath) Stats() Stats {
 	for _, l := range d.out.lanes {
 		sum(&l.drops)
 	}
+	var full drops
 	for _, c := range d.cfg.Sockets {
-		if o, ok := c.Conn.(host.Overflower); ok {
-			if n := o.Overflowed(); n != 0 {
-				s.Drops[InOverflow.String()] += n
-			}
-		}
+		full.add(InOverflow, overflowed(c.Conn))
 	}
-	d.mu.Lock() // a stream that ends is counted once
+	d.mu.Lock() // a stream or device that ends is counted once
 	defer d.mu.Unlock()
+	if t := d.tun.Load(); t != nil {
+		full.add(OutOverflow, overflowed(t.TUN))
+	}
+	sum(&full)
 	sum(&d.gone)
 	for _, in := range d.streams.Load().byNumber {
 		sum(&in.drops)
@@ -118,4 +121,12 @@ func (d *Datapath) Stats() Stats {
 		}
 	}
 	return s
+}
+
+// overflowed is what a socket or device says of itself, if it can.
+func overflowed(x any) int {
+	if o, ok := x.(host.Overflower); ok {
+		return int(o.Overflowed())
+	}
+	return 0
 }

@@ -127,6 +127,14 @@ type fullConn struct {
 
 func (c *fullConn) Overflowed() uint64 { return c.lost }
 
+// A fullTUN lost packets before anybody read them.
+type fullTUN struct {
+	*hosttest.TUN
+	lost uint64
+}
+
+func (t *fullTUN) Overflowed() uint64 { return t.lost }
+
 // TestOverflowIsCounted: what the system threw away has a name too, and is the sum
 // of all sockets.
 func TestOverflowIsCounted(t *testing.T) {
@@ -138,6 +146,11 @@ func TestOverflowIsCounted(t *testing.T) {
 	}
 	if got := d.Stats().Drops; got["in-socket-full"] != 7 || len(got) != 1 {
 		t.Errorf("drops %v, want 7 for full sockets", got)
+	}
+	d.SetTUN(&fullTUN{hosttest.NewTUN(true, true), 5})
+	d.SetTUN(&fullTUN{hosttest.NewTUN(true, true), 6})
+	if got := d.Stats().Drops; got["out-tun-full"] != 11 {
+		t.Errorf("drops %v, want 11 for two full devices, of which one is gone", got)
 	}
 }
 
@@ -277,7 +290,7 @@ func TestNames(t *testing.T) {
 			seen[s] = true
 		}
 	}
-	if numDrops.String() != "Drop(29)" || EventKind(99).String() != "EventKind(99)" {
+	if numDrops.String() != "Drop(30)" || EventKind(99).String() != "EventKind(99)" {
 		t.Errorf("got %v, %v", numDrops, EventKind(99))
 	}
 }

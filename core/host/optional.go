@@ -21,11 +21,12 @@ type TryReceiver interface {
 	TryRecv(b []byte) (n, segment int, remote netip.AddrPort, local netip.Addr, tos uint8, err error)
 }
 
-// An Overflower is a UDPConn that knows what never came as far as Recv.
+// An Overflower is a UDPConn or TUN that knows what never came as far as Recv or
+// Read.
 type Overflower interface {
-	// Overflowed counts the datagrams that the system has thrown away since the
-	// socket was opened: nobody had received those before in time, or their
-	// checksum was wrong. It may be called by any goroutine.
+	// Overflowed counts what the system has thrown away since the socket or device
+	// was opened: nobody had taken what came before in time, or the checksum of a
+	// datagram was wrong. It may be called by any goroutine.
 	Overflowed() uint64
 }
 

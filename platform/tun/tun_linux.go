@@ -285,6 +285,16 @@ func (d *Device) SetMTU(mtu int) error {
 	return nil
 }
 
+// Overflowed implements host.Overflower: the packets that found the device's queue
+// full. What is queued as one super-packet counts once.
+func (d *Device) Overflowed() uint64 {
+	link, err := netlink.LinkByName(d.name)
+	if err != nil || link.Attrs().Statistics == nil {
+		return 0 // removed
+	}
+	return link.Attrs().Statistics.TxDropped
+}
+
 // Close removes the device and unblocks Read. A second Close does nothing.
 func (d *Device) Close() error {
 	if err := d.file.Close(); err != nil && !errors.Is(err, os.ErrClosed) {

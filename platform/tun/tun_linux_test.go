@@ -329,3 +329,42 @@ func BenchmarkWrite(b *testing.B) {
 		})
 	}
 }
+
+// TestOverflowed: what can be read and what found the queue full is together what was
+// sent.
+func TestOverflowed(t *testing.T) {
+	if !roottest.Namespace(t) {
+		return
+	}
+	d := openUp(t, "10.9.0.1/24")
+	c, err := net.Dial("udp4", "10.9.0.2:9")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	const sent = 2000
+	for range sent {
+		// What finds the queue full is said to have been sent, or not (ENOBUFS).
+		if _, err := c.Write([]byte("packet")); err != nil && !errors.Is(err, unix.ENOBUFS) {
+			t.Fatal(err)
+		}
+	}
+	lost := int(d.Overflowed())
+	read := 0
+	for buf := make([]byte, MaxRead); ; read++ {
+		n, err := d.TryRead(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			break
+		}
+	}
+	if lost == 0 || read == 0 || lost+read != sent {
+		t.Errorf("of %d packets %d were read and %d lost", sent, read, lost)
+	}
+	d.Close()
+	if n := d.Overflowed(); n != 0 {
+		t.Errorf("a closed device says %d", n)
+	}
+}

@@ -24,6 +24,8 @@ func drop(reason string) string {
 		return i18n.T("monitor.drop.hard_limit")
 	case "esp: out-send-failed":
 		return i18n.T("monitor.drop.send_failed")
+	case "esp: out-tun-full":
+		return i18n.T("monitor.drop.tun_full")
 	case "esp: out-tcp-congested":
 		return i18n.T("monitor.drop.tcp_congested")
 	case "esp: out-no-path":

@@ -247,7 +247,7 @@ func TestStale(t *testing.T) {
 // TestEveryDropExplained holds the explanations against the names that the
 // service gives.
 func TestEveryDropExplained(t *testing.T) {
-	for _, reason := range strings.Fields(`out-malformed out-no-policy out-discard out-bypass out-selectors out-stage-full out-stage-stale out-too-big
+	for _, reason := range strings.Fields(`out-tun-full out-malformed out-no-policy out-discard out-bypass out-selectors out-stage-full out-stage-stale out-too-big
 		out-hard-limit out-path-too-big out-send-failed out-tcp-congested out-no-path out-icmp-limited in-malformed in-unknown-spi in-short in-replay in-bad-icv in-bad-padding in-dummy
 		in-hard-limit in-bad-inner in-selectors in-ecn in-no-tun in-tun-write-failed in-receive-failed in-socket-full`) {
 		if drop("esp: "+reason) == "" {
