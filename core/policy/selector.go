@@ -73,6 +73,9 @@ func parseAddress(text string) (word string, s ts.Selector, err error) {
 		return "", s, fmt.Errorf("%s is not an address, prefix or range; the protocol has a field of its own", shown(text))
 	}
 	s, err = ts.Parse(text)
+	if errors.Is(err, ts.ErrBackwards) {
+		return "", s, fmt.Errorf("%s %w: write the smaller address first", shown(text), ts.ErrBackwards)
+	}
 	if err != nil {
 		return "", s, fmt.Errorf("%s is not an address, prefix or range, nor one of %q, %q, %q", shown(text), WordMe, WordAny, WordGateway)
 	}

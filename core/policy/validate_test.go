@@ -186,6 +186,7 @@ func TestParseErrors(t *testing.T) {
 		{filter(`source = "me", destination = "me"`), "is this machine like the source"},
 		{filter(`source = "me"`), "filter_lists[0].filters[0].destination: is missing"},
 		{filter(`source = "me", destination = "10.0.0.0/33"`), `t.toml:6: filter_lists[0].filters[0].destination: "10.0.0.0/33" is not an address, prefix or range`},
+		{filter(`source = "me", destination = "10.0.0.9-10.0.0.1"`), `destination: "10.0.0.9-10.0.0.1" ends before it begins: write the smaller address first`},
 		{filter(`source = "me", destination = "10.0.0.1[tcp]"`), "the protocol has a field of its own"},
 		{filter(`source = "10.0.0.1", destination = "2001:db8::1"`), "another address family"},
 		{filter(`source = "me", destination = "::ffff:10.0.0.1"`), "write IPv4 addresses plainly"},

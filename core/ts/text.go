@@ -1,6 +1,7 @@
 package ts
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -80,11 +81,17 @@ func parseAddresses(text string) (Selector, error) {
 		return Selector{}, err
 	}
 	s := Selector{From: from, To: to, ToPort: 65535}
-	if !s.Valid() {
-		return Selector{}, fmt.Errorf("%v-%v is not a range", from, to)
+	switch {
+	case s.Valid():
+		return s, nil
+	case from.Is4() == to.Is4() && to.Less(from):
+		return Selector{}, fmt.Errorf("%v-%v %w", from, to, ErrBackwards)
 	}
-	return s, nil
+	return Selector{}, fmt.Errorf("%v-%v is not a range", from, to)
 }
+
+// ErrBackwards says that the last address of a range comes before the first.
+var ErrBackwards = errors.New("ends before it begins")
 
 func parseAddr(text string) (netip.Addr, error) {
 	a, err := netip.ParseAddr(strings.TrimSpace(text))
