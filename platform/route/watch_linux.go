@@ -81,9 +81,11 @@ func (r *Router) newWatcher(index uint32) (*watcher, error) {
 	w := &watcher{index: index, socket: os.NewFile(uintptr(fd), "rtnetlink"), ended: make(chan struct{})}
 	go func() {
 		defer close(w.ended)
-		for w.hear() {
+		var p pace
+		for w.hear(p.next()) {
 			if !r.intact() {
 				notify(r.lost)
+				p.told(time.Now())
 			}
 		}
 	}()
@@ -98,9 +100,33 @@ func (w *watcher) end() {
 	}
 }
 
-// hear returns true after a burst of messages that tell of removals, and false
-// when the socket is closed.
-func (w *watcher) hear() bool {
+// A pace slows down who fights with another program about routes that this one
+// removes each time.
+type pace struct {
+	last time.Time // that something was missing
+	gap  time.Duration
+}
+
+// maxGap is the longest time between two fights, and peace is how long nothing is
+// missing until the pace is the first again.
+const (
+	maxGap = 10 * time.Second
+	peace  = time.Minute
+)
+
+func (p *pace) told(now time.Time) {
+	if now.Sub(p.last) > peace {
+		p.gap = 0
+	}
+	p.last, p.gap = now, min(max(2*p.gap, settle), maxGap)
+}
+
+// next is when it may be told again.
+func (p *pace) next() time.Time { return p.last.Add(p.gap) }
+
+// hear returns true after a burst of messages that tell of removals, but not
+// before a time, and false when the socket is closed.
+func (w *watcher) hear(earliest time.Time) bool {
 	b := make([]byte, 64<<10)
 	var until time.Time // end of a burst that has begun
 	for {
@@ -109,6 +135,9 @@ func (w *watcher) hear() bool {
 			quiet = time.Now().Add(settle)
 			if quiet.After(until) {
 				quiet = until
+			}
+			if quiet.Before(earliest) {
+				quiet = earliest
 			}
 		}
 		if w.socket.SetReadDeadline(quiet) != nil {

@@ -63,3 +63,24 @@ func TestLost(t *testing.T) {
 		t.Error("the Router still watches although nothing is set")
 	}
 }
+
+// TestPace: who removes our routes again and again is met less and less often, and
+// once in a while at once.
+func TestPace(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	var p pace
+	if p.next().After(now) {
+		t.Error("the first time has to wait")
+	}
+	for range 20 {
+		p.told(now)
+		now = p.next()
+	}
+	if p.gap != maxGap {
+		t.Errorf("in a long fight every %v, want %v", p.gap, maxGap)
+	}
+	p.told(now.Add(peace + time.Second))
+	if p.gap != settle {
+		t.Errorf("after some peace %v, want %v", p.gap, settle)
+	}
+}
