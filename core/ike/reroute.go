@@ -32,6 +32,7 @@ func (sa *SA) reroute(p Path, now time.Time) {
 			sa.oweUpdate(now) // RFC 9329, section 7.6
 		}
 		sa.path, sa.natt = p, true
+		sa.mob.moves++
 		sa.e.emit(PathChanged{SA: sa, Path: p})
 	}
 	f := sa.flight

@@ -308,3 +308,27 @@ func TestRerouteAsksAgainToResume(t *testing.T) {
 		t.Errorf("%v on %v", a.State(), a.path)
 	}
 }
+
+// TestHeirOfARerouted: both ends rekey the IKE SA, and the way changes while the heir
+// that the peer has made waits for the outcome. It goes on where its predecessor is, and
+// not where that was when it was made.
+func TestHeirOfARerouted(t *testing.T) {
+	for seed := range uint64(8) { // either end's nonce may be the lowest
+		w := newWorld(t, testOptions{seed: seed})
+		a, b := overTCP(t, w)
+		w.a.do(a.Rekey(w.now))
+		w.b.do(b.Rekey(w.now))
+		w.deliver(1)
+		w.lose()
+		udp := Path{Local: netip.AddrPortFrom(addrA, 4500), Remote: netip.AddrPortFrom(addrB, 4500)}
+		w.a.do(a.Reroute(udp, w.now))
+		w.run(10*time.Second, w.flush)
+		heirA, heirB := w.a.one(), w.b.one()
+		if heirA == a || heirB == b {
+			t.Errorf("seed %d: not rekeyed", seed)
+		}
+		if heirA.path != udp || heirB.path != udp.reversed() {
+			t.Errorf("seed %d: paths %v and %v, want %v", seed, heirA.path, heirB.path, udp)
+		}
+	}
+}
