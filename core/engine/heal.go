@@ -116,8 +116,7 @@ const maxRedials = 2
 // one. Anything else that was under way is over.
 func (e *Engine) lostRunner(c *conn, a *attempt, s *session, k *carrier) {
 	over := func(why error) {
-		delete(e.sas, s.sa)
-		e.perform(s.sa.Abandon(time.Now()))
+		e.abandon(s)
 		e.runnerEnded(c, s, &explain.TransportError{Err: &ike.Failure{Code: ike.FailSilent, Err: why}})
 	}
 	if !s.sa.AsksAgain() || s.redials == maxRedials {

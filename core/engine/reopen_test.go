@@ -61,6 +61,25 @@ func (w *world) hostStays(t *testing.T, holds string) {
 	}
 }
 
+// requiring returns a world whose client requires protection and is connected, and the
+// client's IKE SAs. It fails when a ping is seen in clear.
+func requiring(t *testing.T) (*world, []string) {
+	t.Helper()
+	w := newWorld(t, requireProfile, gatewayProfile)
+	if err := connect(t, w.client, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	w.watch(t, "ping")
+	return w, ikeSAs(t, w.client)
+}
+
+// drain takes what has waited, and has come to the gateway by now.
+func (w *world) drain() {
+	for len(w.gm.TUN().Out) > 0 {
+		<-w.gm.TUN().Out
+	}
+}
+
 // TestGatewayEndsChild: a gateway that deletes the only Child SA gives another one in
 // the same IKE SA at once. The user is asked nothing, the host changes nothing, and
 // what is sent meanwhile waits.
@@ -143,13 +162,8 @@ func TestGatewayEndsOneChildOfTwo(t *testing.T) {
 // when the gateway has come to its senses the tunnel is there without a new IKE SA.
 func TestGatewayEndsEveryChild(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, requireProfile, gatewayProfile)
+		w, before := requiring(t)
 		defer w.stop()
-		if err := connect(t, w.client, time.Minute); err != nil {
-			t.Fatal(err)
-		}
-		w.watch(t, "ping")
-		before := ikeSAs(t, w.client)
 		holds := w.cm.Calls()
 		given := 0
 		for begun := time.Now(); time.Since(begun) < 5*time.Minute; time.Sleep(50 * time.Millisecond) {
@@ -168,9 +182,7 @@ func TestGatewayEndsEveryChild(t *testing.T) {
 		}
 		w.hostStays(t, holds)
 		time.Sleep(time.Minute + time.Second)
-		for len(w.gm.TUN().Out) > 0 {
-			<-w.gm.TUN().Out // what has waited
-		}
+		w.drain()
 		w.carries(t, "10.20.0.1")
 		if c := connection(t, w.client); c.State != api.Connected || c.Problem != nil {
 			t.Errorf("%s, %v", c.State, c.Problem)
@@ -185,13 +197,8 @@ func TestGatewayEndsEveryChild(t *testing.T) {
 // there is, a new one asks.
 func TestGatewayRefusesAnotherChild(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, requireProfile, gatewayProfile)
+		w, before := requiring(t)
 		defer w.stop()
-		if err := connect(t, w.client, time.Minute); err != nil {
-			t.Fatal(err)
-		}
-		w.watch(t, "ping")
-		before := ikeSAs(t, w.client)
 		serve := func(list ts.List) (was ts.List) { // what is behind the gateway
 			if err := w.gateway.call(t.Context(), func() {
 				child := &w.gateway.conns["workers"].cfg.Children[0]
@@ -210,9 +217,7 @@ func TestGatewayRefusesAnotherChild(t *testing.T) {
 		w.cm.TUN().InjectPacket(udp4("10.20.0.1", "10.10.0.10", "ping"))
 		serve(was)
 		time.Sleep(time.Minute)
-		for len(w.gm.TUN().Out) > 0 {
-			<-w.gm.TUN().Out
-		}
+		w.drain()
 		w.carries(t, connection(t, w.client).Addresses[0].String())
 		if got := ikeSAs(t, w.client); len(got) != 1 || slices.Equal(got, before) {
 			t.Errorf("the IKE SAs are %v, they were %v", got, before)

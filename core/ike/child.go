@@ -391,13 +391,15 @@ func (sa *SA) noteInbound(c *child, now time.Time) {
 
 // dropChild forgets c. Its inbound half lives on for grace.
 func (sa *SA) dropChild(c *child, grace time.Duration, err error) {
-	if sa.forgetChild(c) {
-		sa.e.emit(RemoveChild{SA: sa, InSPI: c.in, Grace: grace, Err: err})
-	}
+	sa.forgetChild(c, RemoveChild{Grace: grace, Err: err})
 }
 
-// forgetChild takes c out of the tables, and reports whether it was there.
-func (sa *SA) forgetChild(c *child) bool {
+// outdone reports whether another rekey of its predecessor has won against c.
+func (c *child) outdone() bool { return c.predecessor != nil && c.predecessor.successor != c }
+
+// forgetChild takes c out of the tables and tells of it, and reports whether it was
+// there.
+func (sa *SA) forgetChild(c *child, x RemoveChild) bool {
 	i := slices.Index(sa.children, c)
 	if i < 0 {
 		return false
@@ -412,6 +414,8 @@ func (sa *SA) forgetChild(c *child) bool {
 			o.successor = nil
 		}
 	}
+	x.SA, x.InSPI = sa, c.in
+	sa.e.emit(x)
 	return true
 }
 

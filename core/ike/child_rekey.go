@@ -194,8 +194,7 @@ func (t *rekeyTask) refused(sa *SA, n *message.Notify, now time.Time) {
 		// The peer has lost it; what was configured is asked for anew
 		// (RFC 7296, section 2.25.1).
 		again := &createTask{cfg: t.old.cfg, resource: t.old.resource, lost: t.old}
-		sa.forgetChild(t.old)
-		sa.e.emit(RemoveChild{SA: sa, InSPI: t.old.in, Reopens: true})
+		sa.forgetChild(t.old, RemoveChild{Reopens: true})
 		sa.enqueue(again, now)
 		return
 	}

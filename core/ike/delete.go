@@ -174,7 +174,7 @@ func (sa *SA) childDeletedByPeer(out uint32, now time.Time) (uint32, bool) {
 	if c.successor != nil {
 		sa.activate(c.successor)
 		sa.dropChild(c, keepOldChild, nil)
-	} else if c.predecessor != nil && c.predecessor.successor != c || c.deletion != nil {
+	} else if c.outdone() || c.deletion != nil {
 		sa.dropChild(c, keepOldChild, nil) // lost against another rekey
 	} else {
 		sa.loseChild(c, &Failure{Code: FailPeerClosed}, now)

@@ -48,11 +48,7 @@ func (r *reopening) after(now time.Time) time.Duration {
 // anew where that is ours to do. That of a resource is not missed (RFC 9611).
 func (sa *SA) loseChild(c *child, err error, now time.Time) {
 	again := sa.cfg.Reopen && sa.line && !sa.fading && sa.state == StateUp && c.resource == 0
-	if !sa.forgetChild(c) {
-		return
-	}
-	sa.e.emit(RemoveChild{SA: sa, InSPI: c.in, Err: err, Reopens: again})
-	if !again || sa.requests(c.cfg) {
+	if !sa.forgetChild(c, RemoveChild{Err: err, Reopens: again}) || !again || sa.requests(c.cfg) {
 		return
 	}
 	if sa.reopenings == nil {
@@ -86,8 +82,7 @@ func (sa *SA) requests(cfg *ChildConfig) bool {
 // that a lost one did: a rekey that was under way has brought it, or the peer.
 func (sa *SA) regained(lost *child) bool {
 	return slices.ContainsFunc(sa.children, func(c *child) bool {
-		outdone := c.predecessor != nil && c.predecessor.successor != c
-		return c.cfg == lost.cfg && c.resource == lost.resource && c.successor == nil && c.deletion == nil && !outdone &&
+		return c.cfg == lost.cfg && c.resource == lost.resource && c.successor == nil && c.deletion == nil && !c.outdone() &&
 			c.local.Covers(lost.local) && c.remote.Covers(lost.remote)
 	})
 }

@@ -1,7 +1,6 @@
 package netmon
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -12,6 +11,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"sallyport/platform/internal/rtnetlink"
 )
 
 // settle is how long the machine must be quiet before a burst of changes is
@@ -22,7 +23,7 @@ const (
 )
 
 // groups are the multicast groups of rtnetlink that a Monitor hears.
-const groups = unix.RTMGRP_LINK | unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV6_IFADDR | unix.RTMGRP_IPV4_ROUTE | unix.RTMGRP_IPV6_ROUTE
+var groups = []int{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE}
 
 // A Monitor listens to rtnetlink.
 type Monitor struct {
@@ -34,17 +35,13 @@ type Monitor struct {
 
 // New starts a Monitor.
 func New(c Config) (*Monitor, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
+	socket, err := rtnetlink.Listen(groups...)
 	if err != nil {
-		return nil, fmt.Errorf("watch the network: %w", err)
-	}
-	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: groups}); err != nil {
-		unix.Close(fd)
 		return nil, fmt.Errorf("watch the network: %w", err)
 	}
 	m := &Monitor{
 		config:  c,
-		socket:  os.NewFile(uintptr(fd), "rtnetlink"), // non-blocking: Close unblocks Read
+		socket:  socket,
 		changes: make(chan struct{}, 1),
 	}
 	heard := make(chan struct{}, 1)
@@ -101,20 +98,7 @@ func (m *Monitor) relevant(b []byte) bool {
 		if t := msg.Header.Type; t != unix.RTM_NEWROUTE && t != unix.RTM_DELROUTE {
 			return true
 		}
-		if len(msg.Data) < unix.SizeofRtMsg {
-			return true
-		}
-		attrs, err := syscall.ParseNetlinkRouteAttr(&msg)
-		if err != nil {
-			return true
-		}
-		table := int(msg.Data[4])
-		for _, a := range attrs {
-			if a.Attr.Type == unix.RTA_TABLE && len(a.Value) >= 4 {
-				table = int(binary.NativeEndian.Uint32(a.Value))
-			}
-		}
-		if m.config.Table == 0 || table != m.config.Table {
+		if table, ok := rtnetlink.Table(msg); !ok || m.config.Table == 0 || int(table) != m.config.Table {
 			return true
 		}
 	}

@@ -343,9 +343,15 @@ func addRule(h *netlink.Handle, family int) error {
 	return nil
 }
 
-// removeRules removes our rules, also those of an earlier version of ours.
-func removeRules(h *netlink.Handle, family int) error {
+// ourRules lists our rules, also those of an earlier version of ours.
+func ourRules(h *netlink.Handle, family int) ([]netlink.Rule, error) {
 	list, err := dump(func() ([]netlink.Rule, error) { return h.RuleList(family) })
+	return slices.DeleteFunc(list, func(r netlink.Rule) bool { return r.Table != Table || r.Protocol != protocol }), err
+}
+
+// removeRules removes our rules.
+func removeRules(h *netlink.Handle, family int) error {
+	list, err := ourRules(h, family)
 	if err != nil {
 		if family == unix.AF_INET6 && (errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EAFNOSUPPORT)) {
 			return nil // a kernel without IPv6
@@ -353,9 +359,6 @@ func removeRules(h *netlink.Handle, family int) error {
 		return fmt.Errorf("list rules: %w", err)
 	}
 	for _, r := range list {
-		if r.Table != Table || r.Protocol != protocol {
-			continue
-		}
 		if err := h.RuleDel(&r); err != nil && !errors.Is(err, unix.ENOENT) {
 			return fmt.Errorf("remove rule %d: %w", r.Priority, err)
 		}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sallyport/core/host"
+	"sallyport/platform/internal/rtnetlink"
 )
 
 // Programs that manage the network may take away what they do not know:
@@ -30,7 +31,7 @@ const (
 )
 
 // groups are the multicast groups of rtnetlink that a watcher hears.
-var groups = []uint32{
+var groups = []int{
 	unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
 	unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE,
 }
@@ -64,21 +65,11 @@ func (r *Router) watchLocked(c host.RouteConfig) (old *watcher, err error) {
 }
 
 func (r *Router) newWatcher(index uint32) (*watcher, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
+	socket, err := rtnetlink.Listen(groups...)
 	if err != nil {
 		return nil, fmt.Errorf("watch routes: %w", err)
 	}
-	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		unix.Close(fd)
-		return nil, fmt.Errorf("watch routes: %w", err)
-	}
-	for _, g := range groups {
-		if err := unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, int(g)); err != nil {
-			unix.Close(fd)
-			return nil, fmt.Errorf("watch routes: %w", err)
-		}
-	}
-	w := &watcher{index: index, socket: os.NewFile(uintptr(fd), "rtnetlink"), ended: make(chan struct{})}
+	w := &watcher{index: index, socket: socket, ended: make(chan struct{})}
 	go func() {
 		defer close(w.ended)
 		var p pace
@@ -165,33 +156,13 @@ func (w *watcher) concerns(b []byte) bool {
 	return slices.ContainsFunc(messages, func(m syscall.NetlinkMessage) bool {
 		switch m.Header.Type {
 		case unix.RTM_DELROUTE, unix.RTM_DELRULE:
-			return tableOf(m.Data) == Table
+			table, ok := rtnetlink.Table(m)
+			return !ok || table == Table
 		case unix.RTM_NEWLINK, unix.RTM_DELADDR: // struct ifinfomsg and ifaddrmsg have the index in one place
 			return len(m.Data) >= 8 && binary.NativeEndian.Uint32(m.Data[4:]) == w.index
 		}
 		return false
 	})
-}
-
-// tableOf returns the table of a route or rule. Their messages begin alike:
-// struct rtmsg and fib_rule_hdr have 12 bytes, RTA_TABLE and FRA_TABLE are one
-// number.
-func tableOf(b []byte) uint32 {
-	if len(b) < unix.SizeofRtMsg {
-		return 0
-	}
-	table := uint32(b[4])
-	for b = b[unix.SizeofRtMsg:]; len(b) >= unix.SizeofRtAttr; {
-		size := int(binary.NativeEndian.Uint16(b))
-		if size < unix.SizeofRtAttr || size > len(b) {
-			break
-		}
-		if binary.NativeEndian.Uint16(b[2:]) == unix.RTA_TABLE && size >= unix.SizeofRtAttr+4 {
-			table = binary.NativeEndian.Uint32(b[unix.SizeofRtAttr:])
-		}
-		b = b[min((size+3)&^3, len(b)):]
-	}
-	return table
 }
 
 // Lost implements host.RouteWatcher.
@@ -251,6 +222,6 @@ func (r *Router) intact() bool {
 
 // hasRule reports whether our rule is there, or may be.
 func hasRule(h *netlink.Handle, family int) bool {
-	list, err := dump(func() ([]netlink.Rule, error) { return h.RuleList(family) })
-	return err != nil || slices.ContainsFunc(list, func(r netlink.Rule) bool { return r.Table == Table && r.Protocol == protocol })
+	list, err := ourRules(h, family)
+	return err != nil || len(list) > 0
 }

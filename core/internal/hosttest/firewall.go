@@ -58,10 +58,7 @@ func (m *Machine) TamperFirewall() {
 	m.mu.Lock()
 	m.intent, m.tampered = host.FirewallIntent{}, true
 	m.mu.Unlock()
-	select {
-	case m.rulesChanged <- struct{}{}:
-	default:
-	}
+	notify(m.rulesChanged)
 }
 
 // describe puts an intent into one line.

@@ -127,18 +127,19 @@ func (m *Machine) Calls() string {
 
 // NetworkChanged makes the monitor report a change.
 func (m *Machine) NetworkChanged() {
+	notify(m.changes)
+}
+
+func notify(c chan<- struct{}) {
 	select {
-	case m.changes <- struct{}{}:
-	default:
+	case c <- struct{}{}:
+	default: // one waits already
 	}
 }
 
 // LoseRoutes makes the router report that another program has removed routes.
 func (m *Machine) LoseRoutes() {
-	select {
-	case m.lost <- struct{}{}:
-	default:
-	}
+	notify(m.lost)
 }
 
 func (m *Machine) record(format string, args ...any) error {
