@@ -1,4 +1,3 @@
-// Package rtnetlink hears what the kernel tells of changes to the network.
 package rtnetlink
 
 import (
